@@ -1,0 +1,71 @@
+"""See inside saved recurrent Keras models: shapes of weights and states, and every h_t and c_t.
+
+model = lstm_inspect.open_model("model.keras")
+trace = lstm_inspect.trace(model, x)
+trace["lstm"].c                        # (batch, timesteps, units)
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lstm_inspect.errors import (
+        InputError,
+        InspectError,
+        ModelFileError,
+        NonFiniteWarning,
+        OutputError,
+        SelectionError,
+        UnsupportedLayerError,
+    )
+    from lstm_inspect.model import Model, Recurrence, open_model
+    from lstm_inspect.recording import LayerTrace, Trace, load_trace
+    from lstm_inspect.replay import trace
+    from lstm_inspect.shapes import LayerShapes, ModelShapes, model_shapes
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "InputError",
+    "InspectError",
+    "LayerShapes",
+    "LayerTrace",
+    "Model",
+    "ModelFileError",
+    "ModelShapes",
+    "NonFiniteWarning",
+    "OutputError",
+    "Recurrence",
+    "SelectionError",
+    "Trace",
+    "UnsupportedLayerError",
+    "load_trace",
+    "model_shapes",
+    "open_model",
+    "trace",
+]
+
+_ROOMS = {
+    "errors": (
+        "InputError",
+        "InspectError",
+        "ModelFileError",
+        "NonFiniteWarning",
+        "OutputError",
+        "SelectionError",
+        "UnsupportedLayerError",
+    ),
+    "model": ("Model", "Recurrence", "open_model"),
+    "recording": ("LayerTrace", "Trace", "load_trace"),
+    "replay": ("trace",),
+    "shapes": ("LayerShapes", "ModelShapes", "model_shapes"),
+}
+
+
+def __getattr__(name: str) -> object:
+    """Imports a name when it is used: ``lstm-inspect --help`` waits for neither NumPy nor h5py."""
+    import importlib
+
+    for room, names in _ROOMS.items():
+        if name in names:
+            return getattr(importlib.import_module(f"lstm_inspect.{room}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
