@@ -1,0 +1,86 @@
+"""HDF5 bytes to plain attributes and arrays."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import h5py
+import numpy as np
+
+from lstm_inspect.errors import ModelFileError
+from lstm_inspect.formats.saved_file import Array
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """A group of an HDF5 file: attributes (str, or lists of str), groups and arrays by name."""
+
+    attributes: dict[str, Any] = field(default_factory=dict)
+    groups: "dict[str, Group]" = field(default_factory=dict)
+    arrays: dict[str, Array] = field(default_factory=dict)
+
+    def walk(self, prefix: str = "") -> Iterator[tuple[str, Array]]:
+        """Yields (path, array) of every array below this group."""
+        for name, array in self.arrays.items():
+            yield prefix + name, array
+        for name, group in self.groups.items():
+            yield from group.walk(f"{prefix}{name}/")
+
+
+def read_hdf5(data: memoryview, what: str) -> Group:
+    """Reads the tree of groups, attributes and arrays.
+
+    Args:
+        data: The bytes of the HDF5 file.
+        what: What to call the file in an error.
+
+    Returns:
+        The root group. Its arrays are read-only views into ``data`` wherever the file stores them
+        in one piece, which is how Keras writes them.
+
+    Raises:
+        ModelFileError: Damaged or truncated.
+    """
+    try:
+        with h5py.File(io.BytesIO(data), "r") as file:
+            return _read_group(file, data)
+    except (OSError, RuntimeError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelFileError(f"{what}: damaged or truncated HDF5 data ({reason})") from error
+
+
+def _read_group(group: h5py.Group, data: memoryview) -> Group:
+    read = Group(attributes={name: _plain(value) for name, value in group.attrs.items()})
+    for name in group:
+        # Soft and external links lead out of what was read; Keras writes neither.
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            continue
+        member = group[name]
+        if isinstance(member, h5py.Group):
+            read.groups[name] = _read_group(member, data)
+        elif isinstance(member, h5py.Dataset):
+            read.arrays[name] = _read_array(member, data)
+    return read
+
+
+def _read_array(dataset: h5py.Dataset, data: memoryview) -> Array:
+    offset = dataset.id.get_offset()
+    if offset is None or dataset.id.get_storage_size() != dataset.size * dataset.dtype.itemsize:
+        array = np.asarray(dataset[()])
+    else:
+        flat = np.frombuffer(data, dataset.dtype, count=dataset.size, offset=offset)
+        array = flat.reshape(dataset.shape)
+    array.flags.writeable = False
+    return array
+
+
+def _plain(value: Any) -> Any:
+    """An attribute as str, list of str or number, whether the writer stored bytes or text."""
+    if isinstance(value, np.ndarray):
+        return [_plain(item) for item in value.tolist()]
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    return value

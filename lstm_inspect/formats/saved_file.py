@@ -1,0 +1,62 @@
+"""What a model file holds, as plain data: the one thing that leaves this package."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class VariableTree:
+    """Weights as Keras 3 stores them: by the path of attributes that leads to the variable.
+
+    ``arrays["layers/lstm/cell/vars/0"]`` is the kernel of the model's first LSTM. The keys are
+    snake_case class names counted in layer order, not layer names
+    (keras 3.15.1, saving/saving_lib.py, ``_save_container_state``).
+    """
+
+    arrays: Mapping[str, Array]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LayerWeights:
+    """Weights as whole-model ``.h5`` files store them: by top-level layer name, in order.
+
+    ``layers["lstm"]`` is a tuple of (weight name, array) in the order of the file's
+    ``weight_names`` attribute, which is the order of ``layer.weights``.
+    """
+
+    layers: Mapping[str, tuple[tuple[str, Array], ...]]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SavedFile:
+    """A model file, read once.
+
+    Attributes:
+        path: Where it was read from.
+        format: ``"keras"`` (zip of config.json and model.weights.h5) or ``"h5"``.
+        keras_version: As the file states it, or None.
+        config: The model's config: ``{"class_name": ..., "config": ...}``.
+        weights: Read-only arrays that share the memory of ``data``, under the file's own keys.
+        data: The bytes of the file.
+    """
+
+    path: Path
+    format: str
+    keras_version: str | None
+    config: Mapping[str, Any]
+    weights: VariableTree | LayerWeights
+    data: bytes
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file's bytes, in hexadecimal."""
+        import hashlib
+
+        return hashlib.sha256(self.data).hexdigest()
