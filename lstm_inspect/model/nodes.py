@@ -1,0 +1,126 @@
+"""The wiring of a Functional config: how a node names the tensors it reads, by Keras dialect."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from lstm_inspect.errors import ModelFileError
+from lstm_inspect.model.graph import Argument, Ref, Shape
+
+
+class Source(NamedTuple):
+    """A tensor as a config names it: output ``output`` of call number ``call`` of a layer."""
+
+    layer: str
+    call: int
+    output: int
+
+
+class Node(NamedTuple):
+    """One call of a layer as a config writes it, with a `Source` for every tensor."""
+
+    args: tuple[Argument, ...]
+    kwargs: dict[str, Argument]
+    input_shape: Shape | None
+
+
+def read_node(node: object) -> Node:
+    """Reads an entry of ``inbound_nodes``, whichever Keras wrote it.
+
+    Keras 3 writes ``{"args": [...], "kwargs": {...}}`` with ``__keras_tensor__`` objects
+    (keras 3.15.1, models/functional.py, ``serialize_node``); Keras 2 a list of
+    ``[layer, node, index, kwargs]``, in which every input repeats the kwargs (keras 2.15.0,
+    engine/node.py, ``Node.serialize``), or leaves them out.
+
+    Raises:
+        ModelFileError: Neither of the two.
+    """
+    if isinstance(node, dict):
+        args, kwargs = _revive(node.get("args", [])), _revive(node.get("kwargs", {}))
+        if isinstance(args, list) and isinstance(kwargs, dict):
+            return Node(tuple(args), kwargs, _first_shape(node))
+    elif isinstance(node, list):
+        entries = [node] if _is_source(node) else node
+        if entries and all(_is_source(entry) for entry in entries):
+            sources = [Source(*entry[:3]) for entry in entries]
+            kwargs = entries[0][3] if len(entries[0]) > 3 else {}
+            return Node((sources[0] if len(sources) == 1 else sources,), _link(kwargs), None)
+    raise ModelFileError(f"model config: cannot read the inbound node {node!r:.80}")
+
+
+def read_sources(value: object) -> list[Source]:
+    """Reads ``input_layers`` or ``output_layers``: one source, or lists or dicts of sources."""
+    if _is_source(value):
+        return [Source(*value[:3])]  # type: ignore[index]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list):
+        raise ModelFileError(f"model config: expected a list of tensors, received {value!r:.80}")
+    return [source for item in value for source in read_sources(item)]
+
+
+def sources(argument: Argument) -> Iterator[Source]:
+    """Yields every `Source` in an argument, in order."""
+    if isinstance(argument, Source):
+        yield argument
+    elif isinstance(argument, (list, tuple)):
+        for item in argument:
+            yield from sources(item)
+    elif isinstance(argument, dict):
+        yield from sources(list(argument.values()))
+
+
+def map_sources(argument: Argument, resolve: Callable[[Source], Ref]) -> Argument:
+    """The argument with every `Source` in it replaced by the tensor it names."""
+    if isinstance(argument, Source):
+        return resolve(argument)
+    if isinstance(argument, list):
+        return [map_sources(item, resolve) for item in argument]
+    if isinstance(argument, dict):
+        return {key: map_sources(item, resolve) for key, item in argument.items()}
+    return argument
+
+
+def _is_source(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) >= 3
+        and isinstance(value[0], str)
+        and type(value[1]) is int
+        and type(value[2]) is int
+    )
+
+
+def _is_keras_tensor(value: dict[str, Any]) -> bool:
+    return value.get("class_name") == "__keras_tensor__"
+
+
+def _revive(value: Any) -> Any:
+    """Puts a `Source` in the place of every ``__keras_tensor__``."""
+    if isinstance(value, list):
+        return [_revive(item) for item in value]
+    if isinstance(value, dict):
+        if _is_keras_tensor(value):
+            return read_sources(value.get("config", {}).get("keras_history"))[0]
+        return {key: _revive(item) for key, item in value.items()}
+    return value
+
+
+def _link(value: Any) -> Any:
+    """Puts a `Source` in the place of every tensor in the kwargs of a Keras 2 node."""
+    if _is_source(value):
+        return Source(*value[:3])
+    if isinstance(value, list):
+        return [_link(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _link(item) for key, item in value.items()}
+    return value
+
+
+def _first_shape(node: dict[str, Any]) -> Shape | None:
+    """The shape that the first positional ``__keras_tensor__`` of a node states."""
+    first = next(iter(node.get("args", [])), None)
+    if isinstance(first, dict) and _is_keras_tensor(first):
+        shape = first["config"].get("shape")
+        if isinstance(shape, list):
+            return tuple(shape)
+    return None

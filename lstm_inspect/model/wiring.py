@@ -1,0 +1,246 @@
+"""Parts and the wiring of their config, written out as one flat list of calls."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from lstm_inspect.errors import ModelFileError
+from lstm_inspect.formats import SavedFile
+from lstm_inspect.model.graph import (
+    Argument,
+    Call,
+    Layer,
+    Model,
+    ModelInput,
+    Recurrence,
+    Ref,
+    Shape,
+    refs,
+)
+from lstm_inspect.model.nodes import Node, Source, map_sources, read_node, read_sources, sources
+from lstm_inspect.model.parts import BidirectionalPart, InputPart, Member, ModelPart
+
+Outputs = Callable[[int], Ref]
+"""What a call gives: output number to tensor."""
+
+
+def wire(model: ModelPart, file: SavedFile) -> Model:
+    """Writes a model out as calls, nested models and wrappers in place.
+
+    Raises:
+        ModelFileError: The wiring names a layer or a tensor that is not there.
+    """
+    wiring = _Wiring()
+    wiring.call_model(model, prefix="", given=None)
+    return Model(
+        name=model.config.name, file=file, inputs=tuple(wiring.inputs), calls=tuple(wiring.calls)
+    )
+
+
+class _RecurrentArguments(NamedTuple):
+    """What a recurrent layer is called on."""
+
+    x: Ref
+    states: tuple[Ref, ...]
+    mask: Ref | None
+    input_shape: Shape | None
+
+
+class _Wiring:
+    def __init__(self) -> None:
+        self.inputs: list[ModelInput] = []
+        self.calls: list[Call] = []
+        self._times_called: Counter[str] = Counter()
+
+    def call_model(self, model: ModelPart, prefix: str, given: Sequence[Ref] | None) -> Outputs:
+        """Writes out one call of a model.
+
+        Args:
+            model: The model.
+            prefix: What to put in front of its layers' names.
+            given: The tensors it is called on; None for the outermost model, whose inputs become
+                the inputs of the graph.
+        """
+        if model.config.class_name == "Sequential":
+            return self._call_sequential(model, prefix, given)
+        return self._call_functional(model, prefix, given)
+
+    def _call_sequential(
+        self, model: ModelPart, prefix: str, given: Sequence[Ref] | None
+    ) -> Outputs:
+        members = list(model.members.values())
+        if not members:
+            raise ModelFileError(f"model {model.config.name}: expected layers, received none")
+        if given is None:
+            given = [self._declare(_sequential_input(members[0]))]
+        outputs = _outputs(given)
+        for member in members:
+            if not isinstance(member.part, InputPart):
+                outputs = self._call(member, prefix, Node((outputs(0),), {}, None))
+        return outputs
+
+    def _call_functional(
+        self, model: ModelPart, prefix: str, given: Sequence[Ref] | None
+    ) -> Outputs:
+        config = model.config.config
+        names = [source.layer for source in read_sources(config.get("input_layers"))]
+        if given is None:
+            given = [self._declare(_functional_input(model, name)) for name in names]
+        results = read_sources(config.get("output_layers"))
+        calls = _calls_of(model, results)
+        done: dict[tuple[str, int], Outputs] = {
+            (name, 0): _outputs([ref]) for name, ref in zip(names, given, strict=False)
+        }
+
+        def resolve(source: Source) -> Ref:
+            try:
+                return done[source.layer, source.call](source.output)
+            except (KeyError, IndexError):
+                raise ModelFileError(
+                    f"model {model.config.name}: its wiring names output {source.output} of call "
+                    f"{source.call} of {source.layer}, which is not there"
+                ) from None
+
+        while calls:
+            ready = [key for key, node in calls.items() if _reads_only(node, done)]
+            if not ready:
+                stuck = ", ".join(sorted({name for name, _ in calls}))
+                raise ModelFileError(
+                    f"model {model.config.name}: its wiring gives no order for {stuck:.120}"
+                )
+            for key in ready:
+                node = calls.pop(key)
+                args = tuple(map_sources(argument, resolve) for argument in node.args)
+                kwargs = map_sources(node.kwargs, resolve)
+                done[key] = self._call(
+                    model.members[key[0]], prefix, node._replace(args=args, kwargs=kwargs)
+                )
+        return _outputs([resolve(source) for source in results])
+
+    def _declare(self, model_input: ModelInput) -> Ref:
+        self.inputs.append(model_input)
+        return Ref(model_input.name)
+
+    def _call(self, member: Member, prefix: str, node: Node) -> Outputs:
+        """Writes out one call of a layer whose arguments are resolved."""
+        name = f"{prefix}{member.config.name}"
+        self._times_called[name] += 1
+        number = self._times_called[name]
+        path = name if number == 1 else f"{name}#{number}"
+        match member.part:
+            case ModelPart() as model:
+                return self.call_model(model, f"{path}/", list(refs(node.args)))
+            case BidirectionalPart() as part:
+                return self._call_bidirectional(path, part, _recurrent_arguments(node, member))
+            case Recurrence() as recurrence:
+                return self._call_recurrence(path, recurrence, _recurrent_arguments(node, member))
+            case Layer() as layer:
+                return self._add(Call(path=path, layer=layer, args=node.args, kwargs=node.kwargs))
+            case InputPart():
+                raise ModelFileError(f"layer {name}: expected a layer to call, received an input")
+
+    def _call_recurrence(
+        self, path: str, recurrence: Recurrence, given: _RecurrentArguments
+    ) -> Outputs:
+        kwargs: dict[str, Argument] = {}
+        if given.states:
+            kwargs["initial_state"] = given.states
+        if given.mask is not None:
+            kwargs["mask"] = given.mask
+        return self._add(
+            Call(
+                path=path,
+                layer=recurrence,
+                args=(given.x,),
+                kwargs=kwargs,
+                input_shape=given.input_shape,
+            )
+        )
+
+    def _call_bidirectional(
+        self, path: str, part: BidirectionalPart, given: _RecurrentArguments
+    ) -> Outputs:
+        half = len(given.states) // 2
+        forward = self._call_recurrence(
+            f"{path}/forward", part.forward, given._replace(states=given.states[:half])
+        )
+        backward = self._call_recurrence(
+            f"{path}/backward", part.backward, given._replace(states=given.states[half:])
+        )
+        merged = self._add(Call(path=path, layer=part.merge, args=(forward(0), backward(0))))
+        outputs = [merged(0)]
+        if part.merge.config.get("merge_mode", "concat") is None:
+            outputs.append(merged(1))
+        for way in (forward, backward):
+            outputs += [way(1 + number) for number in range(len(part.forward.states))]
+        return _outputs(outputs)
+
+    def _add(self, call: Call) -> Outputs:
+        self.calls.append(call)
+        return lambda index: Ref(call.path, index)
+
+
+def _outputs(tensors: Sequence[Ref]) -> Outputs:
+    return lambda number: tensors[number]
+
+
+def _sequential_input(first: Member) -> ModelInput:
+    """The input of a Sequential, which may have no InputLayer of its own."""
+    config = first.config
+    if isinstance(first.part, InputPart):
+        return ModelInput(config.name, first.part.shape, first.part.dtype)
+    return ModelInput(f"{config.name}_input", config.batch_shape or config.build_shape, "float32")
+
+
+def _functional_input(model: ModelPart, name: str) -> ModelInput:
+    member = model.members.get(name)
+    if member is None or not isinstance(member.part, InputPart):
+        raise ModelFileError(
+            f"model {model.config.name}: expected its input {name} to be an InputLayer"
+        )
+    return ModelInput(name, member.part.shape, member.part.dtype)
+
+
+def _calls_of(model: ModelPart, results: Sequence[Source]) -> dict[tuple[str, int], Node]:
+    """Every call of a Functional's layers, by (layer, call number), in the order of the file.
+
+    A model used as a layer already has a call when it is built, so configs count its further
+    calls from 1 (keras 3.15.1, models/functional.py, ``get_config``: ``kept_nodes``), except for
+    a Sequential in Keras 3. What the wiring itself names decides.
+    """
+    nodes = {
+        name: [read_node(node) for node in member.config.entry.get("inbound_nodes", [])]
+        for name, member in model.members.items()
+    }
+    named = [
+        *results,
+        *sources([[*node.args, node.kwargs] for own in nodes.values() for node in own]),
+    ]
+    highest: dict[str, int] = {}
+    for source in named:
+        highest[source.layer] = max(source.call, highest.get(source.layer, 0))
+    return {
+        (name, number + max(0, highest.get(name, 0) + 1 - len(own))): node
+        for name, own in nodes.items()
+        for number, node in enumerate(own)
+    }
+
+
+def _reads_only(node: Node, done: dict[tuple[str, int], Any]) -> bool:
+    return all((source.layer, source.call) in done for source in sources([*node.args, node.kwargs]))
+
+
+def _recurrent_arguments(node: Node, member: Member) -> _RecurrentArguments:
+    """Sorts what a recurrent layer is called on.
+
+    Keras 3 calls ``layer(sequences, initial_state=None, mask=None)``; Keras 2 puts the initial
+    states behind x in one list (keras 2.15.0, layers/rnn/base_rnn.py, ``RNN.__call__``).
+    """
+    names = ("x", "initial_state", "mask")
+    given = {**node.kwargs, **dict(zip(names, node.args, strict=False))}
+    x, *states = refs(given.get("x"))
+    states += refs(given.get("initial_state"))
+    mask = next(refs(given.get("mask")), None)
+    return _RecurrentArguments(
+        x, tuple(states), mask, node.input_shape or member.config.build_shape
+    )
