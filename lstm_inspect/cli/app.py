@@ -1,0 +1,45 @@
+"""The command group, and the one place where errors become a line and an exit status."""
+
+from typing import Any
+
+import click
+
+from lstm_inspect import __version__
+from lstm_inspect.cli.shapes import shapes
+from lstm_inspect.cli.trace import trace
+from lstm_inspect.errors import InspectError
+
+EXIT_INTERRUPTED = 130
+
+
+class _Failure(click.ClickException):
+    """The tool could not look; 1 is for a look that found a difference."""
+
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"error: {self.message}", err=True)
+
+
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except InspectError as error:
+            raise _Failure(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(EXIT_INTERRUPTED)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="lstm-inspect")
+def cli() -> None:
+    """See inside saved recurrent Keras models, without TensorFlow.
+
+    Exit status: 0 done; 2 could not look, or not at all of it; 130 interrupted.
+    """
+
+
+cli.add_command(shapes)
+cli.add_command(trace)

@@ -1,0 +1,38 @@
+"""``lstm-inspect shapes``."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="A table to read, or one JSON object.",
+)
+@click.option("--batch", type=click.IntRange(min=1), help="Fill in the batch size.")
+@click.option("--timesteps", type=click.IntRange(min=1), help="Fill in the number of timesteps.")
+def shapes(model: Path, format_: str, batch: int | None, timesteps: int | None) -> None:
+    r"""Print the shapes of the weights and states of each recurrent layer of MODEL.
+
+    \b
+    lstm-inspect shapes model.keras
+    lstm-inspect shapes model.h5 --batch 1 --timesteps 60 --format json
+    """
+    from lstm_inspect.model import open_model
+    from lstm_inspect.shapes import model_shapes
+
+    found = model_shapes(open_model(model), batch=batch, timesteps=timesteps)
+    if format_ == "json":
+        import json
+
+        click.echo(json.dumps(found.as_json(), indent=2))
+    else:
+        from lstm_inspect.views import print_shapes
+
+        print_shapes(found)

@@ -1,0 +1,6 @@
+"""Named arrays with one JSON document about them, to and from disk."""
+
+from lstm_inspect.dumps.npz import is_dump, load_dump, save_dump
+from lstm_inspect.dumps.target import check_target
+
+__all__ = ["check_target", "is_dump", "load_dump", "save_dump"]

@@ -1,0 +1,71 @@
+"""The ``.npz`` dump: keys ``<path>/<signal>``, and ``__meta__`` with a JSON string."""
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstm_inspect.dumps.target import replace_atomically
+from lstm_inspect.errors import InputError
+from lstm_inspect.formats import Array
+
+_META = "__meta__"
+
+
+def save_dump(path: str | Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
+    """Writes a dump that ``numpy.load(path, allow_pickle=False)`` reads.
+
+    Args:
+        path: Where to; what stands there is replaced once the new file is whole.
+        arrays: Key to array.
+        meta: JSON data about them.
+
+    Raises:
+        OutputError: It cannot be written there.
+    """
+    members: dict[str, Any] = {_META: np.asarray(json.dumps(meta)), **arrays}
+    # np.savez sets the time of every member to 1980, so equal traces give equal bytes.
+    replace_atomically(Path(path), lambda file: np.savez(file, **members))
+
+
+def load_dump(path: str | Path, schema: int) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Reads a dump: its arrays by key, and its JSON document.
+
+    Args:
+        path: Where from.
+        schema: The newest schema number the caller can read.
+
+    Raises:
+        InputError: Not there, damaged, no dump, or of a newer schema.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files if key != _META}
+            meta = json.loads(str(file[_META]))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except (OSError, ValueError, KeyError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path}: expected a dump that `lstm-inspect trace` wrote, received something else "
+            f"({error})"
+        ) from error
+    if not isinstance(meta, dict) or not isinstance(meta.get("schema"), int):
+        raise InputError(f"{path}: expected {_META} to state a schema number")
+    if meta["schema"] > schema:
+        raise InputError(
+            f"{path}: written with schema {meta['schema']}; this version reads up to {schema}, "
+            "upgrade lstm-inspect"
+        )
+    return arrays, meta
+
+
+def is_dump(path: Path) -> bool:
+    """Whether a file is a dump of this tool."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return f"{_META}.npy" in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False

@@ -1,0 +1,155 @@
+"""Arrays that the user gives: from disk, and fitted to what the model takes."""
+
+import warnings
+import zipfile
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstm_inspect.errors import InputError, NonFiniteWarning
+from lstm_inspect.formats import Array
+from lstm_inspect.model import ModelInput, Shape
+
+
+def read_arrays(path: str | Path) -> Array | dict[str, Array]:
+    """Reads a ``.npy`` (one array) or an ``.npz`` (arrays by name), told apart by content.
+
+    Raises:
+        InputError: Not there, damaged, neither of the two, or pickled objects.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: expected a .npy or .npz file, received a folder") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        what = "pickled objects" if "allow_pickle" in str(error) else f"something else ({error})"
+        raise InputError(
+            f"{path}: expected a .npy or .npz file of numbers, received {what}; "
+            "write it with numpy.save"
+        ) from error
+
+
+def bind_inputs(
+    inputs: tuple[ModelInput, ...],
+    given: Any,
+    needed: Collection[str],
+    features: Mapping[str, int] | None = None,
+) -> dict[str, Array]:
+    """Fits the given arrays to the model's inputs.
+
+    Args:
+        inputs: The model's inputs.
+        given: One array, or arrays by input name.
+        needed: The names of the inputs that the result depends on; the others may be missing.
+        features: For inputs that a recurrent layer reads directly, the width that it takes.
+
+    Returns:
+        The arrays by input name.
+
+    Raises:
+        InputError: A name is missing or unknown, or an array does not fit.
+    """
+    named = _by_name(inputs, given, needed)
+    expected = {each.name: each for each in inputs}
+    for name in named:
+        if name not in expected:
+            raise InputError(
+                f"input {name}: the model has no input of that name; it takes {_list(expected)}"
+            )
+    for name in needed:
+        if name not in named:
+            raise InputError(
+                f"input {name}: missing; the model takes {_list(expected)}, "
+                f"received {', '.join(named) or 'none'}"
+            )
+    fitted = {
+        name: _fit(expected[name], np.asarray(array), (features or {}).get(name))
+        for name, array in named.items()
+    }
+    batches = {name: len(array) for name, array in fitted.items()}
+    if len(set(batches.values())) > 1:
+        raise InputError(
+            "inputs: expected the same batch size for all, received "
+            + ", ".join(f"{name} {batch}" for name, batch in batches.items())
+        )
+    return fitted
+
+
+def _by_name(
+    inputs: tuple[ModelInput, ...], given: Any, needed: Collection[str]
+) -> Mapping[str, Any]:
+    if isinstance(given, Mapping):
+        positional = [f"arr_{number}" for number in range(len(inputs))]
+        if list(given) == positional:  # numpy.savez(path, x, y)
+            return {each.name: given[key] for each, key in zip(inputs, positional, strict=True)}
+        return given
+    # One array is enough where one input matters, whatever the model takes besides.
+    names = [each.name for each in inputs if each.name in needed]
+    if len(names) != 1:
+        raise InputError(
+            f"input: expected one array by name for each of {', '.join(names)}, "
+            "received one array without a name"
+        )
+    return {names[0]: given}
+
+
+def _fit(expected: ModelInput, array: Array, features: int | None) -> Array:
+    name = expected.name
+    if array.dtype.kind not in "iufb":
+        raise InputError(f"input {name}: expected numbers, received an array of {array.dtype}")
+    shape = _with_features(expected.shape, features)
+    takes = f"expected {_text(shape)}, received {_text(array.shape)}"
+    if shape is not None:
+        if array.ndim == len(shape) - 1 and _agree(array.shape, shape[1:]):
+            raise InputError(f"input {name}: {takes}; add the batch axis with x[numpy.newaxis]")
+        if array.ndim != len(shape) or not _agree(array.shape, shape):
+            raise InputError(f"input {name}: {takes}")
+    if 0 in array.shape:
+        raise InputError(f"input {name}: {takes}; it is empty")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        first = [int(axis) for axis in np.argwhere(~np.isfinite(array))[0]]
+        warnings.warn(
+            f"input {name}: not finite, first {array[tuple(first)]} at {first}",
+            NonFiniteWarning,
+            stacklevel=2,
+        )
+    return array
+
+
+def _with_features(shape: Shape | None, features: int | None) -> Shape | None:
+    if features is None:
+        return shape
+    return (*(shape or (None, None, None))[:-1], features)
+
+
+def _agree(shape: tuple[int, ...], expected: Shape) -> bool:
+    return all(
+        wanted is None or size == wanted for size, wanted in zip(shape, expected, strict=True)
+    )
+
+
+_AXES = {
+    1: ("batch",),
+    2: ("batch", "features"),
+    3: ("batch", "timesteps", "features"),
+}
+
+
+def _text(shape: Shape | tuple[int, ...] | None) -> str:
+    if shape is None:
+        return "an array"
+    names = _AXES.get(len(shape), ("batch",) + ("any",) * (len(shape) - 1))
+    sizes = [name if size is None else str(size) for name, size in zip(names, shape, strict=True)]
+    return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
+
+
+def _list(expected: Mapping[str, ModelInput]) -> str:
+    return ", ".join(f"{name} {_text(each.shape)}" for name, each in expected.items())

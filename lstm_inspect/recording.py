@@ -1,0 +1,164 @@
+"""What a replay recorded."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lstm_inspect.dumps import load_dump, save_dump
+from lstm_inspect.errors import SelectionError
+from lstm_inspect.formats import Array
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LayerTrace:
+    """What one recurrent layer did, timestep by timestep.
+
+    Index t of every array is the timestep of the *input*, for a backward layer too: its last
+    state is at t = 0. The states of a masked step are those carried over; its gates are as
+    computed.
+
+    Signals are attributes: ``layer.h``, ``layer.c``, ``layer.i`` ... are (batch, timesteps, units),
+    ``layer.x`` is (batch, timesteps, features), ``layer.mask`` (batch, timesteps) bool.
+
+    Attributes:
+        path: Which recurrence: ``lstm``, ``encoder/lstm``, ``bi/backward``, ``lstm#2``.
+        cell: ``"lstm"``.
+        units: Width of h_t.
+        direction: ``"forward"`` or ``"backward"``.
+        signals: The recorded arrays by name.
+    """
+
+    path: str
+    cell: str
+    units: int
+    direction: str
+    signals: Mapping[str, Array]
+
+    def __getattr__(self, signal: str) -> Array:
+        """The recorded array of a signal.
+
+        Raises:
+            AttributeError: The signal was not recorded.
+        """
+        if signal.startswith("_") or signal == "signals":
+            raise AttributeError(signal)
+        try:
+            return self.signals[signal]
+        except KeyError:
+            raise AttributeError(
+                f"{self.path} has no recorded {signal}; recorded: {', '.join(self.signals)}"
+            ) from None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Trace(Mapping[str, LayerTrace]):
+    """Every recorded layer by path.
+
+    Attributes:
+        layers: The layers that were traced.
+        untraced: Why each of the others could not be: path to one line.
+        model: ``name``, ``sha256`` and ``keras_version`` of the model file.
+    """
+
+    layers: Mapping[str, LayerTrace]
+    untraced: Mapping[str, str] = field(default_factory=dict)
+    model: Mapping[str, str | None]
+
+    def __getitem__(self, path: str) -> LayerTrace:
+        """The trace of one layer.
+
+        Raises:
+            SelectionError: There is none of that path; the message lists those there are.
+        """
+        try:
+            return self.layers[path]
+        except KeyError:
+            raise SelectionError(
+                f"expected the path of a traced layer ({', '.join(self.layers)}), received {path!r}"
+            ) from None
+
+    def __iter__(self) -> Iterator[str]:
+        """Yields the paths."""
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        """How many layers were traced."""
+        return len(self.layers)
+
+    def __contains__(self, path: object) -> bool:
+        """Whether a layer of that path was traced."""
+        return path in self.layers
+
+    def arrays(self) -> dict[str, Array]:
+        """Every recorded array by its key in a dump: ``<path>/<signal>``."""
+        return {
+            f"{path}/{signal}": array
+            for path, layer in self.layers.items()
+            for signal, array in layer.signals.items()
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Writes the trace as ``.npz``; an existing file is replaced once the new one is whole.
+
+        Raises:
+            OutputError: It cannot be written there.
+        """
+        save_dump(path, self.arrays(), self._meta())
+
+    def _meta(self) -> dict[str, Any]:
+        from lstm_inspect import __version__
+
+        return {
+            "schema": SCHEMA,
+            "tool": f"lstm-inspect {__version__}",
+            "model": dict(self.model),
+            "layers": {
+                path: {
+                    "cell": layer.cell,
+                    "units": layer.units,
+                    "direction": layer.direction,
+                    "signals": {
+                        signal: {"dims": _dims(signal), "dtype": str(array.dtype)}
+                        for signal, array in layer.signals.items()
+                    },
+                }
+                for path, layer in self.layers.items()
+            },
+            "untraced": dict(self.untraced),
+        }
+
+
+def load_trace(path: str | Path) -> Trace:
+    """Reads a trace that `Trace.save` or ``lstm-inspect trace`` wrote.
+
+    Raises:
+        InputError: Not there, damaged, or no dump of this tool.
+    """
+    arrays, meta = load_dump(path, SCHEMA)
+    return Trace(
+        layers={
+            name: LayerTrace(
+                path=name,
+                cell=layer["cell"],
+                units=layer["units"],
+                direction=layer["direction"],
+                signals={signal: arrays[f"{name}/{signal}"] for signal in layer["signals"]},
+            )
+            for name, layer in meta["layers"].items()
+        },
+        untraced=meta["untraced"],
+        model=meta["model"],
+    )
+
+
+def _dims(signal: str) -> list[str]:
+    match signal:
+        case "x":
+            return ["batch", "timesteps", "features"]
+        case "mask":
+            return ["batch", "timesteps"]
+        case _:
+            return ["batch", "timesteps", "units"]

@@ -1,0 +1,149 @@
+"""The walk over the graph: recurrent layers to instrumented cells, the others to NumPy forms."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lstm_inspect.cells import LstmCell
+from lstm_inspect.errors import SelectionError, UnsupportedLayerError
+from lstm_inspect.formats import Array
+from lstm_inspect.inputs import bind_inputs
+from lstm_inspect.layers import Value, form_of
+from lstm_inspect.model import Call, Layer, Model, Recurrence, Ref, flat
+from lstm_inspect.recording import LayerTrace, Trace
+from lstm_inspect.replay.plan import Plan, plan_replay
+from lstm_inspect.replay.recurrent import replay_recurrence
+
+SIGNALS = (*LstmCell.signals, "x", "mask")
+
+Progress = Callable[[str, int, int], None]
+"""Called with (path, timesteps done, timesteps in all) after every step of a recurrent layer."""
+
+
+def trace(
+    model: Model,
+    inputs: Any,
+    *,
+    record: Collection[str] = ("h", "c"),
+    layers: Sequence[str] = ("*",),
+    progress: Progress | None = None,
+) -> Trace:
+    """Replays a model and records the signals of its recurrent layers at every timestep.
+
+    Args:
+        model: From `lstm_inspect.open_model`.
+        inputs: One array, batch first, or a mapping of input name to array. Only the inputs that
+            the recorded layers depend on are needed.
+        record: Any of h, c, i, f, g, o, x and mask, or ``"all"``.
+        layers: Which recurrent layers to record: paths, or globs over them (``"encoder/*"``).
+        progress: Called with (path, timesteps done, timesteps in all) after every step.
+
+    Returns:
+        The signals of each recorded layer, of the layer's compute dtype: (batch, timesteps, units);
+        x is (batch, timesteps, features), mask (batch, timesteps) bool. A layer that stands behind
+        one that cannot be run is left out and named in ``untraced``.
+
+    Raises:
+        InputError: An input is missing, unknown, or does not fit.
+        SelectionError: A pattern or a signal matches nothing.
+        UnsupportedLayerError: None of the selected layers can be replayed.
+    """
+    signals = _signals(record)
+    plan = plan_replay(model, layers)
+    untraced = {
+        path: f"there is no NumPy form yet of {', '.join(obstacles)}"
+        for path, obstacles in plan.blocked.items()
+    }
+    if not plan.recorded:
+        raise UnsupportedLayerError(
+            "; ".join(f"{path} not traced: {reason}" for path, reason in untraced.items())
+        )
+    arrays = bind_inputs(model.inputs, inputs, plan.inputs, _features_read(plan))
+    traced = _Replay(plan, signals, progress).run(arrays)
+    return Trace(
+        layers=traced,
+        untraced=untraced,
+        model={
+            "name": model.file.path.name,
+            "sha256": model.file.sha256,
+            "keras_version": model.file.keras_version,
+        },
+    )
+
+
+def _signals(record: Collection[str]) -> tuple[str, ...]:
+    asked = (record,) if isinstance(record, str) else tuple(record)
+    for name in asked:
+        if name not in (*SIGNALS, "all"):
+            raise SelectionError(f"signal {name}: unknown; there are {', '.join(SIGNALS)} and all")
+    return tuple(name for name in SIGNALS if name in asked or "all" in asked)
+
+
+def _features_read(plan: Plan) -> dict[str, int]:
+    """For inputs that a recurrent layer reads directly, the features it takes."""
+    return {
+        call.args[0].path: call.layer.features
+        for call in plan.calls
+        if isinstance(call.layer, Recurrence) and call.args[0].path in plan.inputs
+    }
+
+
+class _Replay:
+    def __init__(self, plan: Plan, signals: tuple[str, ...], progress: Progress | None) -> None:
+        self._plan = plan
+        self._signals = signals
+        self._progress = progress
+        self._values: dict[str, tuple[Value, ...]] = {}
+
+    def run(self, arrays: Mapping[str, Array]) -> dict[str, LayerTrace]:
+        self._values = {name: (Value(array),) for name, array in arrays.items()}
+        readers = Counter(ref.path for call in self._plan.calls for ref in call.needs)
+        traced = {}
+        for call in self._plan.calls:
+            if isinstance(call.layer, Recurrence):
+                outputs, signals = self._run_recurrence(call, call.layer)
+                if call.path in self._plan.recorded:
+                    traced[call.path] = LayerTrace(
+                        path=call.path,
+                        cell=call.layer.cell,
+                        units=call.layer.units,
+                        direction=call.layer.direction,
+                        signals=signals,
+                    )
+            else:
+                outputs = self._run_layer(call, call.layer)
+            self._values[call.path] = outputs
+            for ref in call.needs:
+                readers[ref.path] -= 1
+                if not readers[ref.path]:
+                    del self._values[ref.path]
+        return traced
+
+    def _value(self, ref: Ref) -> Value:
+        return self._values[ref.path][ref.index]
+
+    def _run_layer(self, call: Call, layer: Layer) -> tuple[Value, ...]:
+        form = form_of(layer, call.kwargs)
+        assert form is not None, "the plan lets only layers with a form through"
+        given = [
+            self._value(leaf) if isinstance(leaf, Ref) else Value(np.asarray(leaf))
+            for leaf in flat(call.args)
+        ]
+        return form.apply(layer, given)
+
+    def _run_recurrence(
+        self, call: Call, recurrence: Recurrence
+    ) -> tuple[tuple[Value, ...], dict[str, Array]]:
+        x = self._value(call.args[0])
+        mask = call.kwargs.get("mask")
+        return replay_recurrence(
+            call.path,
+            recurrence,
+            x.array,
+            mask=x.mask if mask is None else self._value(mask).array,
+            initial_state=[self._value(ref).array for ref in call.kwargs.get("initial_state", ())],
+            record=self._signals if call.path in self._plan.recorded else (),
+            progress=self._progress,
+        )

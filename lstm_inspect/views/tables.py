@@ -1,0 +1,100 @@
+"""Tables of shapes and of what was recorded."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lstm_inspect.shapes import LayerShapes, ModelShapes, Size
+from lstm_inspect.stats import ArrayStats
+
+# Wider than any table: what is piped into a file or a CI log is never cut or folded.
+_PIPED_WIDTH = 100_000
+
+
+def print_shapes(shapes: ModelShapes) -> None:
+    """Prints one row a recurrent layer, and a line of totals."""
+    table = _table("layer", "weights", "states, one step", "states, all steps")
+    table.add_column("parameters", justify="right")
+    for layer in shapes.layers:
+        table.add_row(
+            _layer_cell(layer),
+            _lines(f"{name} {_shape(a.shape)}" for name, a in layer.recurrence.weights.items()),
+            _states(layer.states),
+            _states(layer.sequences),
+            f"{layer.recurrence.parameters:,}",
+        )
+    console = _console()
+    console.print(table)
+    file = shapes.model.file
+    count = len(shapes.layers)
+    console.print(
+        Text(
+            f"{count} recurrent layer{'s' if count > 1 else ''}, {shapes.parameters:,} parameters; "
+            f"{file.path.name}, saved by Keras {file.keras_version or 'of unknown version'}"
+        )
+    )
+    for layer in shapes.layers:
+        if layer.blocked_by:
+            console.print(
+                Text(f"{layer.path} cannot be traced yet: needs {', '.join(layer.blocked_by)}")
+            )
+
+
+def _layer_cell(layer: LayerShapes) -> Text:
+    recurrence = layer.recurrence
+    text = Text(layer.path, style="bold")
+    facts = [
+        f"{recurrence.cell.upper()}, {recurrence.direction}",
+        f"{recurrence.features} features, {recurrence.units} units",
+        f"{recurrence.activation}, {recurrence.recurrent_activation}",
+    ]
+    if recurrence.stateful:
+        facts.append("stateful")
+    return text.append("\n" + "\n".join(facts), style="not bold")
+
+
+def print_trace(stats: Iterable[ArrayStats], summary: str) -> None:
+    """Prints one row a recorded array, and a line about the whole."""
+    table = _table("key", "shape", "dtype")
+    for name in ("min", "mean", "max", "non-finite"):
+        table.add_column(name, justify="right")
+    for row in stats:
+        table.add_row(
+            Text(row.key, style="bold"),
+            _shape(row.shape),
+            row.dtype,
+            f"{row.low:.4g}",
+            f"{row.mean:.4g}",
+            f"{row.high:.4g}",
+            Text(str(row.nonfinite), style="bold red" if row.nonfinite else ""),
+        )
+    console = _console()
+    console.print(table)
+    console.print(Text(summary))
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False)
+
+
+def _lines(lines: Iterable[str]) -> Text:
+    return Text("\n".join(lines))
+
+
+def _states(states: Mapping[str, Sequence[Size]]) -> Text:
+    return _lines(f"{name} {_shape(shape)}" for name, shape in states.items())
+
+
+def _shape(shape: Sequence[Size]) -> str:
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
