@@ -5,7 +5,14 @@ from pathlib import Path
 import click
 
 
-@click.command()
+_EXAMPLES = """\b
+Examples:
+  lstm-inspect shapes model.keras
+  lstm-inspect shapes model.h5 --batch 1 --timesteps 60 --format json
+"""
+
+
+@click.command(epilog=_EXAMPLES)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
     "--format",
@@ -18,12 +25,7 @@ import click
 @click.option("--batch", type=click.IntRange(min=1), help="Fill in the batch size.")
 @click.option("--timesteps", type=click.IntRange(min=1), help="Fill in the number of timesteps.")
 def shapes(model: Path, format_: str, batch: int | None, timesteps: int | None) -> None:
-    r"""Print the shapes of the weights and states of each recurrent layer of MODEL.
-
-    \b
-    lstm-inspect shapes model.keras
-    lstm-inspect shapes model.h5 --batch 1 --timesteps 60 --format json
-    """
+    """Print the shapes of a model's recurrent weights and states."""
     from lstm_inspect.model import open_model
     from lstm_inspect.shapes import model_shapes
 

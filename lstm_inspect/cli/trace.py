@@ -9,7 +9,15 @@ from typing import Any, TextIO
 import click
 
 
-@click.command()
+_EXAMPLES = """\b
+Examples:
+  lstm-inspect trace model.keras --input x.npy --out states.npz
+  lstm-inspect trace model.h5 --input encoder=x.npy --input decoder=y.npy \\
+      --record all --layer 'decoder*' --out states.npz
+"""
+
+
+@click.command(epilog=_EXAMPLES)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
     "--input",
@@ -47,11 +55,10 @@ def trace(
     layers: Sequence[str],
     force: bool,
 ) -> None:
-    r"""Replay MODEL on an input and dump h_t, c_t and gates of every timestep.
+    """Replay a model and dump h_t, c_t and gates.
 
-    \b
-    lstm-inspect trace model.keras --input x.npy --out states.npz
-    lstm-inspect trace model.h5 --input encoder=x.npy --input decoder=y.npy --out states.npz
+    A layer behind one that cannot be run is left out of the dump and named on stderr; the exit
+    status is then 2.
     """
     from lstm_inspect.dumps import check_target, is_dump
     from lstm_inspect.model import open_model
@@ -77,7 +84,7 @@ def trace(
         )
     recorded.save(out)
     seconds = time.perf_counter() - started
-    print_trace(trace_stats(recorded), f"{out}: {_megabytes(out)} in {seconds:.2f} s")
+    print_trace(trace_stats(recorded), out, seconds)
     for path, reason in recorded.untraced.items():
         click.echo(f"error: {path} not traced: {reason}", err=True)
     if recorded.untraced:
@@ -109,10 +116,6 @@ def _read(named: Sequence[tuple[str | None, Path]]) -> Any:
             raise click.UsageError(f"--input {name}={path}: {name} is given twice")
         arrays[name] = array
     return arrays
-
-
-def _megabytes(path: Path) -> str:
-    return f"{path.stat().st_size / 1e6:.1f} MB"
 
 
 def _show_warning(

@@ -2,9 +2,11 @@
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +20,7 @@ _PIPED_WIDTH = 100_000
 def print_shapes(shapes: ModelShapes) -> None:
     """Prints one row a recurrent layer, and a line of totals."""
     table = _table("layer", "weights", "states, one step", "states, all steps")
+    table.leading = 1
     table.add_column("parameters", justify="right")
     for layer in shapes.layers:
         table.add_row(
@@ -57,8 +60,8 @@ def _layer_cell(layer: LayerShapes) -> Text:
     return text.append("\n" + "\n".join(facts), style="not bold")
 
 
-def print_trace(stats: Iterable[ArrayStats], summary: str) -> None:
-    """Prints one row a recorded array, and a line about the whole."""
+def print_trace(stats: Iterable[ArrayStats], dump: Path, seconds: float) -> None:
+    """Prints one row a recorded array, and a line about the dump and the seconds it took."""
     table = _table("key", "shape", "dtype")
     for name in ("min", "mean", "max", "non-finite"):
         table.add_column(name, justify="right")
@@ -74,7 +77,7 @@ def print_trace(stats: Iterable[ArrayStats], summary: str) -> None:
         )
     console = _console()
     console.print(table)
-    console.print(Text(summary))
+    console.print(Text(f"{dump}: {decimal(dump.stat().st_size)} in {seconds:.2f} s"))
 
 
 def _table(*columns: str) -> Table:
