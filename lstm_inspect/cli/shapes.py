@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-
 _EXAMPLES = """\b
 Examples:
   lstm-inspect shapes model.keras

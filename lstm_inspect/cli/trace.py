@@ -8,7 +8,6 @@ from typing import Any, TextIO
 
 import click
 
-
 _EXAMPLES = """\b
 Examples:
   lstm-inspect trace model.keras --input x.npy --out states.npz
