@@ -20,6 +20,9 @@ class Cell(Protocol):
     units: int
     dtype: np.dtype[Any]
 
+    def state_shape(self, features: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of a state without the batch, from that of x_t."""
+
     def project(self, x: Array) -> Array:
         """The part of a step that does not depend on the state, for many timesteps at once."""
 
@@ -42,23 +45,24 @@ def run(
 
     Args:
         cell: What to run.
-        x: (batch, timesteps, features), of the cell's dtype.
-        initial_state: (batch, units) for each of the cell's states.
+        x: (batch, timesteps, *features), of the cell's dtype.
+        initial_state: (batch, *state_shape) for each of the cell's states.
         mask: (batch, timesteps) bool, or None. Where False, the states are carried over; gates
             are recorded as computed.
         record: Signals of the cell to record besides its states.
         on_step: Called with (timesteps done, timesteps in all) after every step.
 
     Returns:
-        (batch, timesteps, units) for each of the cell's states and each name in ``record``.
+        (batch, timesteps, *state_shape) for each of the cell's states and each name in ``record``.
     """
-    batch, timesteps = x.shape[:2]
+    batch, timesteps, *features = x.shape
+    shape = cell.state_shape(tuple(features))
     recorded = {
-        name: np.empty((batch, timesteps, cell.units), cell.dtype)
+        name: np.empty((batch, timesteps, *shape), cell.dtype)
         for name in cell.signals
         if name in cell.states or name in record
     }
-    kept = None if mask is None else ~mask[:, :, np.newaxis]
+    kept = None if mask is None else ~mask.reshape(batch, timesteps, *(1 for _ in shape))
     previous = initial_state
     step_bytes = max(1, cell.project(x[:, :1].swapaxes(0, 1)).nbytes)
     block = max(1, _BLOCK_BYTES // step_bytes)

@@ -26,6 +26,8 @@ class LstmCell:
         bias: (4·units,) or None.
         activation: A name in `ACTIVATIONS`.
         recurrent_activation: A name in `ACTIVATIONS`.
+        peepholes: None, or (3, units): weights from c_{t-1} to i and f, and from c_t to o
+            (tensorflow 1.15.5, python/keras/layers/recurrent.py, ``PeepholeLSTMCell``).
     """
 
     states: tuple[str, ...] = ("h", "c")
@@ -38,14 +40,20 @@ class LstmCell:
         bias: Array | None,
         activation: str,
         recurrent_activation: str,
+        peepholes: Array | None = None,
     ) -> None:
         self.units = recurrent_kernel.shape[0]
         self.dtype = kernel.dtype
         self._kernel = _as_computed(kernel)
         self._recurrent_kernel = _as_computed(recurrent_kernel)
         self._bias = None if bias is None else _as_computed(bias)
+        self._peepholes = peepholes
         self._activate = ACTIVATIONS[activation]
         self._activate_gates = ACTIVATIONS[recurrent_activation]
+
+    def state_shape(self, features: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of a state without the batch: (units,)."""
+        return (self.units,)
 
     def project(self, x: Array) -> Array:
         """The part of z that does not depend on the state.
@@ -71,22 +79,27 @@ class LstmCell:
             previous: h_{t-1} and c_{t-1}, (batch, units) each.
             out: Where to write h, c, and any of i, f, g, o; (batch, units) each.
         """
-        z = projected
-        z += previous["h"] @ self._recurrent_kernel
-        blocks = z.reshape(len(z), 4, self.units)
-        self._activate_gates(blocks[:, :3])
-        self._activate(blocks[:, 3])
+        projected += previous["h"] @ self._recurrent_kernel
+        blocks = projected.reshape(len(projected), 4, self.units)
         i, f, o, g = (blocks[:, number] for number in range(4))
-        for name, gate in zip(_COMPUTED, (i, f, o, g), strict=True):
-            if name in out:
-                out[name][...] = gate
         h, c = out["h"], out["c"]
+        self._activate(g)
+        if self._peepholes is None:
+            self._activate_gates(blocks[:, :3])
+        else:
+            blocks[:, :2] += self._peepholes[:2] * previous["c"][:, np.newaxis]
+            self._activate_gates(blocks[:, :2])
         np.multiply(f, previous["c"], out=c)
-        i *= g
-        c += i
+        c += i * g
+        if self._peepholes is not None:
+            o += self._peepholes[2] * c
+            self._activate_gates(o)
         h[...] = c
         self._activate(h)
         h *= o
+        for name, gate in zip(_COMPUTED, (i, f, o, g), strict=True):
+            if name in out:
+                out[name][...] = gate
 
 
 def _as_computed(weights: Array) -> Array:

@@ -268,8 +268,6 @@ def _average(arrays: list[Array]) -> Array:
 def _bidirectional(layer: Layer, inputs: Sequence[Value]) -> Array | tuple[Array, ...]:
     """Merges the two directions' outputs (layers/rnn/bidirectional.py, ``Bidirectional.call``)."""
     forward, backward = (given.array for given in inputs)
-    if forward.ndim > 2:
-        backward = backward[:, ::-1]
     match layer.config.get("merge_mode", "concat"):
         case "concat":
             return np.concatenate([forward, backward], axis=-1)

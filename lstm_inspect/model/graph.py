@@ -76,26 +76,59 @@ class Layer:
     dtype: str
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Recurrence:
-    """A recurrent layer, or one direction of a Bidirectional, with its weights in canonical form.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Convolution:
+    """How a ConvLSTM convolves its input; a value for each spatial axis.
 
     Attributes:
-        path: Its name in tables and dumps: ``lstm``, ``encoder/lstm``, ``bi/backward``.
-        cell: ``"lstm"``.
-        units: Width of h_t and c_t.
-        features: Width of x_t.
-        weights: Read-only arrays: ``kernel`` (features, 4·units), ``recurrent_kernel``
-            (units, 4·units) and, unless ``use_bias`` was false, ``bias`` (4·units,). The blocks
-            along the last axis are i, f, g, o (keras 3.15.1, layers/rnn/lstm.py, ``LSTMCell``).
-        activation: Of g and of c on its way to h.
-        recurrent_activation: Of i, f and o.
+        strides: Of the input convolution; the state is convolved with stride 1.
+        dilation: Of the input convolution.
+        padding: ``"valid"`` or ``"same"``; of the input convolution, the state has "same".
+        channels_first: Whether x and the states have their channels in front of the spatial axes.
+    """
+
+    strides: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding: str
+    channels_first: bool
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Recurrence:
+    """A recurrent layer, one direction of a Bidirectional or one of several stacked cells.
+
+    The weights are in canonical form, whichever Keras or CuDNN laid them out:
+
+    | cell | kernel, recurrent_kernel | bias | blocks | states |
+    |---|---|---|---|---|
+    | lstm | (features, 4·units), (units, 4·units) | (4·units,) | i, f, g, o | h, c |
+    | gru | (features, 3·units), (units, 3·units) | (3·units,), with reset_after (2, 3·units) \
+| z, r, n | h |
+    | simple_rnn | (features, units), (units, units) | (units,) | | h |
+    | peephole_lstm | as lstm, and peepholes (3, units) for i, f, o | (4·units,) | i, f, g, o \
+| h, c |
+    | conv_lstm | (*size, features, 4·units), (*size, units, 4·units) | (4·units,) | i, f, g, o \
+| h, c |
+
+    Attributes:
+        path: Its name in tables and dumps: ``lstm``, ``encoder/lstm``, ``bi/backward``, ``rnn/0``.
+        cell: ``"lstm"``, ``"gru"``, ``"simple_rnn"``, ``"peephole_lstm"`` or ``"conv_lstm"``.
+        units: Width of the states; of a ConvLSTM, its filters.
+        features: Width of x_t; of a ConvLSTM, its channels.
+        weights: Read-only arrays: ``kernel``, ``recurrent_kernel``, ``bias`` unless the layer has
+            none, ``peepholes`` where the cell has them.
+        activation: Of the candidate, and of c on its way to h; None where the file does not say.
+        recurrent_activation: Of the gates; None where the cell has none or the file does not say.
+        reset_after: Of a GRU: whether the reset gate acts after the recurrent product.
+        convolution: Of a ConvLSTM.
         go_backwards: Reads the last timestep first.
         return_sequences: Hands h of every timestep to the next layer, not only the last one.
-        return_state: Hands the final h and c to the next layer too.
-        stateful: Keras carries the state from batch to batch.
-        zero_output_for_mask: Hands on 0 at a masked step, where the state is carried over.
+        return_state: Hands the final states to the next layer too.
+        stateful: Keras carries the states from batch to batch.
+        zero_output_for_mask: Hands on 0 at a masked step, where the states are carried over.
+        restores_order: Hands its sequence on in the order of its input, whichever way it reads.
         dtype: Compute dtype.
+        notes: What the file leaves open about the layer, a line each.
     """
 
     path: str
@@ -103,19 +136,23 @@ class Recurrence:
     units: int
     features: int
     weights: Mapping[str, Array]
-    activation: str
-    recurrent_activation: str
-    go_backwards: bool
-    return_sequences: bool
-    return_state: bool
-    stateful: bool
-    zero_output_for_mask: bool
-    dtype: str
+    activation: str | None = None
+    recurrent_activation: str | None = None
+    reset_after: bool = False
+    convolution: Convolution | None = None
+    go_backwards: bool = False
+    return_sequences: bool = False
+    return_state: bool = False
+    stateful: bool = False
+    zero_output_for_mask: bool = False
+    restores_order: bool = False
+    dtype: str = "float32"
+    notes: tuple[str, ...] = ()
 
     @property
     def states(self) -> tuple[str, ...]:
         """The signals that are carried from step to step."""
-        return ("h", "c")
+        return ("h", "c") if "lstm" in self.cell else ("h",)
 
     @property
     def direction(self) -> str:
@@ -138,6 +175,8 @@ class Call:
         args: For a recurrence, its x alone; else as in the file.
         kwargs: For a recurrence: ``initial_state`` (a tuple of Refs) and ``mask`` (a Ref) where
             the model wires them; else as in the file.
+        folds: How many of the axes behind the batch count as batch too: inside a TimeDistributed,
+            its timesteps.
         input_shape: The shape of the layer's input, where the file states one.
     """
 
@@ -145,6 +184,7 @@ class Call:
     layer: Layer | Recurrence
     args: tuple[Argument, ...]
     kwargs: Mapping[str, Argument] = field(default_factory=dict)
+    folds: int = 0
     input_shape: Shape | None = None
 
     @property

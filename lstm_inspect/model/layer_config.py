@@ -46,6 +46,13 @@ class LayerConfig:
         """The layer that a wrapper holds under ``key``."""
         return LayerConfig(self.config.get(key), self.keras)
 
+    def children(self, key: str) -> "list[LayerConfig]":
+        """The layers that a model, or a stack of cells, lists under ``key``."""
+        entries = self.config.get(key)
+        if not isinstance(entries, list):
+            raise self._unexpected(key, "a list of layers", entries)
+        return [LayerConfig(entry, self.keras) for entry in entries]
+
     def flag(self, key: str, default: bool = False) -> bool:
         """A boolean of the config."""
         value = self.config.get(key, default)
@@ -60,7 +67,26 @@ class LayerConfig:
             raise self._unexpected(key, "a positive whole number", value)
         return value
 
-    def activation(self, key: str, default: str) -> str:
+    def sizes(self, key: str, rank: int) -> tuple[int, ...]:
+        """Positive whole numbers, one for each spatial axis; one number stands for all."""
+        value = self.config.get(key, 1)
+        sizes = [value] * rank if type(value) is int else value
+        if not (
+            isinstance(sizes, list)
+            and len(sizes) == rank
+            and all(type(size) is int and size > 0 for size in sizes)
+        ):
+            raise self._unexpected(key, f"{rank} positive whole numbers", value)
+        return tuple(sizes)
+
+    def choice(self, key: str, choices: tuple[str, ...]) -> str:
+        """One of a few words; the first where the config leaves it out."""
+        value = self.config.get(key) or choices[0]
+        if value not in choices:
+            raise self._unexpected(key, " or ".join(choices), value)
+        return str(value)
+
+    def activation(self, key: str, *, default: str) -> str:
         """The name of an activation, as `lstm_inspect.cells.activations` knows it.
 
         A function of somebody's own keeps the name the file gives it, marked ``custom:``.

@@ -5,12 +5,13 @@ A part is read once, however often the model calls it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.formats import Array, SavedFile
 from lstm_inspect.model.graph import Layer, Recurrence, Shape
 from lstm_inspect.model.layer_config import MODEL_CLASSES, LayerConfig
-from lstm_inspect.model.recurrences import RECURRENT_CLASSES, read_recurrence
+from lstm_inspect.model.recurrences import cell_configs, read_recurrence
 from lstm_inspect.model.weights import Weights, weights_of_layers
 
 
@@ -23,12 +24,26 @@ class InputPart:
 
 
 @dataclass(frozen=True, eq=False)
-class BidirectionalPart:
-    """A Bidirectional: two recurrences, and a layer of that class that merges their outputs."""
+class RecurrentPart:
+    """A recurrent layer: its recurrence, or those of its stacked cells, first the lowest."""
 
-    forward: Recurrence
-    backward: Recurrence
+    recurrences: tuple[Recurrence, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class BidirectionalPart:
+    """A Bidirectional: two recurrent layers, and a layer of that class to merge their outputs."""
+
+    forward: RecurrentPart
+    backward: RecurrentPart
     merge: Layer
+
+
+@dataclass(frozen=True, eq=False)
+class TimeDistributedPart:
+    """A layer or a model that is applied to every timestep."""
+
+    member: "Member"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +62,7 @@ class Member:
     part: "Part"
 
 
-Part = InputPart | Layer | Recurrence | BidirectionalPart | ModelPart
+Part = InputPart | Layer | RecurrentPart | BidirectionalPart | TimeDistributedPart | ModelPart
 
 
 def read_parts(file: SavedFile) -> ModelPart:
@@ -62,7 +77,7 @@ def read_parts(file: SavedFile) -> ModelPart:
             f"{file.path}: expected a Sequential or Functional model, received the class "
             f"{config.class_name}; subclassed models are not read yet"
         )
-    layers = _layers_of(config)
+    layers = config.children("layers")
     return _model_part(config, layers, weights_of_layers(file, layers), prefix="")
 
 
@@ -74,13 +89,6 @@ def _generation(file: SavedFile) -> int:
             f"{file.path}: saved by Keras {file.keras_version}; files of Keras 1 are not read yet"
         )
     return 2 if major == "2" else 3
-
-
-def _layers_of(model: LayerConfig) -> list[LayerConfig]:
-    layers = model.config.get("layers")
-    if not isinstance(layers, list):
-        raise ModelFileError(f"model {model.name}: expected its config to list its layers")
-    return [LayerConfig(entry, model.keras) for entry in layers]
 
 
 def _model_part(
@@ -99,23 +107,53 @@ def _part(layer: LayerConfig, weights: Weights, path: str) -> Part:
     if layer.class_name == "InputLayer":
         return InputPart(layer.batch_shape, layer.dtype)
     if layer.class_name in MODEL_CLASSES:
-        layers = _layers_of(layer)
+        layers = layer.children("layers")
         return _model_part(layer, layers, weights.of_layers(layers), prefix=f"{path}/")
-    arrays = weights.arrays(layer)
-    if layer.class_name in RECURRENT_CLASSES:
-        return read_recurrence(layer, arrays, path)
-    if layer.class_name == "Bidirectional" and layer.child("layer").class_name in RECURRENT_CLASSES:
-        half = len(arrays) // 2
+    if layer.class_name == "TimeDistributed":
+        child = layer.child("layer")
+        return TimeDistributedPart(Member(child, _part(child, weights.wrapped(), path)))
+    if layer.class_name == "Bidirectional" and cell_configs(layer.child("layer")):
+        forward, backward = weights.directions()
         return BidirectionalPart(
-            forward=read_recurrence(
-                layer.child("layer"), arrays[:half], f"{path}/forward", in_bidirectional=True
-            ),
-            backward=read_recurrence(
-                _backward(layer), arrays[half:], f"{path}/backward", in_bidirectional=True
-            ),
+            forward=_recurrent_part(layer.child("layer"), forward, f"{path}/forward", True),
+            backward=_recurrent_part(_backward(layer), backward, f"{path}/backward", True),
             merge=_layer(layer, (), path),
         )
-    return _layer(layer, arrays, path)
+    if cell_configs(layer):
+        return _recurrent_part(layer, weights, path)
+    return _layer(layer, weights.arrays(), path)
+
+
+def _recurrent_part(
+    layer: LayerConfig, weights: Weights, path: str, in_bidirectional: bool = False
+) -> RecurrentPart:
+    """Reads a recurrent layer.
+
+    A Bidirectional forces ``zero_output_for_mask`` to ``return_sequences`` (keras 3.15.1 and
+    2.15.0, layers/rnn/bidirectional.py, ``force_zero_output_for_mask``) and turns the backward
+    sequence round again.
+    """
+    cells = cell_configs(layer)
+    arrays = weights.of_cells(cells)
+    overrides: dict[str, Any] = {}
+    if in_bidirectional:
+        overrides["restores_order"] = True
+        overrides["zero_output_for_mask"] = layer.flag("return_sequences")
+    if len(cells) == 1:
+        return RecurrentPart((read_recurrence(layer, cells[0], arrays[0], path, **overrides),))
+    below = {**overrides, "return_sequences": True, "restores_order": True}
+    return RecurrentPart(
+        tuple(
+            read_recurrence(
+                layer,
+                cell,
+                own,
+                f"{path}/{number}",
+                **(below if number < len(cells) - 1 else overrides),
+            )
+            for number, (cell, own) in enumerate(zip(cells, arrays, strict=True))
+        )
+    )
 
 
 def _layer(layer: LayerConfig, arrays: Sequence[Array], path: str) -> Layer:

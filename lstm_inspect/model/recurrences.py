@@ -1,67 +1,100 @@
 """Recurrent layers of a config, with their arrays, to canonical `Recurrence` form."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from lstm_inspect.errors import ModelFileError
 from lstm_inspect.formats import Array
-from lstm_inspect.model.graph import Recurrence
+from lstm_inspect.model.cell_weights import canonical_weights
+from lstm_inspect.model.graph import Convolution, Recurrence
 from lstm_inspect.model.layer_config import LayerConfig
 
-RECURRENT_CLASSES = frozenset({"LSTM"})
+_CELLS = {
+    "LSTM": "lstm",
+    "LSTMCell": "lstm",
+    "CuDNNLSTM": "lstm",
+    "GRU": "gru",
+    "GRUCell": "gru",
+    "CuDNNGRU": "gru",
+    "SimpleRNN": "simple_rnn",
+    "SimpleRNNCell": "simple_rnn",
+    "PeepholeLSTMCell": "peephole_lstm",
+    "ConvLSTM1D": "conv_lstm",
+    "ConvLSTM2D": "conv_lstm",
+    "ConvLSTM3D": "conv_lstm",
+}
+
+
+def cell_configs(layer: LayerConfig) -> list[LayerConfig]:
+    """The configs of a recurrent layer's cells; none if the layer is not recurrent, or is custom.
+
+    ``LSTM`` is its own cell; ``RNN`` wraps one, or several stacked ones.
+    """
+    if layer.class_name == "RNN":
+        cell = layer.child("cell")
+        stacked = cell.class_name == "StackedRNNCells"
+        cells = cell.children("cells") if stacked else [cell]
+    else:
+        cells = [layer]
+    return cells if all(cell.class_name in _CELLS for cell in cells) else []
 
 
 def read_recurrence(
-    layer: LayerConfig, arrays: Sequence[Array], path: str, *, in_bidirectional: bool = False
+    layer: LayerConfig,
+    cell: LayerConfig,
+    arrays: Sequence[Array],
+    path: str,
+    **overrides: Any,
 ) -> Recurrence:
-    """Reads a recurrent layer.
+    """Reads one recurrence.
 
     Args:
-        layer: Its config.
-        arrays: kernel, recurrent_kernel and, with ``use_bias``, bias.
+        layer: The layer's config: how it runs over time.
+        cell: Its cell's config, the same for a layer such as LSTM.
+        arrays: The cell's arrays, in the order of Keras's ``layer.weights``.
         path: Its name in tables and dumps.
-        in_bidirectional: It is one direction of a Bidirectional, which forces
-            ``zero_output_for_mask`` to ``return_sequences`` (keras 3.15.1 and 2.15.0,
-            layers/rnn/bidirectional.py, ``force_zero_output_for_mask``).
+        **overrides: Fields of `Recurrence` that a wrapper decides.
 
     Raises:
         ModelFileError: The arrays are missing, or their shapes are not those of the config.
     """
-    units = layer.size("units")
-    return_sequences = layer.flag("return_sequences")
+    kind = _CELLS[cell.class_name]
+    units = cell.size("filters" if kind == "conv_lstm" else "units")
+    weights = canonical_weights(path, kind, units, cell.flag("use_bias", default=True), arrays)
+    fields: dict[str, Any] = {
+        "go_backwards": layer.flag("go_backwards"),
+        "return_sequences": layer.flag("return_sequences"),
+        "return_state": layer.flag("return_state"),
+        "stateful": layer.flag("stateful"),
+        "zero_output_for_mask": layer.flag("zero_output_for_mask"),
+    }
     return Recurrence(
         path=path,
-        cell="lstm",
+        cell=kind,
         units=units,
-        features=int(arrays[0].shape[0]) if arrays and arrays[0].ndim else 0,
-        weights=_lstm_weights(path, units, layer.flag("use_bias", default=True), arrays),
-        activation=layer.activation("activation", "tanh"),
-        recurrent_activation=layer.activation("recurrent_activation", "sigmoid"),
-        go_backwards=layer.flag("go_backwards"),
-        return_sequences=return_sequences,
-        return_state=layer.flag("return_state"),
-        stateful=layer.flag("stateful"),
-        zero_output_for_mask=(
-            return_sequences if in_bidirectional else layer.flag("zero_output_for_mask")
+        features=int(weights["kernel"].shape[-2]),
+        weights=weights,
+        activation=cell.activation("activation", default="tanh"),
+        recurrent_activation=(
+            None
+            if kind == "simple_rnn"
+            # A CuDNN layer has no such option, and always uses this one.
+            else cell.activation("recurrent_activation", default="sigmoid")
         ),
-        dtype=layer.dtype,
+        # keras 2.1.3, layers/recurrent.py, `GRU`: before it had the option, it had False.
+        reset_after=kind == "gru"
+        and cell.flag("reset_after", default=cell.class_name == "CuDNNGRU"),
+        convolution=_convolution(cell) if kind == "conv_lstm" else None,
+        dtype=cell.dtype,
+        **(fields | overrides),
     )
 
 
-def _lstm_weights(
-    path: str, units: int, use_bias: bool, arrays: Sequence[Array]
-) -> dict[str, Array]:
-    names = ("kernel", "recurrent_kernel", "bias")[: 3 if use_bias else 2]
-    if len(arrays) != len(names):
-        raise ModelFileError(
-            f"layer {path}: expected {len(names)} arrays ({', '.join(names)}), "
-            f"the file holds {len(arrays)}"
-        )
-    features = arrays[0].shape[0] if arrays[0].ndim else 0
-    expected = ((features, 4 * units), (units, 4 * units), (4 * units,))
-    for name, array, shape in zip(names, arrays, expected, strict=False):
-        if array.shape != shape:
-            raise ModelFileError(
-                f"layer {path}: expected {name} of shape {shape} for {units} units, "
-                f"the file holds {array.shape}"
-            )
-    return dict(zip(names, arrays, strict=True))
+def _convolution(layer: LayerConfig) -> Convolution:
+    rank = int(layer.class_name[len("ConvLSTM")])
+    return Convolution(
+        strides=layer.sizes("strides", rank),
+        dilation=layer.sizes("dilation_rate", rank),
+        padding=layer.choice("padding", ("valid", "same")),
+        channels_first=layer.choice("data_format", ("channels_last", "channels_first"))
+        == "channels_first",
+    )

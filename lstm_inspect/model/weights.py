@@ -3,23 +3,34 @@
 Both classes answer the same two questions, so the reading of a layer does not know which it has.
 """
 
+import itertools
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from lstm_inspect.formats import Array, LayerWeights, SavedFile, VariableTree
+from lstm_inspect.model.cell_weights import array_count
 from lstm_inspect.model.layer_config import LayerConfig
 
 
 class Weights(Protocol):
     """The arrays of one layer, or of one model used as a layer."""
 
-    def arrays(self, layer: LayerConfig) -> tuple[Array, ...]:
-        """All arrays of the layer, in the order of Keras's ``layer.weights``."""
+    def arrays(self) -> tuple[Array, ...]:
+        """The arrays of a plain layer, in the order of Keras's ``layer.weights``."""
+
+    def of_cells(self, cells: Sequence[LayerConfig]) -> list[tuple[Array, ...]]:
+        """The arrays of each cell of a recurrent layer."""
+
+    def directions(self) -> "tuple[Weights, Weights]":
+        """The weights of a Bidirectional's forward and backward layer."""
+
+    def wrapped(self) -> "Weights":
+        """The weights of the layer that a TimeDistributed holds."""
 
     def of_layers(self, layers: Sequence[LayerConfig]) -> "list[Weights]":
-        """The weights of each of a model's layers."""
+        """The weights of each layer of a model."""
 
 
 def weights_of_layers(file: SavedFile, layers: Sequence[LayerConfig]) -> list[Weights]:
@@ -38,37 +49,36 @@ class _TreeWeights:
         self._tree = tree
         self._prefix = prefix
 
-    def arrays(self, layer: LayerConfig) -> tuple[Array, ...]:
-        match layer.class_name:
-            case "Bidirectional":
-                forward = layer.child("layer")
-                directions = ("forward_layer", "backward_layer")
-                return sum((self._at(name).arrays(forward) for name in directions), start=())
-            case "TimeDistributed":
-                return self._at("layer").arrays(layer.child("layer"))
-            case "LSTM":
-                return self._at("cell").variables()
-            case _:
-                return self.variables()
-
-    def of_layers(self, layers: Sequence[LayerConfig]) -> list[Weights]:
-        used: Counter[str] = Counter()
-        weights: list[Weights] = []
-        for layer in layers:
-            key = _snake_case(layer.class_name)
-            weights.append(self._at(f"layers/{key}_{used[key]}" if used[key] else f"layers/{key}"))
-            used[key] += 1
-        return weights
-
-    def variables(self) -> tuple[Array, ...]:
-        """The arrays ``vars/0``, ``vars/1`` ... right here."""
+    def arrays(self) -> tuple[Array, ...]:
         prefix = f"{self._prefix}vars/"
         numbers = (path.removeprefix(prefix) for path in self._tree if path.startswith(prefix))
         ordered = sorted(int(number) for number in numbers if number.isdecimal())
         return tuple(self._tree[f"{prefix}{number}"] for number in ordered)
 
+    def of_cells(self, cells: Sequence[LayerConfig]) -> list[tuple[Array, ...]]:
+        if len(cells) == 1:
+            return [self._at("cell").arrays()]
+        return [own.arrays() for own in self._at("cell")._members("cells", cells)]
+
+    def directions(self) -> "tuple[_TreeWeights, _TreeWeights]":
+        return self._at("forward_layer"), self._at("backward_layer")
+
+    def wrapped(self) -> "_TreeWeights":
+        return self._at("layer")
+
+    def of_layers(self, layers: Sequence[LayerConfig]) -> list[Weights]:
+        return list(self._members("layers", layers))
+
     def _at(self, path: str) -> "_TreeWeights":
         return _TreeWeights(self._tree, f"{self._prefix}{path}/")
+
+    def _members(self, container: str, members: Sequence[LayerConfig]) -> "Iterator[_TreeWeights]":
+        """The members of a list: keyed by class, and numbered where a class comes again."""
+        used: Counter[str] = Counter()
+        for member in members:
+            key = _snake_case(member.class_name)
+            yield self._at(f"{container}/{key}_{used[key]}" if used[key] else f"{container}/{key}")
+            used[key] += 1
 
 
 def _snake_case(class_name: str) -> str:
@@ -84,8 +94,21 @@ class _ListedWeights:
     def __init__(self, named: Sequence[tuple[str, Array]]) -> None:
         self._named = named
 
-    def arrays(self, layer: LayerConfig) -> tuple[Array, ...]:
+    def arrays(self) -> tuple[Array, ...]:
         return tuple(array for _, array in self._named)
+
+    def of_cells(self, cells: Sequence[LayerConfig]) -> list[tuple[Array, ...]]:
+        arrays = iter(self.arrays())
+        if len(cells) == 1:
+            return [tuple(arrays)]
+        return [tuple(itertools.islice(arrays, array_count(cell))) for cell in cells]
+
+    def directions(self) -> "tuple[_ListedWeights, _ListedWeights]":
+        half = len(self._named) // 2
+        return _ListedWeights(self._named[:half]), _ListedWeights(self._named[half:])
+
+    def wrapped(self) -> "_ListedWeights":
+        return self
 
     def of_layers(self, layers: Sequence[LayerConfig]) -> list[Weights]:
         """Hands out a nested model's weights by the layer name in each weight's own name."""

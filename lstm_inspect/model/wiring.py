@@ -18,7 +18,14 @@ from lstm_inspect.model.graph import (
     refs,
 )
 from lstm_inspect.model.nodes import Node, Source, map_sources, read_node, read_sources, sources
-from lstm_inspect.model.parts import BidirectionalPart, InputPart, Member, ModelPart
+from lstm_inspect.model.parts import (
+    BidirectionalPart,
+    InputPart,
+    Member,
+    ModelPart,
+    RecurrentPart,
+    TimeDistributedPart,
+)
 
 Outputs = Callable[[int], Ref]
 """What a call gives: output number to tensor."""
@@ -51,6 +58,7 @@ class _Wiring:
         self.inputs: list[ModelInput] = []
         self.calls: list[Call] = []
         self._times_called: Counter[str] = Counter()
+        self._folds = 0
 
     def call_model(self, model: ModelPart, prefix: str, given: Sequence[Ref] | None) -> Outputs:
         """Writes out one call of a model.
@@ -126,58 +134,84 @@ class _Wiring:
         name = f"{prefix}{member.config.name}"
         self._times_called[name] += 1
         number = self._times_called[name]
-        path = name if number == 1 else f"{name}#{number}"
+        return self._apply(member, name if number == 1 else f"{name}#{number}", node)
+
+    def _apply(self, member: Member, path: str, node: Node) -> Outputs:
         match member.part:
             case ModelPart() as model:
                 return self.call_model(model, f"{path}/", list(refs(node.args)))
+            case TimeDistributedPart(member=child):
+                self._folds += 1
+                outputs = self._apply(child, path, node)
+                self._folds -= 1
+                return outputs
             case BidirectionalPart() as part:
                 return self._call_bidirectional(path, part, _recurrent_arguments(node, member))
-            case Recurrence() as recurrence:
-                return self._call_recurrence(path, recurrence, _recurrent_arguments(node, member))
+            case RecurrentPart() as part:
+                return self._call_recurrent(path, part, _recurrent_arguments(node, member))
             case Layer() as layer:
-                return self._add(Call(path=path, layer=layer, args=node.args, kwargs=node.kwargs))
+                return self._add(path, layer, node.args, node.kwargs, node.input_shape)
             case InputPart():
-                raise ModelFileError(f"layer {name}: expected a layer to call, received an input")
+                raise ModelFileError(f"layer {path}: expected a layer to call, received an input")
 
-    def _call_recurrence(
-        self, path: str, recurrence: Recurrence, given: _RecurrentArguments
+    def _call_recurrent(
+        self, path: str, part: RecurrentPart, given: _RecurrentArguments
     ) -> Outputs:
-        kwargs: dict[str, Argument] = {}
-        if given.states:
-            kwargs["initial_state"] = given.states
-        if given.mask is not None:
-            kwargs["mask"] = given.mask
-        return self._add(
-            Call(
-                path=path,
-                layer=recurrence,
-                args=(given.x,),
-                kwargs=kwargs,
-                input_shape=given.input_shape,
-            )
-        )
+        """Stacked cells run one after the other: what a cell does never depends on one above it."""
+        x, states = given.x, list(given.states)
+        shape = given.input_shape
+        finals: list[Ref] = []
+        for number, recurrence in enumerate(part.recurrences):
+            count = len(recurrence.states)
+            kwargs: dict[str, Argument] = {}
+            if states:
+                kwargs["initial_state"], states = tuple(states[:count]), states[count:]
+            if given.mask is not None:
+                kwargs["mask"] = given.mask
+            own = path if len(part.recurrences) == 1 else f"{path}/{number}"
+            outputs = self._add(own, recurrence, (x,), kwargs, shape)
+            x, shape = outputs(0), None
+            finals += [outputs(1 + state) for state in range(count)]
+        return _outputs([x, *finals])
 
     def _call_bidirectional(
         self, path: str, part: BidirectionalPart, given: _RecurrentArguments
     ) -> Outputs:
         half = len(given.states) // 2
-        forward = self._call_recurrence(
+        forward = self._call_recurrent(
             f"{path}/forward", part.forward, given._replace(states=given.states[:half])
         )
-        backward = self._call_recurrence(
+        backward = self._call_recurrent(
             f"{path}/backward", part.backward, given._replace(states=given.states[half:])
         )
-        merged = self._add(Call(path=path, layer=part.merge, args=(forward(0), backward(0))))
+        merged = self._add(path, part.merge, (forward(0), backward(0)), {}, None)
         outputs = [merged(0)]
         if part.merge.config.get("merge_mode", "concat") is None:
             outputs.append(merged(1))
-        for way in (forward, backward):
-            outputs += [way(1 + number) for number in range(len(part.forward.states))]
+        for way, recurrent in ((forward, part.forward), (backward, part.backward)):
+            states = sum(len(recurrence.states) for recurrence in recurrent.recurrences)
+            outputs += [way(1 + number) for number in range(states)]
         return _outputs(outputs)
 
-    def _add(self, call: Call) -> Outputs:
-        self.calls.append(call)
-        return lambda index: Ref(call.path, index)
+    def _add(
+        self,
+        path: str,
+        layer: Layer | Recurrence,
+        args: tuple[Argument, ...],
+        kwargs: dict[str, Argument],
+        input_shape: Shape | None,
+    ) -> Outputs:
+        self.calls.append(
+            Call(
+                path=path,
+                layer=layer,
+                args=args,
+                kwargs=kwargs,
+                folds=self._folds,
+                input_shape=input_shape,
+            )
+        )
+        return lambda index: Ref(path, index)
 
 
 def _outputs(tensors: Sequence[Ref]) -> Outputs:

@@ -80,7 +80,7 @@ def _obstacles(call: Call) -> Iterator[str]:
     match call.layer:
         case Recurrence() as recurrence:
             for activation in (recurrence.activation, recurrence.recurrent_activation):
-                if activation not in ACTIVATIONS:
+                if activation is not None and activation not in ACTIVATIONS:
                     yield f"{call.path} (activation {activation})"
         case Layer() as layer if form_of(layer, call.kwargs) is None:
             yield f"{layer.name} ({layer.class_name})"

@@ -2,14 +2,23 @@
 
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from lstm_inspect.cells import LstmCell, run
+from lstm_inspect.cells import Cell, ConvLstmCell, GruCell, LstmCell, SimpleRnnCell, run
 from lstm_inspect.errors import InputError
 from lstm_inspect.formats import Array
 from lstm_inspect.layers import Value
 from lstm_inspect.model import Recurrence
+
+CELL_SIGNALS = {
+    "lstm": LstmCell.signals,
+    "peephole_lstm": LstmCell.signals,
+    "gru": GruCell.signals,
+    "simple_rnn": SimpleRnnCell.signals,
+    "conv_lstm": ConvLstmCell.signals,
+}
 
 
 def replay_recurrence(
@@ -27,10 +36,11 @@ def replay_recurrence(
     Args:
         path: The call's name, for errors.
         recurrence: The layer.
-        x: (batch, timesteps, features).
+        x: (batch, timesteps, features); of a ConvLSTM, (batch, timesteps, *spatial, features), or
+            features first where the layer says so.
         mask: (batch, timesteps) bool, or None.
-        initial_state: (batch, units) for each state, or nothing for zeros.
-        record: Which signals to return.
+        initial_state: An array for each state, or nothing for zeros.
+        record: Which signals to return, of those that the cell has.
         progress: Called with (path, timesteps done, timesteps in all) after every step.
 
     Returns:
@@ -40,68 +50,124 @@ def replay_recurrence(
     Raises:
         InputError: x or an initial state does not have the shape the weights need.
     """
+    convolution = recurrence.convolution
+    channels_first = convolution is not None and convolution.channels_first
     x = x.astype(recurrence.dtype, copy=False)
-    if x.ndim != 3 or x.shape[2] != recurrence.features:
-        raise InputError(
-            f"layer {path}: expected (batch, timesteps, {recurrence.features}), received {x.shape}"
-        )
-    batch = len(x)
-    states = dict(zip(recurrence.states, initial_state, strict=False))
-    for name in recurrence.states:
-        given = states.setdefault(name, np.zeros((batch, recurrence.units), x.dtype))
-        if given.shape != (batch, recurrence.units):
-            raise InputError(
-                f"layer {path}: expected an initial {name} of shape {(batch, recurrence.units)}, "
-                f"received {given.shape}"
-            )
+    _check_x(path, recurrence, x, 2 if channels_first else -1)
     # In half precision the sums are made in single precision and rounded once, when recorded.
     working = np.promote_types(x.dtype, np.float32)
+    cell = _cell(recurrence, working)
     order = slice(None, None, -1) if recurrence.go_backwards else slice(None)
+    read = x.astype(working, copy=False)[:, order]
+    if channels_first:
+        read = np.moveaxis(read, 2, -1)
+        initial_state = [np.moveaxis(state, 1, -1) for state in initial_state]
+    shape = (len(x), *cell.state_shape(read.shape[2:]))
     recorded = run(
-        _cell(recurrence, working),
-        x.astype(working, copy=False)[:, order],
-        initial_state={name: state.astype(working) for name, state in states.items()},
+        cell,
+        read,
+        initial_state=_initial_state(path, recurrence, initial_state, shape, working),
         mask=None if mask is None else mask[:, order],
         record=record,
         on_step=None if progress is None else partial(progress, path),
     )
+    if channels_first:
+        recorded = {name: np.moveaxis(array, -1, 2) for name, array in recorded.items()}
     recorded = {name: array.astype(x.dtype, copy=False) for name, array in recorded.items()}
-    outputs = _outputs(recurrence, recorded, None if mask is None else mask[:, order])
     signals = {name: array[:, order] for name, array in recorded.items()}
     signals["x"] = x
     signals["mask"] = np.ones(x.shape[:2], bool) if mask is None else mask
-    return outputs, {name: signals[name] for name in record}
+    return (
+        _outputs(recurrence, recorded, mask, order),
+        {name: signals[name] for name in record if name in signals},
+    )
 
 
-def _cell(recurrence: Recurrence, working: np.dtype[np.floating]) -> LstmCell:
+def _check_x(path: str, recurrence: Recurrence, x: Array, feature_axis: int) -> None:
+    rank = len(recurrence.weights["kernel"].shape) + 1
+    if x.ndim != rank or x.shape[feature_axis] != recurrence.features:
+        spatial = [] if recurrence.convolution is None else ["any"] * (rank - 3)
+        spatial.insert(len(spatial) if feature_axis == -1 else 0, str(recurrence.features))
+        raise InputError(
+            f"layer {path}: expected (batch, timesteps, {', '.join(spatial)}), received {x.shape}"
+        )
+
+
+def _initial_state(
+    path: str,
+    recurrence: Recurrence,
+    given: Sequence[Array],
+    shape: tuple[int, ...],
+    working: np.dtype[Any],
+) -> dict[str, Array]:
+    states = {name: np.zeros(shape, working) for name in recurrence.states}
+    for name, state in zip(recurrence.states, given, strict=False):
+        if state.shape != shape:
+            raise InputError(
+                f"layer {path}: expected an initial {name} of shape {shape}, received {state.shape}"
+            )
+        states[name] = state.astype(working)
+    return states
+
+
+def _cell(recurrence: Recurrence, working: np.dtype[Any]) -> Cell:
     weights = {
         name: array.astype(recurrence.dtype).astype(working)
         for name, array in recurrence.weights.items()
     }
-    return LstmCell(
-        weights["kernel"],
-        weights["recurrent_kernel"],
-        weights.get("bias"),
-        recurrence.activation,
-        recurrence.recurrent_activation,
-    )
+    kernel, recurrent_kernel = weights["kernel"], weights["recurrent_kernel"]
+    bias, peepholes = weights.get("bias"), weights.get("peepholes")
+    activation = recurrence.activation or "linear"
+    recurrent_activation = recurrence.recurrent_activation or "linear"
+    match recurrence.cell:
+        case "gru":
+            return GruCell(
+                kernel,
+                recurrent_kernel,
+                bias,
+                activation,
+                recurrent_activation,
+                recurrence.reset_after,
+            )
+        case "simple_rnn":
+            return SimpleRnnCell(kernel, recurrent_kernel, bias, activation)
+        case "conv_lstm" if recurrence.convolution is not None:
+            return ConvLstmCell(
+                kernel,
+                recurrent_kernel,
+                bias,
+                activation,
+                recurrent_activation,
+                recurrence.convolution.strides,
+                recurrence.convolution.dilation,
+                recurrence.convolution.padding,
+            )
+        case _:
+            return LstmCell(
+                kernel, recurrent_kernel, bias, activation, recurrent_activation, peepholes
+            )
 
 
 def _outputs(
-    recurrence: Recurrence, recorded: dict[str, Array], mask: Array | None
+    recurrence: Recurrence, recorded: dict[str, Array], mask: Array | None, order: slice
 ) -> tuple[Value, ...]:
-    """What the layer hands on, in the order in which it reads the timesteps.
+    """What the layer hands on.
 
     At a masked step it repeats its previous output, which is 0 before the first unmasked step
-    even if the initial state is not (keras 3.15.1, backend/tensorflow/rnn.py, ``rnn``).
+    even if the initial state is not (keras 3.15.1, backend/tensorflow/rnn.py, ``rnn``). Its
+    sequence is in the order in which it read, its mask in that of its input
+    (layers/rnn/rnn.py, ``compute_mask``).
     """
-    h = recorded["h"]
-    if mask is None:
-        output = h
-    else:
-        counts = mask if recurrence.zero_output_for_mask else np.logical_or.accumulate(mask, axis=1)
-        output = np.where(counts[:, :, np.newaxis], h, h.dtype.type(0))
+    output = recorded["h"]
+    if mask is not None:
+        counts = mask[:, order]
+        if not recurrence.zero_output_for_mask:
+            counts = np.logical_or.accumulate(counts, axis=1)
+        counts = counts.reshape(counts.shape + (1,) * (output.ndim - 2))
+        output = np.where(counts, output, output.dtype.type(0))
     last = tuple(Value(recorded[state][:, -1]) for state in recurrence.states)
-    if recurrence.return_sequences:
-        return Value(output, mask), *last
-    return Value(output[:, -1]), *last
+    if not recurrence.return_sequences:
+        return Value(output[:, -1]), *last
+    if recurrence.restores_order:
+        output = output[:, order]
+    return Value(output, mask), *last

@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from lstm_inspect.cells import LstmCell
 from lstm_inspect.errors import SelectionError, UnsupportedLayerError
 from lstm_inspect.formats import Array
 from lstm_inspect.inputs import bind_inputs
 from lstm_inspect.layers import Value, form_of
 from lstm_inspect.model import Call, Layer, Model, Recurrence, Ref, flat
 from lstm_inspect.recording import LayerTrace, Trace
+from lstm_inspect.replay.folding import Folding
 from lstm_inspect.replay.plan import Plan, plan_replay
-from lstm_inspect.replay.recurrent import replay_recurrence
+from lstm_inspect.replay.recurrent import CELL_SIGNALS, replay_recurrence
 
-SIGNALS = (*LstmCell.signals, "x", "mask")
+SIGNALS = (*dict.fromkeys(name for names in CELL_SIGNALS.values() for name in names), "x", "mask")
 
 Progress = Callable[[str, int, int], None]
 """Called with (path, timesteps done, timesteps in all) after every step of a recurrent layer."""
@@ -131,19 +131,27 @@ class _Replay:
             self._value(leaf) if isinstance(leaf, Ref) else Value(np.asarray(leaf))
             for leaf in flat(call.args)
         ]
-        return form.apply(layer, given)
+        folding = Folding(call.folds, given)
+        return folding.unfold_all(form.apply(layer, [folding.fold(value) for value in given]))
 
     def _run_recurrence(
         self, call: Call, recurrence: Recurrence
     ) -> tuple[tuple[Value, ...], dict[str, Array]]:
         x = self._value(call.args[0])
-        mask = call.kwargs.get("mask")
-        return replay_recurrence(
+        states = [self._value(ref) for ref in call.kwargs.get("initial_state", ())]
+        if "mask" in call.kwargs:
+            x = Value(x.array, self._value(call.kwargs["mask"]).array)
+        folding = Folding(call.folds, [x])
+        folded = folding.fold(x)
+        outputs, signals = replay_recurrence(
             call.path,
             recurrence,
-            x.array,
-            mask=x.mask if mask is None else self._value(mask).array,
-            initial_state=[self._value(ref).array for ref in call.kwargs.get("initial_state", ())],
+            folded.array,
+            mask=folded.mask,
+            initial_state=[folding.fold(state).array for state in states],
             record=self._signals if call.path in self._plan.recorded else (),
             progress=self._progress,
         )
+        return folding.unfold_all(outputs), {
+            name: folding.unfold(array) for name, array in signals.items()
+        }

@@ -1,0 +1,86 @@
+"""The instrumented GRU cell."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from lstm_inspect.cells.activations import ACTIVATIONS, Array
+
+
+class GruCell:
+    """One step of a GRU, with everything it computes on the way.
+
+    ``z`` and ``r`` are ``x_t·kernel + bias + h_{t-1}·recurrent_kernel`` in their blocks, through
+    the recurrent activation. The candidate is
+    ``n = activation(x_t·kernel_n + bias_n + r·(h_{t-1}·recurrent_kernel_n + recurrent_bias_n))``
+    with ``reset_after``, else
+    ``n = activation(x_t·kernel_n + bias_n + (r·h_{t-1})·recurrent_kernel_n)``.
+    ``h_t = z·h_{t-1} + (1 - z)·n`` (keras 3.15.1, layers/rnn/gru.py, ``GRUCell.call``).
+
+    Args:
+        kernel: (features, 3·units), blocks z, r, n; float32 or float64, as all the weights.
+        recurrent_kernel: (units, 3·units).
+        bias: None, (3·units,), or with ``reset_after`` (2, 3·units): input bias, recurrent bias.
+        activation: A name in `ACTIVATIONS`.
+        recurrent_activation: A name in `ACTIVATIONS`.
+        reset_after: Whether the reset gate is applied after the recurrent product.
+    """
+
+    states: tuple[str, ...] = ("h",)
+    signals: tuple[str, ...] = ("h", "z", "r", "n")
+
+    def __init__(
+        self,
+        kernel: Array,
+        recurrent_kernel: Array,
+        bias: Array | None,
+        activation: str,
+        recurrent_activation: str,
+        reset_after: bool,
+    ) -> None:
+        self.units = recurrent_kernel.shape[0]
+        self.dtype = kernel.dtype
+        self._kernel = kernel
+        self._recurrent_gates = np.ascontiguousarray(recurrent_kernel[:, : 2 * self.units])
+        self._recurrent_candidate = np.ascontiguousarray(recurrent_kernel[:, 2 * self.units :])
+        biases = np.zeros((2, 3 * self.units), kernel.dtype)
+        if bias is not None:
+            biases[: bias.size // (3 * self.units)] = bias
+        # What is added before the reset gate acts can be added for all timesteps at once.
+        self._bias = biases[0].copy()
+        self._bias[: 2 * self.units] += biases[1, : 2 * self.units]
+        self._recurrent_bias = biases[1, 2 * self.units :]
+        self._activate = ACTIVATIONS[activation]
+        self._activate_gates = ACTIVATIONS[recurrent_activation]
+        self._reset_after = reset_after
+
+    def state_shape(self, features: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of a state without the batch: (units,)."""
+        return (self.units,)
+
+    def project(self, x: Array) -> Array:
+        """(timesteps, batch, features) to (timesteps, batch, 3·units): what no state enters."""
+        projected: Array = x @ self._kernel
+        projected += self._bias
+        return projected
+
+    def step(
+        self, projected: Array, previous: Mapping[str, Array], out: Mapping[str, Array]
+    ) -> None:
+        """Computes one timestep; the shapes are those of `LstmCell.step`."""
+        blocks = projected.reshape(len(projected), 3, self.units)
+        h = previous["h"]
+        gates, n = blocks[:, :2], blocks[:, 2]
+        gates += (h @ self._recurrent_gates).reshape(gates.shape)
+        self._activate_gates(gates)
+        z, r = gates[:, 0], gates[:, 1]
+        if self._reset_after:
+            n += r * (h @ self._recurrent_candidate + self._recurrent_bias)
+        else:
+            n += (r * h) @ self._recurrent_candidate
+        self._activate(n)
+        for name, gate in (("z", z), ("r", r), ("n", n)):
+            if name in out:
+                out[name][...] = gate
+        np.multiply(z, h - n, out=out["h"])
+        out["h"] += n
