@@ -1,11 +1,10 @@
 """The shapes of a model's recurrent layers: weights, states of one step, states of a sequence."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from lstm_inspect.layers import form_of
-from lstm_inspect.model import Call, Model, Recurrence, Shape, refs
+from lstm_inspect.model import Call, Layer, Model, Recurrence, Shape, refs
 from lstm_inspect.replay import plan_replay
 
 SCHEMA = 1
@@ -21,33 +20,34 @@ class LayerShapes:
     Attributes:
         path: Which recurrence.
         recurrence: The layer.
-        batch: How many sequences.
+        batch: How many sequences; inside a TimeDistributed, its timesteps stand behind the batch.
         timesteps: How long they are.
-        blocked_by: The layers in front of it that stop a replay.
+        state: The shape of one state of one sequence: (units,), of a ConvLSTM (*spatial, units).
+        blocked_by: What stops a replay, a line each.
     """
 
     path: str
     recurrence: Recurrence
-    batch: Size
+    batch: tuple[Size, ...]
     timesteps: Size
+    state: tuple[Size, ...]
     blocked_by: tuple[str, ...]
 
     @property
     def states(self) -> dict[str, tuple[Size, ...]]:
         """The shape of each state after one step: (batch, units)."""
-        shape = (self.batch, self.recurrence.units)
-        return dict.fromkeys(self.recurrence.states, shape)
+        return dict.fromkeys(self.recurrence.states, (*self.batch, *self.state))
 
     @property
     def sequences(self) -> dict[str, tuple[Size, ...]]:
         """The shape of each state over all steps: (batch, timesteps, units)."""
-        shape = (self.batch, self.timesteps, self.recurrence.units)
+        shape = (*self.batch, self.timesteps, *self.state)
         return dict.fromkeys(self.recurrence.states, shape)
 
     def as_json(self) -> dict[str, Any]:
         """The row as plain JSON data."""
         recurrence = self.recurrence
-        return {
+        row = {
             "path": self.path,
             "cell": recurrence.cell,
             "units": recurrence.units,
@@ -64,7 +64,13 @@ class LayerShapes:
             "stateful": recurrence.stateful,
             "dtype": recurrence.dtype,
             "blocked_by": list(self.blocked_by),
+            "notes": list(recurrence.notes),
         }
+        if recurrence.cell == "gru":
+            row["reset_after"] = recurrence.reset_after
+        if recurrence.convolution is not None:
+            row["convolution"] = asdict(recurrence.convolution)
+        return row
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -115,24 +121,46 @@ def model_shapes(
     """
     plan = plan_replay(model)
     inputs = _input_shapes(model)
-    return ModelShapes(
-        model=model,
-        layers=tuple(
+    rows = []
+    for call, recurrence in model.recurrent_calls:
+        known = inputs[call.path] or (None,) * (2 + call.folds)
+        outer = known[1 : 1 + call.folds]
+        rows.append(
             LayerShapes(
                 path=call.path,
                 recurrence=recurrence,
-                batch=_size(inputs[call.path], 0, batch, "batch"),
-                timesteps=_size(inputs[call.path], 1, timesteps, "timesteps"),
+                batch=(
+                    known[0] or batch or "batch",
+                    *(size or "outer timesteps" for size in outer),
+                ),
+                timesteps=known[1 + call.folds] or timesteps or "timesteps",
+                state=_state_shape(recurrence, known[2 + call.folds :]),
                 blocked_by=plan.blocked.get(call.path, ()),
             )
-            for call, recurrence in model.recurrent_calls
-        ),
-    )
+        )
+    return ModelShapes(model=model, layers=tuple(rows))
 
 
-def _size(shape: Shape | None, axis: int, given: int | None, name: str) -> Size:
-    known = shape[axis] if shape is not None and len(shape) > axis else None
-    return known or given or name
+_SPATIAL_AXES = {1: ("length",), 2: ("rows", "columns"), 3: ("depth", "rows", "columns")}
+
+
+def _state_shape(recurrence: Recurrence, features: Shape) -> tuple[Size, ...]:
+    """The shape of one state of one sequence, from that of x_t as far as it is known."""
+    convolution = recurrence.convolution
+    kernel_size = recurrence.weights["kernel"].shape[:-2]
+    if not kernel_size:
+        return (recurrence.units,)
+    axes = _SPATIAL_AXES[len(kernel_size)]
+    if convolution is None or len(features) != len(kernel_size) + 1:
+        return (*axes, recurrence.units)
+    sizes = features[1:] if convolution.channels_first else features[:-1]
+    spatial = [
+        size or name
+        for size, name in zip(convolution.output_sizes(sizes, kernel_size), axes, strict=True)
+    ]
+    if convolution.channels_first:
+        return (recurrence.units, *spatial)
+    return (*spatial, recurrence.units)
 
 
 def _input_shapes(model: Model) -> dict[str, Shape | None]:
@@ -140,25 +168,36 @@ def _input_shapes(model: Model) -> dict[str, Shape | None]:
     outputs: dict[str, Shape | None] = {each.name: each.shape for each in model.inputs}
     inputs: dict[str, Shape | None] = {}
     for call in model.calls:
+        given = [outputs.get(ref.path) if ref.index == 0 else None for ref in refs(call.args)]
         if isinstance(call.layer, Recurrence):
-            shape = call.input_shape or outputs.get(call.args[0].path)
+            shape = call.input_shape or next(iter(given), None)
             inputs[call.path] = shape
-            outputs[call.path] = _recurrent_output(call.layer, shape)
+            outputs[call.path] = _recurrent_output(call, call.layer, shape)
         else:
-            outputs[call.path] = _layer_output(call, outputs)
+            outputs[call.path] = _layer_output(call, call.layer, given)
     return inputs
 
 
-def _recurrent_output(recurrence: Recurrence, shape: Shape | None) -> Shape:
-    batch, timesteps = (shape or (None, None))[:2]
-    kept = (batch, timesteps) if recurrence.return_sequences else (batch,)
-    return (*kept, recurrence.units)
-
-
-def _layer_output(call: Call, outputs: Mapping[str, Shape | None]) -> Shape | None:
-    form = None if isinstance(call.layer, Recurrence) else form_of(call.layer, call.kwargs)
-    shapes = [outputs.get(ref.path) for ref in refs(call.args)]
-    known = [shape for shape in shapes if shape is not None]
-    if form is None or isinstance(call.layer, Recurrence) or len(known) != len(shapes):
+def _recurrent_output(call: Call, recurrence: Recurrence, shape: Shape | None) -> Shape | None:
+    if shape is None:
         return None
-    return form.shape(call.layer, known)
+    outer, timesteps, features = (
+        shape[: 1 + call.folds],
+        shape[1 + call.folds],
+        shape[2 + call.folds :],
+    )
+    state = _state_shape(recurrence, features)
+    sizes = tuple(size if isinstance(size, int) else None for size in state)
+    return (*outer, timesteps, *sizes) if recurrence.return_sequences else (*outer, *sizes)
+
+
+def _layer_output(call: Call, layer: Layer, given: list[Shape | None]) -> Shape | None:
+    form = form_of(layer, call.kwargs)
+    shapes = [shape for shape in given if shape is not None]
+    if form is None or len(shapes) != len(given) or not shapes:
+        return None
+    if not call.folds:
+        return form.shape(layer, shapes)
+    outer = shapes[0][: 1 + call.folds]
+    inner = form.shape(layer, [(None, *shape[1 + call.folds :]) for shape in shapes])
+    return None if inner is None else (*outer, *inner[1:])

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from lstm_inspect.cli.options import config_option
+
 _EXAMPLES = """\b
 Examples:
   lstm-inspect shapes model.keras
@@ -23,12 +25,15 @@ Examples:
 )
 @click.option("--batch", type=click.IntRange(min=1), help="Fill in the batch size.")
 @click.option("--timesteps", type=click.IntRange(min=1), help="Fill in the number of timesteps.")
-def shapes(model: Path, format_: str, batch: int | None, timesteps: int | None) -> None:
+@config_option
+def shapes(
+    model: Path, config: Path | None, format_: str, batch: int | None, timesteps: int | None
+) -> None:
     """Print the shapes of a model's recurrent weights and states."""
     from lstm_inspect.model import open_model
     from lstm_inspect.shapes import model_shapes
 
-    found = model_shapes(open_model(model), batch=batch, timesteps=timesteps)
+    found = model_shapes(open_model(model, config), batch=batch, timesteps=timesteps)
     if format_ == "json":
         import json
 

@@ -8,6 +8,8 @@ from typing import Any, TextIO
 
 import click
 
+from lstm_inspect.cli.options import config_option
+
 _EXAMPLES = """\b
 Examples:
   lstm-inspect trace model.keras --input x.npy --out states.npz
@@ -44,10 +46,12 @@ Examples:
     help="Record only the recurrent layers that match; may be repeated.",
 )
 @click.option("--force", is_flag=True, help="Replace a file at --out that is no dump.")
+@config_option
 @click.pass_context
 def trace(
     ctx: click.Context,
     model: Path,
+    config: Path | None,
     inputs: Sequence[str],
     out: Path,
     record: str,
@@ -69,9 +73,12 @@ def trace(
     started = time.perf_counter()
     named = [_split(given) for given in inputs]
     check_target(
-        out, sources=[model, *(path for _, path in named)], may_replace=is_dump, force=force
+        out,
+        sources=[model, *([config] if config else []), *(path for _, path in named)],
+        may_replace=is_dump,
+        force=force,
     )
-    opened = open_model(model)
+    opened = open_model(model, config)
     with warnings.catch_warnings(), progress_bar() as progress:
         warnings.showwarning = _show_warning
         recorded = replay(

@@ -22,12 +22,19 @@ class Group:
     groups: "dict[str, Group]" = field(default_factory=dict)
     arrays: dict[str, Array] = field(default_factory=dict)
 
-    def walk(self, prefix: str = "") -> Iterator[tuple[str, Array]]:
-        """Yields (path, array) of every array below this group."""
-        for name, array in self.arrays.items():
-            yield prefix + name, array
+    def walk(self, prefix: str = "") -> "Iterator[tuple[str, Group]]":
+        """Yields (path, group) of this group and every one below it; this one's path is ``""``."""
+        yield prefix.rstrip("/"), self
         for name, group in self.groups.items():
             yield from group.walk(f"{prefix}{name}/")
+
+    def all_arrays(self) -> dict[str, Array]:
+        """Every array in or below this group, by its path."""
+        return {
+            f"{path}/{name}".lstrip("/"): array
+            for path, group in self.walk()
+            for name, array in group.arrays.items()
+        }
 
 
 def read_hdf5(data: memoryview, what: str) -> Group:
@@ -73,6 +80,10 @@ def _read_array(dataset: h5py.Dataset, data: memoryview) -> Array:
     else:
         flat = np.frombuffer(data, dataset.dtype, count=dataset.size, offset=offset)
         array = flat.reshape(dataset.shape)
+    # NumPy has no bfloat16: Keras stores its bits and says so (keras 3.15.1, saving_lib.py,
+    # `H5IOStore`). They are the upper half of a float32.
+    if dataset.attrs.get("dtype") == "bfloat16":
+        array = (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
     array.flags.writeable = False
     return array
 

@@ -1,4 +1,4 @@
-"""Whole-model ``.h5`` files of Keras 2, tf.keras and Keras 3."""
+"""HDF5 files of every Keras: whole models, and weights alone."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,37 +6,50 @@ from pathlib import Path
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.formats.hdf5 import Group, read_hdf5
 from lstm_inspect.formats.json_text import parse_object
-from lstm_inspect.formats.saved_file import Array, LayerWeights, SavedFile
+from lstm_inspect.formats.saved_file import Array, LayerWeights, SavedFile, VariableTree
+from lstm_inspect.formats.variable_tree import is_variable_tree, read_variable_tree
 
 
 def read_keras_h5(path: Path, data: bytes) -> SavedFile:
-    """Reads a whole-model HDF5 file (layout: keras 3.15.1, legacy/saving/legacy_h5_format.py).
+    """Reads an HDF5 file: a whole model, or weights alone, of any Keras.
+
+    Layout: keras 3.15.1, legacy/saving/legacy_h5_format.py and saving/saving_lib.py.
 
     Raises:
-        ModelFileError: Damaged, or without a model config (a weights-only file).
+        ModelFileError: Damaged, or no file of Keras.
     """
     root = read_hdf5(memoryview(data), str(path))
     config = root.attributes.get("model_config")
-    if not isinstance(config, str):
+    named = root.groups.get("model_weights", root)
+    weights: LayerWeights | VariableTree
+    if _names(named, "layer_names"):
+        weights = _layer_weights(named, path)
+    elif is_variable_tree(root):
+        weights = read_variable_tree(root)
+    elif isinstance(config, str):
+        weights = LayerWeights(layers={})
+    else:
         raise ModelFileError(
-            f"{path}: HDF5 file without a model_config; weights-only files are not read yet, "
-            "save the whole model with model.save()"
+            f"{path}: expected a model or weights that Keras saved, received another HDF5 file "
+            f"({', '.join(list(root.groups)[:5]) or 'no groups'})"
         )
-    weights = root.groups.get("model_weights", Group())
-    version = root.attributes.get("keras_version", weights.attributes.get("keras_version"))
     return SavedFile(
         path=path,
-        format="h5",
-        keras_version=version,
-        config=parse_object(config, f"{path}: model_config"),
-        weights=LayerWeights(
-            layers={
-                name: tuple(_weights(group, f"{path}: layer {name}"))
-                for name in _names(weights, "layer_names")
-                if (group := weights.groups.get(name)) is not None
-            }
-        ),
+        format="weights.h5" if config is None else "h5",
+        keras_version=root.attributes.get("keras_version", named.attributes.get("keras_version")),
+        config=None if config is None else parse_object(config, f"{path}: model_config"),
+        weights=weights,
         data=data,
+    )
+
+
+def _layer_weights(group: Group, path: Path) -> LayerWeights:
+    return LayerWeights(
+        layers={
+            name: tuple(_weights(layer, f"{path}: layer {name}"))
+            for name in _names(group, "layer_names")
+            if (layer := group.groups.get(name)) is not None
+        }
     )
 
 
@@ -57,7 +70,7 @@ def _names(group: Group, attribute: str) -> list[str]:
 
 
 def _weights(group: Group, what: str) -> Iterator[tuple[str, Array]]:
-    arrays = dict(group.walk())
+    arrays = group.all_arrays()
     for name in _names(group, "weight_names"):
         if name not in arrays:
             raise ModelFileError(f"{what}: its weight_names list {name}, which is not in the file")

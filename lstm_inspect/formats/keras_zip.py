@@ -7,7 +7,8 @@ from pathlib import Path
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.formats.hdf5 import read_hdf5
 from lstm_inspect.formats.json_text import parse_object
-from lstm_inspect.formats.saved_file import SavedFile, VariableTree
+from lstm_inspect.formats.saved_file import SavedFile
+from lstm_inspect.formats.variable_tree import read_variable_tree
 
 SIGNATURE = b"PK\x03\x04"
 
@@ -34,7 +35,7 @@ def read_keras_zip(path: Path, data: bytes) -> SavedFile:
         format="keras",
         keras_version=metadata.get("keras_version"),
         config=config,
-        weights=VariableTree(arrays=dict(weights.walk())),
+        weights=read_variable_tree(weights),
         data=data,
     )
 

@@ -18,9 +18,12 @@ class VariableTree:
     ``arrays["layers/lstm/cell/vars/0"]`` is the kernel of the model's first LSTM. The keys are
     snake_case class names counted in layer order, not layer names
     (keras 3.15.1, saving/saving_lib.py, ``_save_container_state``).
+
+    ``names["layers/lstm"]`` is the name of that layer, where the file states it (Keras 3.10 on).
     """
 
     arrays: Mapping[str, Array]
+    names: Mapping[str, str]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -40,17 +43,19 @@ class SavedFile:
 
     Attributes:
         path: Where it was read from.
-        format: ``"keras"`` (zip of config.json and model.weights.h5) or ``"h5"``.
+        format: ``"keras"`` (zip of config.json and model.weights.h5), ``"h5"`` (whole model),
+            ``"weights.h5"`` (weights alone), ``"weights.json"`` (weights in shards) or
+            ``"saved_model"`` (folder).
         keras_version: As the file states it, or None.
-        config: The model's config: ``{"class_name": ..., "config": ...}``.
+        config: The model's config, ``{"class_name": ..., "config": ...}``; None if it holds none.
         weights: Read-only arrays that share the memory of ``data``, under the file's own keys.
-        data: The bytes of the file.
+        data: The bytes of the file; of a file that names others, its own.
     """
 
     path: Path
     format: str
     keras_version: str | None
-    config: Mapping[str, Any]
+    config: Mapping[str, Any] | None
     weights: VariableTree | LayerWeights
     data: bytes
 

@@ -3,12 +3,15 @@
 The only room that knows how Keras 1, 2 and 3 differ.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
-from lstm_inspect.formats import read_model_file
+from lstm_inspect.formats import read_config_file, read_model_file
+from lstm_inspect.model.bare import bare_model
 from lstm_inspect.model.graph import (
     Argument,
     Call,
+    Convolution,
     Layer,
     Model,
     ModelInput,
@@ -18,12 +21,14 @@ from lstm_inspect.model.graph import (
     flat,
     refs,
 )
+from lstm_inspect.model.layer_config import LayerConfig, generation
 from lstm_inspect.model.parts import read_parts
 from lstm_inspect.model.wiring import wire
 
 __all__ = [
     "Argument",
     "Call",
+    "Convolution",
     "Layer",
     "Model",
     "ModelInput",
@@ -36,11 +41,13 @@ __all__ = [
 ]
 
 
-def open_model(path: str | Path) -> Model:
+def open_model(path: str | Path, config: str | Path | None = None) -> Model:
     """Reads a saved Keras model, without Keras and whatever Keras saved it.
 
     Args:
-        path: A ``.keras`` zip or a whole-model ``.h5``; told apart by content.
+        path: A ``.keras`` zip, a whole-model ``.h5`` or weights alone; told apart by content.
+        config: For weights alone, what ``model.to_json()`` gave, or a ``.keras`` or ``.h5`` of the
+            same architecture. Without it the shapes are known, and nothing can be replayed.
 
     Returns:
         The model. Its arrays are read-only.
@@ -49,4 +56,17 @@ def open_model(path: str | Path) -> Model:
         ModelFileError: The file cannot be read, or contradicts itself.
     """
     file = read_model_file(path)
-    return wire(read_parts(file), file)
+    if config is not None:
+        content, version = read_config_file(config)
+        file = replace(file, config=content, keras_version=version or file.keras_version)
+    if file.config is None:
+        return bare_model(
+            file,
+            "the file holds weights alone; give the model's config, which model.to_json() gives",
+        )
+    top = LayerConfig(file.config, generation(file.config, file.keras_version))
+    if "layers" not in top.config:
+        return bare_model(
+            file, f"{top.class_name} is a subclassed model, of which only the weights are saved"
+        )
+    return wire(read_parts(file, top), file)

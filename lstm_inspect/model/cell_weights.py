@@ -43,7 +43,7 @@ def canonical_weights(
             f"the file holds {len(arrays)}"
         )
     weights = dict(zip(names, arrays, strict=True))
-    if is_cudnn(weights):
+    if use_bias and is_cudnn(weights["recurrent_kernel"], weights["bias"]):
         weights = _from_cudnn(weights)
     _check(path, cell, units, weights)
     return weights
@@ -55,10 +55,9 @@ def array_count(cell: LayerConfig) -> int:
     return 2 + cell.flag("use_bias", default=True) + peepholes
 
 
-def is_cudnn(weights: Mapping[str, Array]) -> bool:
-    """Whether the arrays lie as CuDNN has them: with a flat bias for either kernel."""
-    recurrent, bias = weights["recurrent_kernel"], weights.get("bias")
-    return bias is not None and bias.ndim == 1 and bias.size == 2 * recurrent.shape[-1]
+def is_cudnn(recurrent_kernel: Array, bias: Array) -> bool:
+    """Whether a layer's arrays lie as CuDNN has them: with one flat bias for both kernels."""
+    return bias.ndim == 1 and bias.size == 2 * recurrent_kernel.shape[-1]
 
 
 def _join_gates(arrays: Sequence[Array], order: Sequence[int]) -> list[Array]:

@@ -92,6 +92,17 @@ class Convolution:
     padding: str
     channels_first: bool
 
+    def output_sizes(self, sizes: Shape, kernel_size: tuple[int, ...]) -> Shape:
+        """The sizes of the spatial axes of a state, from those of x_t; None where unknown."""
+        return tuple(
+            None
+            if size is None
+            else -(-(size if self.padding == "same" else size - (taps - 1) * dilation) // stride)
+            for size, taps, stride, dilation in zip(
+                sizes, kernel_size, self.strides, self.dilation, strict=True
+            )
+        )
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Recurrence:
@@ -121,7 +132,8 @@ class Recurrence:
         recurrent_activation: Of the gates; None where the cell has none or the file does not say.
         reset_after: Of a GRU: whether the reset gate acts after the recurrent product.
         convolution: Of a ConvLSTM.
-        go_backwards: Reads the last timestep first.
+        go_backwards: Reads the last timestep first. This and the next four are None where the file
+            does not say.
         return_sequences: Hands h of every timestep to the next layer, not only the last one.
         return_state: Hands the final states to the next layer too.
         stateful: Keras carries the states from batch to batch.
@@ -140,11 +152,11 @@ class Recurrence:
     recurrent_activation: str | None = None
     reset_after: bool = False
     convolution: Convolution | None = None
-    go_backwards: bool = False
-    return_sequences: bool = False
-    return_state: bool = False
-    stateful: bool = False
-    zero_output_for_mask: bool = False
+    go_backwards: bool | None = None
+    return_sequences: bool | None = None
+    return_state: bool | None = None
+    stateful: bool | None = None
+    zero_output_for_mask: bool | None = None
     restores_order: bool = False
     dtype: str = "float32"
     notes: tuple[str, ...] = ()
@@ -156,8 +168,8 @@ class Recurrence:
 
     @property
     def direction(self) -> str:
-        """``"forward"`` or ``"backward"``."""
-        return "backward" if self.go_backwards else "forward"
+        """``"forward"``, ``"backward"``, or ``"unknown"`` where the file does not say."""
+        return {True: "backward", False: "forward", None: "unknown"}[self.go_backwards]
 
     @property
     def parameters(self) -> int:
@@ -202,12 +214,15 @@ class Model:
         file: What it was read from.
         inputs: Where data enters.
         calls: Layer calls; each reads only inputs and earlier calls.
+        why_unwired: Where only the weights of its layers are known, why: one line. Its calls then
+            read nothing, and cannot be replayed.
     """
 
     name: str
     file: SavedFile
     inputs: tuple[ModelInput, ...]
     calls: tuple[Call, ...]
+    why_unwired: str | None = None
 
     @cached_property
     def recurrent_calls(self) -> tuple[tuple[Call, Recurrence], ...]:

@@ -1,12 +1,35 @@
 """One layer's entry in a model config, read with checks and with the words of one Keras."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.model.graph import Shape
+from lstm_inspect.model.keras1 import is_keras1, modernise
 
 MODEL_CLASSES = frozenset({"Sequential", "Functional", "Model"})
+
+_WEIGHTLESS = re.compile(
+    r"""Activation|ActivityRegularization|Cropping[123]D|\w*Dropout[123]?D?|ELU|Flatten|Gaussian\w+
+    |(Global)?(Average|Max)Pooling[123]D|Identity|InputLayer|LeakyReLU|Masking|Merge|Permute|ReLU
+    |Add|Average|Concatenate|Dot|Maximum|Minimum|Multiply|Subtract|RepeatVector|Rescaling|Reshape
+    |Softmax|UpSampling[123]D|ZeroPadding[123]D""",
+    re.VERBOSE,
+)
+
+
+def generation(config: Mapping[str, Any], keras_version: str | None) -> int:
+    """The generation of Keras whose words a model config uses: 1, 2 (tf.keras included) or 3."""
+    major = (keras_version or "").partition(".")[0]
+    if major.isdecimal():
+        return max(1, min(3, int(major)))
+    inner = config.get("config")
+    layers = inner.get("layers") if isinstance(inner, dict) else inner
+    configs = [layer.get("config") for layer in layers or [] if isinstance(layer, dict)]
+    if any(isinstance(each, dict) and is_keras1(each) for each in configs):
+        return 1
+    return 3 if "module" in config else 2
 
 
 class LayerConfig:
@@ -14,17 +37,20 @@ class LayerConfig:
 
     Args:
         entry: ``{"class_name": ..., "config": ..., ...}``.
-        keras: The generation of Keras that wrote it: 2 or 3.
+        keras: The generation of Keras that wrote it: 1, 2 (tf.keras included) or 3.
 
     Raises:
         ModelFileError: The entry is not of that form.
     """
 
     def __init__(self, entry: object, keras: int) -> None:
+        if keras == 1 and isinstance(entry, dict):
+            entry = modernise(entry)
         class_name = entry.get("class_name") if isinstance(entry, dict) else None
         config = entry.get("config") if isinstance(entry, dict) else None
         if class_name == "Sequential" and isinstance(config, list):
-            config = {"layers": config}  # keras 2.1.3, models.py, `Sequential.get_config`
+            # keras 2.1.3, models.py, `Sequential.get_config`
+            config = {"layers": config}
         if not (
             isinstance(entry, dict) and isinstance(class_name, str) and isinstance(config, dict)
         ):
@@ -41,6 +67,11 @@ class LayerConfig:
     def is_model(self) -> bool:
         """True for a model used as a layer."""
         return self.class_name in MODEL_CLASSES
+
+    @property
+    def has_weights(self) -> bool:
+        """False for the built-in layers that never have any."""
+        return _WEIGHTLESS.fullmatch(self.class_name) is None
 
     def child(self, key: str) -> "LayerConfig":
         """The layer that a wrapper holds under ``key``."""

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lstm_inspect.errors import ModelFileError
 from lstm_inspect.formats import Array, SavedFile
 from lstm_inspect.model.graph import Layer, Recurrence, Shape
 from lstm_inspect.model.layer_config import MODEL_CLASSES, LayerConfig
@@ -65,30 +64,14 @@ class Member:
 Part = InputPart | Layer | RecurrentPart | BidirectionalPart | TimeDistributedPart | ModelPart
 
 
-def read_parts(file: SavedFile) -> ModelPart:
+def read_parts(file: SavedFile, config: LayerConfig) -> ModelPart:
     """Reads every layer of a saved model.
 
     Raises:
-        ModelFileError: The config contradicts itself or the arrays, or is of a kind not read yet.
+        ModelFileError: The config contradicts itself or the arrays.
     """
-    config = LayerConfig(file.config, _generation(file))
-    if config.class_name not in MODEL_CLASSES:
-        raise ModelFileError(
-            f"{file.path}: expected a Sequential or Functional model, received the class "
-            f"{config.class_name}; subclassed models are not read yet"
-        )
     layers = config.children("layers")
     return _model_part(config, layers, weights_of_layers(file, layers), prefix="")
-
-
-def _generation(file: SavedFile) -> int:
-    """The generation of Keras whose words the config uses: 2 (tf.keras included) or 3."""
-    major = (file.keras_version or "").partition(".")[0]
-    if major in ("0", "1"):
-        raise ModelFileError(
-            f"{file.path}: saved by Keras {file.keras_version}; files of Keras 1 are not read yet"
-        )
-    return 2 if major == "2" else 3
 
 
 def _model_part(

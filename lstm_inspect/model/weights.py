@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
+from lstm_inspect.errors import ModelFileError
 from lstm_inspect.formats import Array, LayerWeights, SavedFile, VariableTree
 from lstm_inspect.model.cell_weights import array_count
 from lstm_inspect.model.layer_config import LayerConfig
@@ -39,7 +40,29 @@ def weights_of_layers(file: SavedFile, layers: Sequence[LayerConfig]) -> list[We
         case VariableTree(arrays=arrays):
             return _TreeWeights(arrays, "").of_layers(layers)
         case LayerWeights(layers=named):
-            return [_ListedWeights(named.get(layer.name, ())) for layer in layers]
+            return [_ListedWeights(named.get(name, ())) for name in _names_of(layers, named, file)]
+
+
+def _names_of(
+    layers: Sequence[LayerConfig], named: Mapping[str, object], file: SavedFile
+) -> list[str]:
+    """The name under which a file has each layer.
+
+    Keras loads such weights by order, not by name, and names depend on what else was built before
+    (keras 3.15.1, legacy_h5_format.py, ``load_weights_from_hdf5_group``).
+    """
+    names = [layer.name for layer in layers]
+    weighted = [name for name, weights in named.items() if weights]
+    if set(weighted) <= set(names):
+        return names
+    takers = [layer.name for layer in layers if layer.has_weights]
+    if len(takers) != len(weighted):
+        raise ModelFileError(
+            f"{file.path}: has weights of {len(weighted)} layers ({', '.join(weighted)}), "
+            f"the config {len(takers)} layers that can have weights ({', '.join(takers)})"
+        )
+    by_order = dict(zip(takers, weighted, strict=True))
+    return [by_order.get(name, name) for name in names]
 
 
 class _TreeWeights:

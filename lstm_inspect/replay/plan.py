@@ -18,8 +18,8 @@ class Plan:
         calls: In order; only what a recurrent layer to be recorded depends on.
         recorded: Paths of the recurrent calls to record.
         inputs: Names of the model inputs these calls depend on.
-        blocked: For each selected recurrent call that cannot be replayed, what stops it: the
-            layers without a NumPy form that it depends on, as ``name (class)``.
+        blocked: For each selected recurrent call that cannot be replayed, what stops it, in the
+            order of computation: ``"conv (Conv2D) has no NumPy form yet"``.
     """
 
     calls: tuple[Call, ...]
@@ -42,7 +42,8 @@ def plan_replay(model: Model, patterns: Sequence[str] = ("*",)) -> Plan:
     obstacles: dict[str, tuple[str, ...]] = {}
     for call in model.calls:
         before = [each for ref in call.needs for each in obstacles.get(ref.path, ())]
-        obstacles[call.path] = tuple(dict.fromkeys([*before, *_obstacles(call)]))
+        own = _obstacles(call) if model.why_unwired is None else [model.why_unwired]
+        obstacles[call.path] = tuple(dict.fromkeys([*before, *own]))
     recorded = frozenset(path for path in selected if not obstacles[path])
     needed = set(recorded)
     calls = []
@@ -81,6 +82,6 @@ def _obstacles(call: Call) -> Iterator[str]:
         case Recurrence() as recurrence:
             for activation in (recurrence.activation, recurrence.recurrent_activation):
                 if activation is not None and activation not in ACTIVATIONS:
-                    yield f"{call.path} (activation {activation})"
+                    yield f"{call.path} has an activation that is not built in ({activation})"
         case Layer() as layer if form_of(layer, call.kwargs) is None:
-            yield f"{layer.name} ({layer.class_name})"
+            yield f"{layer.name} ({layer.class_name}) has no NumPy form yet"

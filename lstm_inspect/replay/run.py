@@ -52,10 +52,7 @@ def trace(
     """
     signals = _signals(record)
     plan = plan_replay(model, layers)
-    untraced = {
-        path: f"there is no NumPy form yet of {', '.join(obstacles)}"
-        for path, obstacles in plan.blocked.items()
-    }
+    untraced = {path: "; ".join(reasons) for path, reasons in plan.blocked.items()}
     if not plan.recorded:
         raise UnsupportedLayerError(
             "; ".join(f"{path} not traced: {reason}" for path, reason in untraced.items())

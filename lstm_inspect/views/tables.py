@@ -16,6 +16,14 @@ from lstm_inspect.stats import ArrayStats
 # Wider than any table: what is piped into a file or a CI log is never cut or folded.
 _PIPED_WIDTH = 100_000
 
+_CELL_NAMES = {
+    "lstm": "LSTM",
+    "gru": "GRU",
+    "simple_rnn": "SimpleRNN",
+    "peephole_lstm": "peephole LSTM",
+    "conv_lstm": "ConvLSTM",
+}
+
 
 def print_shapes(shapes: ModelShapes) -> None:
     """Prints one row a recurrent layer, and a line of totals."""
@@ -42,18 +50,17 @@ def print_shapes(shapes: ModelShapes) -> None:
     )
     for layer in shapes.layers:
         if layer.blocked_by:
-            console.print(
-                Text(f"{layer.path} cannot be traced yet: needs {', '.join(layer.blocked_by)}")
-            )
+            console.print(Text(f"{layer.path} cannot be traced: {'; '.join(layer.blocked_by)}"))
 
 
 def _layer_cell(layer: LayerShapes) -> Text:
     recurrence = layer.recurrence
     text = Text(layer.path, style="bold")
+    activations = (recurrence.activation, recurrence.recurrent_activation)
     facts = [
-        f"{recurrence.cell.upper()}, {recurrence.direction}",
+        f"{_CELL_NAMES[recurrence.cell]}, {recurrence.direction}",
         f"{recurrence.features} features, {recurrence.units} units",
-        f"{recurrence.activation}, {recurrence.recurrent_activation}",
+        ", ".join(name for name in activations if name) or "activations unknown",
     ]
     if recurrence.stateful:
         facts.append("stateful")

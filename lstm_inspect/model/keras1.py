@@ -1,0 +1,58 @@
+"""The words of a Keras 1 config, said in those of Keras 2.
+
+Source: keras 1.2.2 (layers/core.py, layers/recurrent.py, engine/topology.py) for the old words,
+keras 2.0.8 (legacy/interfaces.py) for what they became.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+_RECURRENT = {"output_dim": "units", "inner_activation": "recurrent_activation"}
+_RENAMED: dict[str, dict[str, str]] = {
+    "LSTM": _RECURRENT,
+    "GRU": _RECURRENT,
+    "SimpleRNN": _RECURRENT,
+    "ConvLSTM2D": {
+        "nb_filter": "filters",
+        "inner_activation": "recurrent_activation",
+        "border_mode": "padding",
+        "subsample": "strides",
+    },
+    "Dense": {"output_dim": "units", "bias": "use_bias"},
+    "Dropout": {"p": "rate"},
+    "SpatialDropout1D": {"p": "rate"},
+    "GaussianDropout": {"p": "rate"},
+    "GaussianNoise": {"sigma": "stddev"},
+}
+_CLASSES = {"TimeDistributedDense": "Dense"}
+_MERGES = {
+    "sum": "Add",
+    "mul": "Multiply",
+    "ave": "Average",
+    "max": "Maximum",
+    "concat": "Concatenate",
+}
+_DATA_FORMATS = {"tf": "channels_last", "th": "channels_first"}
+
+
+def is_keras1(config: Mapping[str, Any]) -> bool:
+    """Whether a layer's config is in Keras 1's words; for files that do not state a version."""
+    return "inner_activation" in config or ("output_dim" in config and "init" in config)
+
+
+def modernise(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A layer's entry of a Keras 1 config as Keras 2 would have written it."""
+    class_name, config = entry.get("class_name"), entry.get("config")
+    if not isinstance(class_name, str) or not isinstance(config, dict):
+        return dict(entry)
+    class_name = _CLASSES.get(class_name, class_name)
+    renamed = _RENAMED.get(class_name, {})
+    config = {renamed.get(key, key): value for key, value in config.items()}
+    if class_name == "Merge" and config.get("mode") in _MERGES:
+        class_name = _MERGES[config["mode"]]
+        config["axis"] = config.get("concat_axis", -1)
+    if "dim_ordering" in config:
+        config["data_format"] = _DATA_FORMATS.get(config["dim_ordering"], "channels_last")
+    if class_name == "GRU":
+        config["reset_after"] = False
+    return {**entry, "class_name": class_name, "config": config}
