@@ -1,47 +1,11 @@
 """The instrumented cell of ConvLSTM1D, ConvLSTM2D and ConvLSTM3D."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from lstm_inspect.cells.activations import ACTIVATIONS, Array
-
-
-def convolve(
-    x: Array,
-    kernel: Array,
-    *,
-    strides: Sequence[int],
-    dilation: Sequence[int],
-    padding: str,
-) -> Array:
-    """Convolves over every axis between the first and the last, as Keras does.
-
-    Args:
-        x: (batch, *spatial, channels).
-        kernel: (*kernel_size, channels, filters).
-        strides: One for each spatial axis.
-        dilation: One for each spatial axis.
-        padding: ``"valid"``, or ``"same"`` as TensorFlow means it: the odd zero goes behind.
-
-    Returns:
-        (batch, *spatial, filters).
-    """
-    axes = tuple(range(1, x.ndim - 1))
-    spans = [(size - 1) * d + 1 for size, d in zip(kernel.shape, dilation, strict=False)]
-    if padding == "same":
-        pads = [(0, 0)]
-        for size, span, stride in zip(x.shape[1:-1], spans, strides, strict=True):
-            total = max((math.ceil(size / stride) - 1) * stride + span - size, 0)
-            pads.append((total // 2, total - total // 2))
-        x = np.pad(x, [*pads, (0, 0)])
-    windows = np.lib.stride_tricks.sliding_window_view(x, spans, axis=axes)
-    thin = (slice(None), *(slice(None, None, stride) for stride in strides), slice(None))
-    windows = windows[(*thin, *(slice(None, None, d) for d in dilation))]
-    rank = len(axes)
-    taps = tuple(range(rank + 2, 2 * rank + 2))
-    return np.tensordot(windows, kernel, axes=((*taps, rank + 1), tuple(range(rank + 1))))
+from lstm_inspect.cells.convolution import convolve
 
 
 class ConvLstmCell:

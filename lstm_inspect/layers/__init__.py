@@ -1,5 +1,35 @@
-"""Layers in front of a recurrence that have an exact few-line NumPy form, and those forms."""
+"""Layers in front of a recurrence that have an exact few-line NumPy form, and those forms.
 
-from lstm_inspect.layers.forms import Form, Value, form_of
+Source: keras 3.15.1, the module of each layer under layers/, unless a line says otherwise.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lstm_inspect.cells import ACTIVATIONS
+from lstm_inspect.layers import basic, merging, reshaping, spatial
+from lstm_inspect.layers.form import Form, Value
+from lstm_inspect.model import Layer, refs
 
 __all__ = ["Form", "Value", "form_of"]
+
+_FORMS = {**basic.FORMS, **merging.FORMS, **reshaping.FORMS, **spatial.FORMS}
+
+
+def form_of(layer: Layer, kwargs: Mapping[str, Any]) -> Form | None:
+    """The NumPy form of a call of a layer, or None where there is none.
+
+    Args:
+        layer: The layer.
+        kwargs: The keyword arguments of the call.
+    """
+    form = _FORMS.get(layer.class_name)
+    if form is None or not form.covers(layer):
+        return None
+    drops_at_inference = kwargs.get("training") is True and layer.class_name in basic.RANDOM_CLASSES
+    own_activation = layer.config.get("activation", "linear") in (*ACTIVATIONS, None)
+    is_quantized = any(weights.dtype.kind != "f" for weights in layer.weights)
+    other_tensors = any(key != "mask" for key, given in kwargs.items() for _ in refs(given))
+    if drops_at_inference or is_quantized or other_tensors or not own_activation:
+        return None
+    return form

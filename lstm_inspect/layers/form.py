@@ -1,0 +1,72 @@
+"""What the NumPy form of a layer consists of."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lstm_inspect.formats import Array
+from lstm_inspect.model import Layer, Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A tensor that flows through the graph: an array, batch first, and its mask.
+
+    Attributes:
+        array: (batch, ...).
+        mask: (batch, timesteps) bool, True where the step counts; None if nothing is masked.
+    """
+
+    array: Array
+    mask: Array | None = None
+
+
+Compute = Callable[[Layer, Sequence[Value]], Array | tuple[Array, ...]]
+Mask = Callable[[Layer, Sequence[Value]], Array | None]
+OutputShape = Callable[[Layer, Sequence[Shape]], Shape | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Form:
+    """The NumPy form of a layer class.
+
+    Attributes:
+        compute: From the layer and its flat inputs to its output array, or a tuple of them.
+        mask: From the same to the mask of the output.
+        shape: From the layer and the shapes of its inputs to the shape of its output.
+        covers: Whether the form covers a layer with this config.
+    """
+
+    compute: Compute
+    mask: Mask
+    shape: OutputShape
+    covers: Callable[[Layer], bool] = lambda layer: True
+
+    def apply(self, layer: Layer, inputs: Sequence[Value]) -> tuple[Value, ...]:
+        """Runs the layer on its flat inputs, float arrays cast to its compute dtype."""
+        cast = [_cast(given, layer.dtype) for given in inputs]
+        outputs = self.compute(layer, cast)
+        mask = self.mask(layer, cast)
+        return tuple(
+            Value(array, mask) for array in (outputs if isinstance(outputs, tuple) else (outputs,))
+        )
+
+
+def _cast(given: Value, dtype: str) -> Value:
+    if given.array.dtype.kind == "f":
+        return Value(given.array.astype(dtype, copy=False), given.mask)
+    return given
+
+
+def pass_mask(layer: Layer, inputs: Sequence[Value]) -> Array | None:
+    """The mask rule of a layer that hands on the mask of its first input."""
+    return inputs[0].mask
+
+
+def no_mask(layer: Layer, inputs: Sequence[Value]) -> None:
+    """The mask rule of a layer that hands on none."""
+    return
+
+
+def same_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape:
+    """The shape rule of a layer that keeps its first input's shape."""
+    return shapes[0]
