@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lstm_inspect.errors import (
         InputError,
         InspectError,
+        MissingExtraError,
         ModelFileError,
         NonFiniteWarning,
         OutputError,
@@ -29,6 +30,7 @@ __all__ = [
     "InspectError",
     "LayerShapes",
     "LayerTrace",
+    "MissingExtraError",
     "Model",
     "ModelFileError",
     "ModelShapes",
@@ -48,6 +50,7 @@ _ROOMS = {
     "errors": (
         "InputError",
         "InspectError",
+        "MissingExtraError",
         "ModelFileError",
         "NonFiniteWarning",
         "OutputError",

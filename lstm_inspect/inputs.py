@@ -1,9 +1,7 @@
-"""Arrays that the user gives: from disk, and fitted to what the model takes."""
+"""Arrays that the user gives, fitted to what the model takes."""
 
 import warnings
-import zipfile
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,30 +9,7 @@ import numpy as np
 from lstm_inspect.errors import InputError, NonFiniteWarning
 from lstm_inspect.formats import Array
 from lstm_inspect.model import ModelInput, Shape
-
-
-def read_arrays(path: str | Path) -> Array | dict[str, Array]:
-    """Reads a ``.npy`` (one array) or an ``.npz`` (arrays by name), told apart by content.
-
-    Raises:
-        InputError: Not there, damaged, neither of the two, or pickled objects.
-    """
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except IsADirectoryError as error:
-        raise InputError(f"{path}: expected a .npy or .npz file, received a folder") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        what = "pickled objects" if "allow_pickle" in str(error) else f"something else ({error})"
-        raise InputError(
-            f"{path}: expected a .npy or .npz file of numbers, received {what}; "
-            "write it with numpy.save"
-        ) from error
+from lstm_inspect.notation import shape_text
 
 
 def bind_inputs(
@@ -71,7 +46,7 @@ def bind_inputs(
                 f"received {', '.join(named) or 'none'}"
             )
     fitted = {
-        name: _fit(expected[name], np.asarray(array), (features or {}).get(name))
+        name: _fit(expected[name], _array(name, array), (features or {}).get(name))
         for name, array in named.items()
     }
     batches = {name: len(array) for name, array in fitted.items()}
@@ -99,6 +74,13 @@ def _by_name(
             "received one array without a name"
         )
     return {names[0]: given}
+
+
+def _array(name: str, given: Any) -> Array:
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise InputError(f"input {name}: expected one array of numbers ({error})") from error
 
 
 def _fit(expected: ModelInput, array: Array, features: int | None) -> Array:
@@ -146,9 +128,10 @@ _AXES = {
 def _text(shape: Shape | tuple[int, ...] | None) -> str:
     if shape is None:
         return "an array"
-    names = _AXES.get(len(shape), ("batch",) + ("any",) * (len(shape) - 1))
-    sizes = [name if size is None else str(size) for name, size in zip(names, shape, strict=True)]
-    return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
+    names = _AXES.get(len(shape), ("batch",) + ("any",) * len(shape))[: len(shape)]
+    return shape_text(
+        [name if size is None else size for name, size in zip(names, shape, strict=True)]
+    )
 
 
 def _list(expected: Mapping[str, ModelInput]) -> str:

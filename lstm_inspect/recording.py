@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_inspect.dumps import load_dump, save_dump
-from lstm_inspect.errors import SelectionError
+from lstm_inspect.errors import InputError, SelectionError
 from lstm_inspect.formats import Array
 
 SCHEMA = 1
@@ -73,12 +73,11 @@ class Trace(Mapping[str, LayerTrace]):
         Raises:
             SelectionError: There is none of that path; the message lists those there are.
         """
-        try:
-            return self.layers[path]
-        except KeyError:
+        if path not in self.layers:
             raise SelectionError(
                 f"expected the path of a traced layer ({', '.join(self.layers)}), received {path!r}"
-            ) from None
+            )
+        return self.layers[path]
 
     def __iter__(self) -> Iterator[str]:
         """Yields the paths."""
@@ -138,8 +137,8 @@ def load_trace(path: str | Path) -> Trace:
         InputError: Not there, damaged, or no dump of this tool.
     """
     arrays, meta = load_dump(path, SCHEMA)
-    return Trace(
-        layers={
+    try:
+        layers = {
             name: LayerTrace(
                 path=name,
                 cell=layer["cell"],
@@ -148,10 +147,12 @@ def load_trace(path: str | Path) -> Trace:
                 signals={signal: arrays[f"{name}/{signal}"] for signal in layer["signals"]},
             )
             for name, layer in meta["layers"].items()
-        },
-        untraced=meta["untraced"],
-        model=meta["model"],
-    )
+        }
+        return Trace(layers=layers, untraced=meta["untraced"], model=meta["model"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path}: its document does not describe its arrays ({error!r})"
+        ) from error
 
 
 def _dims(signal: str) -> list[str]:

@@ -124,6 +124,8 @@ def model_shapes(
     rows = []
     for call, recurrence in model.recurrent_calls:
         known = inputs[call.path] or (None,) * (2 + call.folds)
+        if recurrence.time_major:
+            known = (known[1], known[0], *known[2:])
         outer = known[1 : 1 + call.folds]
         rows.append(
             LayerShapes(

@@ -86,11 +86,14 @@ def _sparse_plus(z: Array) -> Array:
 
 
 def _sparsemax(z: Array) -> Array:
+    # The threshold is Keras's own (backend/tensorflow/nn.py, `sparsemax`): it sums all cumulative
+    # sums over the support, where the paper takes the last of them.
     falling: Array = -np.sort(-z, axis=-1)
     ranks = np.arange(1, z.shape[-1] + 1, dtype=z.dtype)
     sums = np.cumsum(falling, axis=-1)
-    support = (1 + ranks * falling > sums).sum(axis=-1, keepdims=True)
-    threshold = (np.take_along_axis(sums, support - 1, axis=-1) - 1) / support
+    support = falling - (sums - 1) / ranks > 0
+    size = support.sum(axis=-1, keepdims=True)
+    threshold = (np.where(support, sums, 0).sum(axis=-1, keepdims=True) - 1) / size
     above: Array = np.maximum(z - threshold, 0)
     return above
 

@@ -12,7 +12,8 @@ class ConvLstmCell:
     """One step of a convolutional LSTM: an `LstmCell` whose products are convolutions.
 
     The input is convolved with the layer's strides, dilation and padding, the state with stride 1
-    and padding "same" (keras 3.15.1, layers/rnn/conv_lstm.py, ``ConvLSTMCell.call``).
+    and a padding that keeps its size
+    (keras 3.15.1, layers/rnn/conv_lstm.py, ``ConvLSTMCell.call``).
 
     Args:
         kernel: (*kernel_size, channels, 4·filters), blocks i, f, g, o.
@@ -22,7 +23,8 @@ class ConvLstmCell:
         recurrent_activation: A name in `ACTIVATIONS`.
         strides: One for each spatial axis.
         dilation: One for each spatial axis.
-        padding: ``"valid"`` or ``"same"``.
+        padding: ``"valid"``, ``"same"`` or ``"half"``.
+        state_padding: ``"same"`` or ``"half"``.
     """
 
     states: tuple[str, ...] = ("h", "c")
@@ -38,6 +40,7 @@ class ConvLstmCell:
         strides: Sequence[int],
         dilation: Sequence[int],
         padding: str,
+        state_padding: str,
     ) -> None:
         self.units = recurrent_kernel.shape[-2]
         self.dtype = kernel.dtype
@@ -49,6 +52,7 @@ class ConvLstmCell:
         self._strides = strides
         self._dilation = dilation
         self._padding = padding
+        self._state_padding = state_padding
 
     def state_shape(self, features: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of a state without the batch, (*spatial, filters), from that of x_t."""
@@ -76,7 +80,11 @@ class ConvLstmCell:
         """Computes one timestep; projected is (batch, *spatial, 4·filters)."""
         ones = (1,) * (projected.ndim - 2)
         projected += convolve(
-            previous["h"], self._recurrent_kernel, strides=ones, dilation=ones, padding="same"
+            previous["h"],
+            self._recurrent_kernel,
+            strides=ones,
+            dilation=ones,
+            padding=self._state_padding,
         )
         i, f, g, o = np.split(projected, 4, axis=-1)
         for gate in (i, f, o):

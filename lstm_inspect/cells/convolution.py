@@ -1,6 +1,5 @@
 """Convolutions over any number of spatial axes."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,24 +23,32 @@ def windows_of(
         size: Of a window; like the next two one number for each spatial axis.
         strides: From window to window.
         dilation: From tap to tap in a window.
-        padding: ``"valid"``, or ``"same"`` as TensorFlow means it: the odd one goes behind.
+        padding: ``"valid"``; ``"same"`` as TensorFlow means it: half of what is needed in front,
+            the odd one behind; or ``"half"`` as Theano means it: half a window in front.
         fill: What to pad with.
 
     Returns:
         (batch, *spatial, channels, *size).
     """
     spans = [(taps - 1) * d + 1 for taps, d in zip(size, dilation, strict=True)]
-    if padding == "same":
+    counts = [
+        (length - (span if padding == "valid" else 1)) // stride + 1
+        for length, span, stride in zip(x.shape[1:-1], spans, strides, strict=True)
+    ]
+    if padding != "valid":
         pads = [(0, 0)]
-        for length, span, stride in zip(x.shape[1:-1], spans, strides, strict=True):
-            total = max((math.ceil(length / stride) - 1) * stride + span - length, 0)
-            pads.append((total // 2, total - total // 2))
+        for length, span, stride, count in zip(x.shape[1:-1], spans, strides, counts, strict=True):
+            needed = max((count - 1) * stride + span - length, 0)
+            front = needed // 2 if padding == "same" else span // 2
+            pads.append((front, max(needed - front, 0)))
         x = np.pad(x, [*pads, (0, 0)], constant_values=fill)
     axes = tuple(range(1, x.ndim - 1))
     windows = np.lib.stride_tricks.sliding_window_view(x, spans, axis=axes)
-    every = [slice(None, None, step) for step in (*strides, *dilation)]
-    rank = len(axes)
-    return windows[(slice(None), *every[:rank], slice(None), *every[rank:])]
+    moves = [
+        slice(None, count * stride, stride) for count, stride in zip(counts, strides, strict=True)
+    ]
+    taps = [slice(None, None, step) for step in dilation]
+    return windows[(slice(None), *moves, slice(None), *taps)]
 
 
 def convolve(
@@ -54,7 +61,7 @@ def convolve(
         kernel: (*size, channels, filters).
         strides: One for each spatial axis.
         dilation: One for each spatial axis.
-        padding: ``"valid"`` or ``"same"``.
+        padding: ``"valid"``, ``"same"`` or ``"half"``.
 
     Returns:
         (batch, *spatial, filters).

@@ -1,5 +1,7 @@
 """The command group, and the one place where errors become a line and an exit status."""
 
+import errno
+import sys
 from typing import Any
 
 import click
@@ -18,15 +20,23 @@ class _Failure(click.ClickException):
     exit_code = 2
 
     def show(self, file: Any = None) -> None:
-        click.echo(f"error: {self.message}", err=True)
+        # A name may hold anything; an error stays one line.
+        line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in self.message)
+        click.echo(f"error: {line}", err=True)
 
 
 class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
         except InspectError as error:
             raise _Failure(str(error)) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            raise _Failure(f"{error.strerror}: {error.filename or 'standard output'}") from error
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(EXIT_INTERRUPTED)

@@ -80,6 +80,7 @@ def trace(
     )
     opened = open_model(model, config)
     with warnings.catch_warnings(), progress_bar() as progress:
+        warnings.simplefilter("always")
         warnings.showwarning = _show_warning
         recorded = replay(
             opened,
@@ -106,7 +107,8 @@ def _split(given: str) -> tuple[str | None, Path]:
 
 def _read(named: Sequence[tuple[str | None, Path]]) -> Any:
     """One array, or arrays by input name."""
-    from lstm_inspect.inputs import read_arrays
+    from lstm_inspect.arrays import read_arrays
+    from lstm_inspect.errors import InputError
 
     match named:
         case [(None, path)]:
@@ -115,11 +117,9 @@ def _read(named: Sequence[tuple[str | None, Path]]) -> Any:
     for name, path in named:
         array = read_arrays(path)
         if name is None or isinstance(array, dict):
-            raise click.UsageError(
-                f"--input {path}: of several inputs, each is given as NAME=FILE.npy"
-            )
+            raise InputError(f"--input {path}: of several inputs, each is given as NAME=FILE.npy")
         if name in arrays:
-            raise click.UsageError(f"--input {name}={path}: {name} is given twice")
+            raise InputError(f"--input {name}={path}: {name} is given twice")
         arrays[name] = array
     return arrays
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from lstm_inspect.arrays import read_arrays
 from lstm_inspect.dumps.target import replace_atomically
 from lstm_inspect.errors import InputError
 from lstm_inspect.formats import Array
 
 _META = "__meta__"
+_EXPECTED = "a dump that `lstm-inspect trace` wrote"
 
 
 def save_dump(path: str | Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
@@ -41,19 +43,15 @@ def load_dump(path: str | Path, schema: int) -> tuple[dict[str, Array], dict[str
     Raises:
         InputError: Not there, damaged, no dump, or of a newer schema.
     """
+    arrays = read_arrays(path, expected=_EXPECTED)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files if key != _META}
-            meta = json.loads(str(file[_META]))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except (OSError, ValueError, KeyError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path}: expected a dump that `lstm-inspect trace` wrote, received something else "
-            f"({error})"
-        ) from error
-    if not isinstance(meta, dict) or not isinstance(meta.get("schema"), int):
-        raise InputError(f"{path}: expected {_META} to state a schema number")
+        if not isinstance(arrays, dict):
+            raise ValueError("one array")
+        meta = json.loads(str(arrays.pop(_META)))
+        if type(meta["schema"]) is not int:
+            raise ValueError("no schema number")
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: expected {_EXPECTED}, received another ({error})") from error
     if meta["schema"] > schema:
         raise InputError(
             f"{path}: written with schema {meta['schema']}; this version reads up to {schema}, "

@@ -1,7 +1,6 @@
 """Writing a file so that whoever looks sees the old one or the whole new one, and no debris."""
 
 import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -15,7 +14,9 @@ def replace_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     Raises:
         OutputError: The folder is not there or not writable, or the disk is full.
     """
-    beside = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+    # A link stays a link, to the new file.
+    path = path.resolve()
+    beside = path.with_name(f".{path.name[:200]}.{os.urandom(4).hex()}.tmp")
     try:
         with beside.open("xb") as file:
             try:
@@ -42,14 +43,15 @@ def check_target(
         force: Replace any other existing file too.
 
     Raises:
-        OutputError: The place is taken, or its folder is not there.
+        OutputError: The place is taken or is no file, or its folder is not there.
     """
     if not path.parent.is_dir():
         raise OutputError(f"{path}: the folder {path.parent} does not exist; create it first")
     if not path.exists():
         return
-    if path.is_dir():
-        raise OutputError(f"{path}: expected a file name for the result, received a folder")
+    if not path.is_file():
+        what = "a folder" if path.is_dir() else "a device or pipe"
+        raise OutputError(f"{path}: expected a file name for the result, received {what}")
     for source in sources:
         if source.exists() and path.samefile(source):
             raise OutputError(f"{path}: is also what is read; choose another name for the result")

@@ -22,6 +22,13 @@ class Group:
     groups: "dict[str, Group]" = field(default_factory=dict)
     arrays: dict[str, Array] = field(default_factory=dict)
 
+    def at(self, path: str) -> "Group | None":
+        """The group at a path below this one; a layer's name may be such a path."""
+        group: Group | None = self
+        for name in path.split("/"):
+            group = group.groups.get(name) if group is not None else None
+        return group
+
     def walk(self, prefix: str = "") -> "Iterator[tuple[str, Group]]":
         """Yields (path, group) of this group and every one below it; this one's path is ``""``."""
         yield prefix.rstrip("/"), self

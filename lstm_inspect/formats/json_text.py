@@ -6,6 +6,21 @@ from typing import Any
 from lstm_inspect.errors import ModelFileError
 
 
+def optional_text(value: object, what: str) -> str | None:
+    """A text that a file may leave out.
+
+    Args:
+        value: What stands there.
+        what: What to call it in an error.
+
+    Raises:
+        ModelFileError: It is something else.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    raise ModelFileError(f"{what}: expected text, received {value!r:.60}")
+
+
 def parse_object(text: bytes | str, what: str) -> dict[str, Any]:
     """Parses a JSON object.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.formats.hdf5 import Group, read_hdf5
-from lstm_inspect.formats.json_text import parse_object
+from lstm_inspect.formats.json_text import optional_text, parse_object
 from lstm_inspect.formats.saved_file import Array, LayerWeights, SavedFile, VariableTree
 from lstm_inspect.formats.variable_tree import is_variable_tree, read_variable_tree
 
@@ -33,10 +33,17 @@ def read_keras_h5(path: Path, data: bytes) -> SavedFile:
             f"{path}: expected a model or weights that Keras saved, received another HDF5 file "
             f"({', '.join(list(root.groups)[:5]) or 'no groups'})"
         )
+
+    def stated(name: str) -> str | None:
+        return optional_text(
+            root.attributes.get(name, named.attributes.get(name)), f"{path}: {name}"
+        )
+
     return SavedFile(
         path=path,
         format="weights.h5" if config is None else "h5",
-        keras_version=root.attributes.get("keras_version", named.attributes.get("keras_version")),
+        keras_version=stated("keras_version"),
+        backend=stated("backend"),
         config=None if config is None else parse_object(config, f"{path}: model_config"),
         weights=weights,
         data=data,
@@ -48,7 +55,7 @@ def _layer_weights(group: Group, path: Path) -> LayerWeights:
         layers={
             name: tuple(_weights(layer, f"{path}: layer {name}"))
             for name in _names(group, "layer_names")
-            if (layer := group.groups.get(name)) is not None
+            if (layer := group.at(name)) is not None
         }
     )
 

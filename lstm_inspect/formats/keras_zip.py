@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.formats.hdf5 import read_hdf5
-from lstm_inspect.formats.json_text import parse_object
+from lstm_inspect.formats.json_text import optional_text, parse_object
 from lstm_inspect.formats.saved_file import SavedFile
 from lstm_inspect.formats.variable_tree import read_variable_tree
 
@@ -33,7 +33,7 @@ def read_keras_zip(path: Path, data: bytes) -> SavedFile:
     return SavedFile(
         path=path,
         format="keras",
-        keras_version=metadata.get("keras_version"),
+        keras_version=optional_text(metadata.get("keras_version"), f"{path}: keras_version"),
         config=config,
         weights=read_variable_tree(weights),
         data=data,

@@ -38,6 +38,13 @@ class LayerWeights:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class VariableList:
+    """Weights as a SavedModel stores them: (name, array) of all layers, in the order of layers."""
+
+    variables: tuple[tuple[str, Array], ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SavedFile:
     """A model file, read once.
 
@@ -47,6 +54,7 @@ class SavedFile:
             ``"weights.h5"`` (weights alone), ``"weights.json"`` (weights in shards) or
             ``"saved_model"`` (folder).
         keras_version: As the file states it, or None.
+        backend: As the file states it (``"tensorflow"``, ``"theano"`` ...), or None.
         config: The model's config, ``{"class_name": ..., "config": ...}``; None if it holds none.
         weights: Read-only arrays that share the memory of ``data``, under the file's own keys.
         data: The bytes of the file; of a file that names others, its own.
@@ -55,8 +63,9 @@ class SavedFile:
     path: Path
     format: str
     keras_version: str | None
+    backend: str | None = None
     config: Mapping[str, Any] | None
-    weights: VariableTree | LayerWeights
+    weights: VariableTree | LayerWeights | VariableList
     data: bytes
 
     @cached_property

@@ -9,6 +9,7 @@ from lstm_inspect.errors import InputError
 from lstm_inspect.formats import Array
 from lstm_inspect.layers.form import Form, Value, no_mask, pass_mask, same_shape
 from lstm_inspect.model import Layer, Shape
+from lstm_inspect.precision import cast
 
 
 def _identity(layer: Layer, inputs: Sequence[Value]) -> Array:
@@ -34,7 +35,7 @@ def _embedding(layer: Layer, inputs: Sequence[Value]) -> Array:
             f"layer {layer.name}: expected indices from 0 to {len(embeddings) - 1}, "
             f"received {indices[first]} at {list(first)}"
         )
-    return embeddings[indices].astype(layer.dtype, copy=False)
+    return cast(embeddings[indices], layer.dtype)
 
 
 def _embedding_mask(layer: Layer, inputs: Sequence[Value]) -> Array | None:
@@ -50,6 +51,21 @@ def _not_equal(layer: Layer, inputs: Sequence[Value]) -> Array:
     return np.not_equal(left, right)
 
 
+def _logical_or(layer: Layer, inputs: Sequence[Value]) -> Array:
+    return np.logical_or(inputs[0].array, inputs[1].array)
+
+
+def _expand_dims(layer: Layer, inputs: Sequence[Value]) -> Array:
+    return np.expand_dims(inputs[0].array, layer.config["axis"])
+
+
+def _full_like(fill: bool) -> Form:
+    def compute(layer: Layer, inputs: Sequence[Value]) -> Array:
+        return np.full_like(inputs[0].array, fill, layer.config.get("dtype"))
+
+    return Form(compute, no_mask, same_shape)
+
+
 def _any(layer: Layer, inputs: Sequence[Value]) -> Array:
     axis = layer.config.get("axis")
     axes = tuple(axis) if isinstance(axis, list) else axis
@@ -58,7 +74,7 @@ def _any(layer: Layer, inputs: Sequence[Value]) -> Array:
 
 
 def _dense(layer: Layer, inputs: Sequence[Value]) -> Array:
-    kernel, *bias = (array.astype(layer.dtype, copy=False) for array in layer.weights)
+    kernel, *bias = (cast(array, layer.dtype) for array in layer.weights)
     z: Array = inputs[0].array @ kernel
     for b in bias:
         z += b
@@ -78,7 +94,7 @@ def _activation(layer: Layer, inputs: Sequence[Value]) -> Array:
 
 def _batch_normalization(layer: Layer, inputs: Sequence[Value]) -> Array:
     x = inputs[0].array
-    *affine, mean, variance = (array.astype(layer.dtype, copy=False) for array in layer.weights)
+    *affine, mean, variance = (cast(array, layer.dtype) for array in layer.weights)
     axis = layer.config.get("axis", -1)
     axis = axis[0] if isinstance(axis, list) else axis
     along = [1] * x.ndim
@@ -111,6 +127,10 @@ FORMS = {
     "Masking": Form(_masking, _masking_mask, same_shape),
     "Embedding": Form(_embedding, _embedding_mask, _embedding_shape),
     "NotEqual": Form(_not_equal, no_mask, same_shape),
+    "LogicalOr": Form(_logical_or, no_mask, same_shape),
+    "ExpandDims": Form(_expand_dims, no_mask, lambda layer, shapes: None),
+    "OnesLike": _full_like(True),
+    "ZerosLike": _full_like(False),
     "Any": Form(_any, no_mask, lambda layer, shapes: None),
     "Dense": Form(_dense, pass_mask, _dense_shape),
     "Activation": Form(_activation, pass_mask, same_shape),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from lstm_inspect.formats import Array
 from lstm_inspect.model import Layer, Shape
+from lstm_inspect.precision import cast
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +44,9 @@ class Form:
 
     def apply(self, layer: Layer, inputs: Sequence[Value]) -> tuple[Value, ...]:
         """Runs the layer on its flat inputs, float arrays cast to its compute dtype."""
-        cast = [_cast(given, layer.dtype) for given in inputs]
-        outputs = self.compute(layer, cast)
-        mask = self.mask(layer, cast)
+        given = [_cast(value, layer.dtype) for value in inputs]
+        outputs = self.compute(layer, given)
+        mask = self.mask(layer, given)
         return tuple(
             Value(array, mask) for array in (outputs if isinstance(outputs, tuple) else (outputs,))
         )
@@ -53,7 +54,7 @@ class Form:
 
 def _cast(given: Value, dtype: str) -> Value:
     if given.array.dtype.kind == "f":
-        return Value(given.array.astype(dtype, copy=False), given.mask)
+        return Value(cast(given.array, dtype), given.mask)
     return given
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from lstm_inspect.formats import Array
-from lstm_inspect.layers.form import Form, Value, pass_mask, same_shape
+from lstm_inspect.layers.form import Form, Value, pass_mask
 from lstm_inspect.model import Layer, Shape
 
 
@@ -14,15 +14,16 @@ def _concatenate(layer: Layer, inputs: Sequence[Value]) -> Array:
 
 
 def _concatenate_mask(layer: Layer, inputs: Sequence[Value]) -> Array | None:
-    if all(given.mask is None for given in inputs):
+    if layer.merges_masks == "none" or all(given.mask is None for given in inputs):
         return None
+    merge = np.any if layer.merges_masks == "any" else np.all
     axis = layer.config.get("axis", -1)
     masks = []
     for given in inputs:
         mask = np.ones(given.array.shape[:2], bool) if given.mask is None else given.mask
         mask = mask.reshape(mask.shape + (1,) * (given.array.ndim - mask.ndim))
         masks.append(np.broadcast_to(mask, given.array.shape))
-    joined: Array = np.all(np.concatenate(masks, axis=axis), axis=-1)
+    joined: Array = merge(np.concatenate(masks, axis=axis), axis=-1)
     return joined
 
 
@@ -35,15 +36,31 @@ def _concatenate_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape | None:
     return tuple(joined)
 
 
+def _broadcast_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape:
+    """The shape of a merge; an axis of size 1 takes the size of the others."""
+    rank = max(map(len, shapes))
+    padded = [(1,) * (rank - len(shape)) + shape for shape in shapes]
+    return tuple(
+        next((size for size in sizes if size != 1), 1) for sizes in zip(*padded, strict=True)
+    )
+
+
 def _merging(combine: Callable[[list[Array]], Array]) -> Form:
     def compute(layer: Layer, inputs: Sequence[Value]) -> Array:
         return combine([given.array for given in inputs])
 
     def mask(layer: Layer, inputs: Sequence[Value]) -> Array | None:
         masks = [given.mask for given in inputs if given.mask is not None]
-        return np.logical_and.reduce(masks) if masks else None
+        match layer.merges_masks:
+            case "all" if masks:
+                merged: Array = np.logical_and.reduce(masks)
+            case "any" if len(masks) == len(inputs):
+                merged = np.logical_or.reduce(masks)
+            case _:
+                return None
+        return merged
 
-    return Form(compute, mask, same_shape)
+    return Form(compute, mask, _broadcast_shape)
 
 
 def _fold(combine: Callable[[Array, Array], Array]) -> Callable[[list[Array]], Array]:

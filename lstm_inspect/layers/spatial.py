@@ -8,12 +8,13 @@ from lstm_inspect.cells import ACTIVATIONS, convolve, windows_of
 from lstm_inspect.formats import Array
 from lstm_inspect.layers.form import Form, Value, no_mask
 from lstm_inspect.model import Convolution, Layer, Shape
+from lstm_inspect.precision import cast
 
 
 def _is_plain(layer: Layer) -> bool:
     return (
         layer.config.get("data_format") != "channels_first"
-        and layer.config.get("padding", "valid") in ("valid", "same")
+        and layer.config.get("padding", "valid") in ("valid", "same", "half")
         and layer.config.get("groups", 1) == 1
     )
 
@@ -32,12 +33,11 @@ def _window(layer: Layer, rank: int) -> tuple[tuple[int, ...], Convolution]:
         strides=_per_axis(steps, rank),
         dilation=_per_axis(config.get("dilation_rate", 1), rank),
         padding=config.get("padding", "valid"),
-        channels_first=False,
     )
 
 
 def _convolution(layer: Layer, inputs: Sequence[Value]) -> Array:
-    kernel, *bias = (array.astype(layer.dtype, copy=False) for array in layer.weights)
+    kernel, *bias = (cast(array, layer.dtype) for array in layer.weights)
     x = inputs[0].array
     _, move = _window(layer, x.ndim - 2)
     z = convolve(x, kernel, strides=move.strides, dilation=move.dilation, padding=move.padding)

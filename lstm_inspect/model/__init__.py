@@ -21,7 +21,7 @@ from lstm_inspect.model.graph import (
     flat,
     refs,
 )
-from lstm_inspect.model.layer_config import LayerConfig, generation
+from lstm_inspect.model.layer_config import LayerConfig, dialect_of
 from lstm_inspect.model.parts import read_parts
 from lstm_inspect.model.wiring import wire
 
@@ -64,7 +64,7 @@ def open_model(path: str | Path, config: str | Path | None = None) -> Model:
             file,
             "the file holds weights alone; give the model's config, which model.to_json() gives",
         )
-    top = LayerConfig(file.config, generation(file.config, file.keras_version))
+    top = LayerConfig(file.config, dialect_of(file))
     if "layers" not in top.config:
         return bare_model(
             file, f"{top.class_name} is a subclassed model, of which only the weights are saved"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from lstm_inspect.errors import ModelFileError
-from lstm_inspect.formats import Array, LayerWeights, SavedFile, VariableTree
+from lstm_inspect.formats import Array, LayerWeights, SavedFile, VariableList, VariableTree
 from lstm_inspect.model.cell_weights import GATES, canonical_weights, is_cudnn
 from lstm_inspect.model.graph import Call, Model, Recurrence
 
@@ -45,6 +45,8 @@ def _recurrences(file: SavedFile) -> Iterator[Recurrence]:
             groups = _tree_groups(tree)
         case LayerWeights(layers=layers):
             groups = _listed_groups(layers)
+        case VariableList(variables=variables):
+            groups = _listed_groups({file.path.stem: variables})
     for path, is_named_recurrent, arrays in groups:
         halves = [arrays[: len(arrays) // 2], arrays[len(arrays) // 2 :]]
         if (found := _recognise(path, is_named_recurrent, arrays)) is not None:
@@ -155,3 +157,5 @@ def _count(file: SavedFile) -> int:
             return len(arrays)
         case LayerWeights(layers=layers):
             return sum(len(named) for named in layers.values())
+        case VariableList(variables=variables):
+            return len(variables)

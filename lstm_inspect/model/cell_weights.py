@@ -6,7 +6,7 @@ import numpy as np
 
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.formats import Array
-from lstm_inspect.model.layer_config import LayerConfig
+from lstm_inspect.notation import shape_text
 
 GATES = {"lstm": 4, "gru": 3, "simple_rnn": 1, "peephole_lstm": 4, "conv_lstm": 4}
 
@@ -49,10 +49,15 @@ def canonical_weights(
     return weights
 
 
-def array_count(cell: LayerConfig) -> int:
-    """How many arrays a cell of Keras 2 or 3 has."""
-    peepholes = 3 if cell.class_name == "PeepholeLSTMCell" else 0
-    return 2 + cell.flag("use_bias", default=True) + peepholes
+def turn_kernels(arrays: Sequence[Array]) -> tuple[Array, ...]:
+    """Kernels that Theano convolved with, as any other backend would have them.
+
+    Source: keras 2.2.4, utils/conv_utils.py, ``convert_kernel``.
+    """
+    return tuple(
+        np.flip(array, axis=tuple(range(array.ndim - 2))) if array.ndim > 2 else array
+        for array in arrays
+    )
 
 
 def is_cudnn(recurrent_kernel: Array, bias: Array) -> bool:
@@ -88,15 +93,16 @@ def _from_cudnn(weights: Mapping[str, Array]) -> dict[str, Array]:
 def _check(path: str, cell: str, units: int, weights: Mapping[str, Array]) -> None:
     width = GATES[cell] * units
     kernel = weights["kernel"].shape
-    expected = {
-        "kernel": [(*kernel[:-1], width)],
-        "recurrent_kernel": [(*kernel[:-2], units, width)],
+    size, features = (kernel[:-2], kernel[-2]) if len(kernel) > 1 else ((), "features")
+    expected: dict[str, list[tuple[int | str, ...]]] = {
+        "kernel": [(*size, features, width)],
+        "recurrent_kernel": [(*size, units, width)],
         "bias": [(width,), (2, width)] if cell == "gru" else [(width,)],
         "peepholes": [(3, units)],
     }
     for name, array in weights.items():
-        if array.shape not in expected[name] or array.ndim == 0:
+        if array.shape not in expected[name]:
             raise ModelFileError(
-                f"layer {path}: expected {name} of shape {expected[name][0]} for {units} units, "
-                f"the file holds {array.shape}"
+                f"layer {path}: expected {name} of shape {shape_text(expected[name][0])} for "
+                f"{units} units, the file holds {array.shape}"
             )

@@ -67,6 +67,9 @@ class Layer:
         config: The layer's own config, as the file has it.
         weights: The layer's arrays in Keras's order.
         dtype: Compute dtype; float inputs are cast to it.
+        merges_masks: Of a layer that merges its inputs, which steps of the output count:
+            ``"all"``, those that count in every input that has a mask; ``"any"``, those that count
+            in some input if each has a mask; ``"none"``, the output has no mask.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Layer:
     config: Mapping[str, Any]
     weights: tuple[Array, ...]
     dtype: str
+    merges_masks: str = "all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,21 +87,23 @@ class Convolution:
     Attributes:
         strides: Of the input convolution; the state is convolved with stride 1.
         dilation: Of the input convolution.
-        padding: ``"valid"`` or ``"same"``; of the input convolution, the state has "same".
+        padding: Of the input convolution: ``"valid"``, ``"same"``, or ``"half"`` as Theano pads.
+        state_padding: Of the state's: ``"same"`` or ``"half"``.
         channels_first: Whether x and the states have their channels in front of the spatial axes.
     """
 
     strides: tuple[int, ...]
     dilation: tuple[int, ...]
     padding: str
-    channels_first: bool
+    state_padding: str = "same"
+    channels_first: bool = False
 
     def output_sizes(self, sizes: Shape, kernel_size: tuple[int, ...]) -> Shape:
         """The sizes of the spatial axes of a state, from those of x_t; None where unknown."""
         return tuple(
             None
             if size is None
-            else -(-(size if self.padding == "same" else size - (taps - 1) * dilation) // stride)
+            else -(-(size - (taps - 1) * dilation if self.padding == "valid" else size) // stride)
             for size, taps, stride, dilation in zip(
                 sizes, kernel_size, self.strides, self.dilation, strict=True
             )
@@ -138,6 +144,7 @@ class Recurrence:
         return_state: Hands the final states to the next layer too.
         stateful: Keras carries the states from batch to batch.
         zero_output_for_mask: Hands on 0 at a masked step, where the states are carried over.
+        time_major: Reads and hands on sequences with the timesteps in front of the batch.
         restores_order: Hands its sequence on in the order of its input, whichever way it reads.
         dtype: Compute dtype.
         notes: What the file leaves open about the layer, a line each.
@@ -157,6 +164,7 @@ class Recurrence:
     return_state: bool | None = None
     stateful: bool | None = None
     zero_output_for_mask: bool | None = None
+    time_major: bool = False
     restores_order: bool = False
     dtype: str = "float32"
     notes: tuple[str, ...] = ()
@@ -185,8 +193,9 @@ class Call:
         path: The layer's name; its second call is ``name#2``.
         layer: What is applied.
         args: For a recurrence, its x alone; else as in the file.
-        kwargs: For a recurrence: ``initial_state`` (a tuple of Refs) and ``mask`` (a Ref) where
-            the model wires them; else as in the file.
+        kwargs: For a recurrence: ``initial_state`` (a tuple of Refs) where the model wires it, and
+            ``mask``: a Ref, or None where the layer does not heed the mask of its input. Else as
+            in the file.
         folds: How many of the axes behind the batch count as batch too: inside a TimeDistributed,
             its timesteps.
         input_shape: The shape of the layer's input, where the file states one.

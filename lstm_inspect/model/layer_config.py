@@ -1,35 +1,74 @@
 """One layer's entry in a model config, read with checks and with the words of one Keras."""
 
-import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from lstm_inspect.errors import ModelFileError
+from lstm_inspect.formats import LayerWeights, SavedFile
 from lstm_inspect.model.graph import Shape
 from lstm_inspect.model.keras1 import is_keras1, modernise
 
 MODEL_CLASSES = frozenset({"Sequential", "Functional", "Model"})
 
-_WEIGHTLESS = re.compile(
-    r"""Activation|ActivityRegularization|Cropping[123]D|\w*Dropout[123]?D?|ELU|Flatten|Gaussian\w+
-    |(Global)?(Average|Max)Pooling[123]D|Identity|InputLayer|LeakyReLU|Masking|Merge|Permute|ReLU
-    |Add|Average|Concatenate|Dot|Maximum|Minimum|Multiply|Subtract|RepeatVector|Rescaling|Reshape
-    |Softmax|UpSampling[123]D|ZeroPadding[123]D""",
-    re.VERBOSE,
-)
+
+class Dialect(NamedTuple):
+    """The words and conventions of the Keras that saved a file.
+
+    Attributes:
+        keras: Its generation: 1, 2 (tf.keras included) or 3.
+        minor: Its minor version.
+        is_theano: Whether Theano ran it, which turns the kernels of a convolution round and pads
+            in another way.
+    """
+
+    keras: int
+    minor: int
+    is_theano: bool
+
+    @property
+    def merges_masks(self) -> str:
+        """What `Layer.merges_masks` is.
+
+        keras 2.15.0, 3.0.5, 3.3.3, 3.4.1 and 3.15.1: layers/merging/base_merge.py,
+        ``compute_mask``, and what layers/layer.py hands to it: before 3.4, nothing.
+        """
+        if self.keras < 3:
+            return "all"
+        return "none" if self.minor < 4 else "any"
 
 
-def generation(config: Mapping[str, Any], keras_version: str | None) -> int:
-    """The generation of Keras whose words a model config uses: 1, 2 (tf.keras included) or 3."""
-    major = (keras_version or "").partition(".")[0]
+def dialect_of(file: SavedFile) -> Dialect:
+    """The dialect of a file that holds a config."""
+    backend = file.backend
+    generation, minor = _generation(file.config or {}, file.keras_version)
+    if generation == 1 and backend is None and isinstance(file.weights, LayerWeights):
+        # Keras 1 does not state it; TensorFlow puts ":0" behind the name of a variable.
+        names = [name for named in file.weights.layers.values() for name, _ in named]
+        backend = "tensorflow" if any(name.endswith(":0") for name in names) else "theano"
+    return Dialect(generation, minor, backend == "theano")
+
+
+def _generation(config: Mapping[str, Any], keras_version: str | None) -> tuple[int, int]:
+    """Its generation and minor version; the newest where nothing is stated."""
+    major, _, rest = (keras_version or "").partition(".")
+    minor = rest.partition(".")[0]
     if major.isdecimal():
-        return max(1, min(3, int(major)))
+        return max(1, min(3, int(major))), int(minor) if minor.isdecimal() else 0
     inner = config.get("config")
     layers = inner.get("layers") if isinstance(inner, dict) else inner
     configs = [layer.get("config") for layer in layers or [] if isinstance(layer, dict)]
     if any(isinstance(each, dict) and is_keras1(each) for each in configs):
-        return 1
-    return 3 if "module" in config else 2
+        return 1, 0
+    return (3, 99) if "module" in config else (2, 0)
+
+
+def read_shape(value: object) -> Shape | None:
+    """A shape as a config writes it, batch first; None for what is no such thing."""
+    if not isinstance(value, list) or not value:
+        return None
+    if not all(size is None or (type(size) is int and size >= 0) for size in value):
+        return None
+    return tuple(value)
 
 
 class LayerConfig:
@@ -37,14 +76,14 @@ class LayerConfig:
 
     Args:
         entry: ``{"class_name": ..., "config": ..., ...}``.
-        keras: The generation of Keras that wrote it: 1, 2 (tf.keras included) or 3.
+        dialect: Of the file.
 
     Raises:
         ModelFileError: The entry is not of that form.
     """
 
-    def __init__(self, entry: object, keras: int) -> None:
-        if keras == 1 and isinstance(entry, dict):
+    def __init__(self, entry: object, dialect: Dialect) -> None:
+        if dialect.keras == 1 and isinstance(entry, dict):
             entry = modernise(entry)
         class_name = entry.get("class_name") if isinstance(entry, dict) else None
         config = entry.get("config") if isinstance(entry, dict) else None
@@ -58,7 +97,7 @@ class LayerConfig:
                 f"model config: expected a layer with class_name and config, received {entry!r:.80}"
             )
         self.entry: Mapping[str, Any] = entry
-        self.keras = keras
+        self.dialect = dialect
         self.class_name: str = class_name
         self.config: dict[str, Any] = config
         self.name = str(self.config.get("name", entry.get("name", self.class_name)))
@@ -69,20 +108,23 @@ class LayerConfig:
         return self.class_name in MODEL_CLASSES
 
     @property
-    def has_weights(self) -> bool:
-        """False for the built-in layers that never have any."""
-        return _WEIGHTLESS.fullmatch(self.class_name) is None
+    def inbound_nodes(self) -> list[Any]:
+        """How a Functional model calls the layer, a node a call."""
+        nodes = self.entry.get("inbound_nodes", [])
+        if not isinstance(nodes, list):
+            raise self._unexpected("inbound_nodes", "a list", nodes)
+        return nodes
 
     def child(self, key: str) -> "LayerConfig":
         """The layer that a wrapper holds under ``key``."""
-        return LayerConfig(self.config.get(key), self.keras)
+        return LayerConfig(self.config.get(key), self.dialect)
 
     def children(self, key: str) -> "list[LayerConfig]":
         """The layers that a model, or a stack of cells, lists under ``key``."""
         entries = self.config.get(key)
         if not isinstance(entries, list):
             raise self._unexpected(key, "a list of layers", entries)
-        return [LayerConfig(entry, self.keras) for entry in entries]
+        return [LayerConfig(entry, self.dialect) for entry in entries]
 
     def flag(self, key: str, default: bool = False) -> bool:
         """A boolean of the config."""
@@ -130,7 +172,7 @@ class LayerConfig:
         if not isinstance(value, str):
             raise self._unexpected(key, "the name of an activation", value)
         # keras 2.15 backend.py `hard_sigmoid` is clip(0.2x + 0.5), keras 3.0.5 clip(x/6 + 0.5).
-        if value == "hard_sigmoid" and self.keras < 3:
+        if value == "hard_sigmoid" and self.dialect.keras < 3:
             return "hard_sigmoid_0.2"
         return value
 
@@ -151,7 +193,10 @@ class LayerConfig:
         """The input shape that an InputLayer, or the first layer of a Sequential, states."""
         for key in ("batch_shape", "batch_input_shape"):
             if key in self.config:
-                return self._shape(key, self.config[key])
+                shape = read_shape(self.config[key])
+                if shape is None and self.config[key] is not None:
+                    raise self._unexpected(key, "a shape", self.config[key])
+                return shape
         return None
 
     @property
@@ -160,22 +205,7 @@ class LayerConfig:
         build_config = self.entry.get("build_config")
         if not isinstance(build_config, dict):
             return None
-        shape = build_config.get("input_shape", build_config.get("sequences_shape"))
-        is_one_shape = isinstance(shape, list) and not any(isinstance(size, list) for size in shape)
-        return self._shape("build_config", shape) if is_one_shape else None
-
-    def _shape(self, key: str, value: object) -> Shape | None:
-        if isinstance(
-            value, dict
-        ):  # Keras 3 writes some tuples as {"__tuple__": true, "items": []}.
-            value = value.get("items", value.get("value"))
-        if value is None:
-            return None
-        if not isinstance(value, list) or not all(
-            size is None or (type(size) is int and size >= 0) for size in value
-        ):
-            raise self._unexpected(key, "a shape", value)
-        return tuple(value)
+        return read_shape(build_config.get("input_shape", build_config.get("sequences_shape")))
 
     def _unexpected(self, key: str, expected: str, value: object) -> ModelFileError:
         return ModelFileError(

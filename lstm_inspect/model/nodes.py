@@ -1,10 +1,13 @@
 """The wiring of a Functional config: how a node names the tensors it reads, by Keras dialect."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.model.graph import Argument, Ref, Shape
+from lstm_inspect.model.layer_config import read_shape
+
+_CONSTANT = "_CONSTANT_VALUE"
 
 
 class Source(NamedTuple):
@@ -35,22 +38,23 @@ def read_node(node: object) -> Node:
         ModelFileError: Neither of the two.
     """
     if isinstance(node, dict):
-        args, kwargs = _revive(node.get("args", [])), _revive(node.get("kwargs", {}))
+        args, kwargs = node.get("args", []), node.get("kwargs", {})
         if isinstance(args, list) and isinstance(kwargs, dict):
-            return Node(tuple(args), kwargs, _first_shape(node))
+            return Node(tuple(_revive(args)), _revive(kwargs), _first_shape(args))
     elif isinstance(node, list):
         entries = [node] if _is_source(node) else node
-        if entries and all(_is_source(entry) for entry in entries):
-            sources = [Source(*entry[:3]) for entry in entries]
+        if entries and all(_is_source(entry) or _is_constant(entry) for entry in entries):
+            given = [_link(entry) for entry in entries]
             kwargs = entries[0][3] if len(entries[0]) > 3 else {}
-            return Node((sources[0] if len(sources) == 1 else sources,), _link(kwargs), None)
+            if isinstance(kwargs, dict):
+                return Node((given[0] if len(given) == 1 else given,), _link(kwargs), None)
     raise ModelFileError(f"model config: cannot read the inbound node {node!r:.80}")
 
 
 def read_sources(value: object) -> list[Source]:
     """Reads ``input_layers`` or ``output_layers``: one source, or lists or dicts of sources."""
     if _is_source(value):
-        return [Source(*value[:3])]  # type: ignore[index]
+        return [Source(*value[:3])]
     if isinstance(value, dict):
         value = list(value.values())
     if not isinstance(value, list):
@@ -80,7 +84,7 @@ def map_sources(argument: Argument, resolve: Callable[[Source], Ref]) -> Argumen
     return argument
 
 
-def _is_source(value: object) -> bool:
+def _is_source(value: object) -> TypeGuard[list[Any]]:
     return (
         isinstance(value, list)
         and len(value) >= 3
@@ -88,6 +92,11 @@ def _is_source(value: object) -> bool:
         and type(value[1]) is int
         and type(value[2]) is int
     )
+
+
+def _is_constant(value: object) -> bool:
+    """A plain value among the inputs of a Keras 2 node (keras 2.15.0, engine/node.py)."""
+    return isinstance(value, list) and len(value) >= 3 and value[0] == _CONSTANT
 
 
 def _is_keras_tensor(value: dict[str, Any]) -> bool:
@@ -100,7 +109,11 @@ def _revive(value: Any) -> Any:
         return [_revive(item) for item in value]
     if isinstance(value, dict):
         if _is_keras_tensor(value):
-            return read_sources(value.get("config", {}).get("keras_history"))[0]
+            config = value.get("config")
+            history = config.get("keras_history") if isinstance(config, dict) else None
+            if not _is_source(history):
+                raise ModelFileError(f"model config: cannot read the tensor {value!r:.80}")
+            return Source(*history[:3])
         return {key: _revive(item) for key, item in value.items()}
     return value
 
@@ -109,6 +122,8 @@ def _link(value: Any) -> Any:
     """Puts a `Source` in the place of every tensor in the kwargs of a Keras 2 node."""
     if _is_source(value):
         return Source(*value[:3])
+    if _is_constant(value):
+        return value[2]
     if isinstance(value, list):
         return [_link(item) for item in value]
     if isinstance(value, dict):
@@ -116,11 +131,9 @@ def _link(value: Any) -> Any:
     return value
 
 
-def _first_shape(node: dict[str, Any]) -> Shape | None:
+def _first_shape(args: list[Any]) -> Shape | None:
     """The shape that the first positional ``__keras_tensor__`` of a node states."""
-    first = next(iter(node.get("args", [])), None)
+    first = args[0] if args else None
     if isinstance(first, dict) and _is_keras_tensor(first):
-        shape = first["config"].get("shape")
-        if isinstance(shape, list):
-            return tuple(shape)
+        return read_shape(first["config"].get("shape"))
     return None

@@ -3,11 +3,12 @@
 A part is read once, however often the model calls it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lstm_inspect.formats import Array, SavedFile
+from lstm_inspect.model.cell_weights import turn_kernels
 from lstm_inspect.model.graph import Layer, Recurrence, Shape
 from lstm_inspect.model.layer_config import MODEL_CLASSES, LayerConfig
 from lstm_inspect.model.recurrences import cell_configs, read_recurrence
@@ -96,7 +97,7 @@ def _part(layer: LayerConfig, weights: Weights, path: str) -> Part:
         child = layer.child("layer")
         return TimeDistributedPart(Member(child, _part(child, weights.wrapped(), path)))
     if layer.class_name == "Bidirectional" and cell_configs(layer.child("layer")):
-        forward, backward = weights.directions()
+        forward, backward = weights.directions(layer.child("layer"))
         return BidirectionalPart(
             forward=_recurrent_part(layer.child("layer"), forward, f"{path}/forward", True),
             backward=_recurrent_part(_backward(layer), backward, f"{path}/backward", True),
@@ -104,6 +105,9 @@ def _part(layer: LayerConfig, weights: Weights, path: str) -> Part:
         )
     if cell_configs(layer):
         return _recurrent_part(layer, weights, path)
+    if layer.dialect.is_theano and layer.class_name.startswith("Conv"):
+        padded = {"padding": "half"} if layer.config.get("padding") == "same" else {}
+        return _layer(layer, turn_kernels(weights.arrays()), path, {**layer.config, **padded})
     return _layer(layer, weights.arrays(), path)
 
 
@@ -139,13 +143,19 @@ def _recurrent_part(
     )
 
 
-def _layer(layer: LayerConfig, arrays: Sequence[Array], path: str) -> Layer:
+def _layer(
+    layer: LayerConfig,
+    arrays: Sequence[Array],
+    path: str,
+    config: Mapping[str, Any] | None = None,
+) -> Layer:
     return Layer(
         name=path,
         class_name=layer.class_name,
-        config=layer.config,
+        config=config or layer.config,
         weights=tuple(arrays),
         dtype=layer.dtype,
+        merges_masks=layer.dialect.merges_masks,
     )
 
 
@@ -155,4 +165,4 @@ def _backward(bidirectional: LayerConfig) -> LayerConfig:
         return bidirectional.child("backward_layer")
     forward = bidirectional.child("layer")
     turned = {**forward.config, "go_backwards": not forward.flag("go_backwards")}
-    return LayerConfig({**forward.entry, "config": turned}, forward.keras)
+    return LayerConfig({**forward.entry, "config": turned}, forward.dialect)

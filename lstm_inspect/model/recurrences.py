@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lstm_inspect.formats import Array
-from lstm_inspect.model.cell_weights import canonical_weights
+from lstm_inspect.model.cell_weights import canonical_weights, turn_kernels
 from lstm_inspect.model.graph import Convolution, Recurrence
 from lstm_inspect.model.layer_config import LayerConfig
 
@@ -22,6 +22,11 @@ _CELLS = {
     "ConvLSTM2D": "conv_lstm",
     "ConvLSTM3D": "conv_lstm",
 }
+
+
+def cell_kind(cell: LayerConfig) -> str:
+    """The kind of a built-in recurrent cell."""
+    return _CELLS[cell.class_name]
 
 
 def cell_configs(layer: LayerConfig) -> list[LayerConfig]:
@@ -57,8 +62,10 @@ def read_recurrence(
     Raises:
         ModelFileError: The arrays are missing, or their shapes are not those of the config.
     """
-    kind = _CELLS[cell.class_name]
+    kind = cell_kind(cell)
     units = cell.size("filters" if kind == "conv_lstm" else "units")
+    if kind == "conv_lstm" and cell.dialect.is_theano:
+        arrays = turn_kernels(arrays)
     weights = canonical_weights(path, kind, units, cell.flag("use_bias", default=True), arrays)
     fields: dict[str, Any] = {
         "go_backwards": layer.flag("go_backwards"),
@@ -66,6 +73,7 @@ def read_recurrence(
         "return_state": layer.flag("return_state"),
         "stateful": layer.flag("stateful"),
         "zero_output_for_mask": layer.flag("zero_output_for_mask"),
+        "time_major": layer.flag("time_major"),
     }
     return Recurrence(
         path=path,
@@ -91,10 +99,13 @@ def read_recurrence(
 
 def _convolution(layer: LayerConfig) -> Convolution:
     rank = int(layer.class_name[len("ConvLSTM")])
+    padding = layer.choice("padding", ("valid", "same"))
+    same = "half" if layer.dialect.is_theano else "same"
     return Convolution(
         strides=layer.sizes("strides", rank),
         dilation=layer.sizes("dilation_rate", rank),
-        padding=layer.choice("padding", ("valid", "same")),
+        padding=padding if padding == "valid" else same,
+        state_padding=same,
         channels_first=layer.choice("data_format", ("channels_last", "channels_first"))
         == "channels_first",
     )

@@ -6,13 +6,13 @@ Both classes answer the same two questions, so the reading of a layer does not k
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from lstm_inspect.errors import ModelFileError
-from lstm_inspect.formats import Array, LayerWeights, SavedFile, VariableTree
-from lstm_inspect.model.cell_weights import array_count
+from lstm_inspect.formats import Array, LayerWeights, SavedFile, VariableList, VariableTree
 from lstm_inspect.model.layer_config import LayerConfig
+from lstm_inspect.model.weight_counts import array_count, weight_counts
 
 
 class Weights(Protocol):
@@ -24,7 +24,7 @@ class Weights(Protocol):
     def of_cells(self, cells: Sequence[LayerConfig]) -> list[tuple[Array, ...]]:
         """The arrays of each cell of a recurrent layer."""
 
-    def directions(self) -> "tuple[Weights, Weights]":
+    def directions(self, forward: LayerConfig) -> "tuple[Weights, Weights]":
         """The weights of a Bidirectional's forward and backward layer."""
 
     def wrapped(self) -> "Weights":
@@ -40,7 +40,12 @@ def weights_of_layers(file: SavedFile, layers: Sequence[LayerConfig]) -> list[We
         case VariableTree(arrays=arrays):
             return _TreeWeights(arrays, "").of_layers(layers)
         case LayerWeights(layers=named):
-            return [_ListedWeights(named.get(name, ())) for name in _names_of(layers, named, file)]
+            return [
+                _ListedWeights(named.get(name, ()), layer_by_layer=False)
+                for name in _names_of(layers, named, file)
+            ]
+        case VariableList(variables=variables):
+            return _ListedWeights(variables, layer_by_layer=True).of_layers(layers)
 
 
 def _names_of(
@@ -55,7 +60,7 @@ def _names_of(
     weighted = [name for name, weights in named.items() if weights]
     if set(weighted) <= set(names):
         return names
-    takers = [layer.name for layer in layers if layer.has_weights]
+    takers = [layer.name for layer in layers if weight_counts(layer) != (0, 0)]
     if len(takers) != len(weighted):
         raise ModelFileError(
             f"{file.path}: has weights of {len(weighted)} layers ({', '.join(weighted)}), "
@@ -80,10 +85,11 @@ class _TreeWeights:
 
     def of_cells(self, cells: Sequence[LayerConfig]) -> list[tuple[Array, ...]]:
         if len(cells) == 1:
-            return [self._at("cell").arrays()]
+            # The CuDNN layers of Keras 2 have no cell.
+            return [self._at("cell").arrays() or self.arrays()]
         return [own.arrays() for own in self._at("cell")._members("cells", cells)]
 
-    def directions(self) -> "tuple[_TreeWeights, _TreeWeights]":
+    def directions(self, forward: LayerConfig) -> "tuple[_TreeWeights, _TreeWeights]":
         return self._at("forward_layer"), self._at("backward_layer")
 
     def wrapped(self) -> "_TreeWeights":
@@ -112,10 +118,11 @@ def _snake_case(class_name: str) -> str:
 
 
 class _ListedWeights:
-    """Weights in one list per top-level layer, each with a name, as ``.h5`` files store them."""
+    """Weights in a list, each with a name, as ``.h5`` files and SavedModels store them."""
 
-    def __init__(self, named: Sequence[tuple[str, Array]]) -> None:
+    def __init__(self, named: Sequence[tuple[str, Array]], layer_by_layer: bool) -> None:
         self._named = named
+        self._layer_by_layer = layer_by_layer
 
     def arrays(self) -> tuple[Array, ...]:
         return tuple(array for _, array in self._named)
@@ -126,18 +133,36 @@ class _ListedWeights:
             return [tuple(arrays)]
         return [tuple(itertools.islice(arrays, array_count(cell))) for cell in cells]
 
-    def directions(self) -> "tuple[_ListedWeights, _ListedWeights]":
-        half = len(self._named) // 2
-        return _ListedWeights(self._named[:half]), _ListedWeights(self._named[half:])
+    def directions(self, forward: LayerConfig) -> "tuple[_ListedWeights, _ListedWeights]":
+        # With a config of its own, the backward layer may have another number of arrays.
+        count = sum(weight_counts(forward) or (len(self._named) // 2,))
+        return self._part(self._named[:count]), self._part(self._named[count:])
 
     def wrapped(self) -> "_ListedWeights":
         return self
 
     def of_layers(self, layers: Sequence[LayerConfig]) -> list[Weights]:
-        """Hands out a nested model's weights by the layer name in each weight's own name."""
+        """Hands out the weights of several layers, by how many each has or else by its name.
+
+        An ``.h5`` lists the trainable ones of all layers first, then the others (keras 3.15.1,
+        legacy_h5_format.py, ``_legacy_weights``); a SavedModel lists layer by layer.
+        """
+        counts = [weight_counts(layer) for layer in layers]
+        known = [count for count in counts if count is not None]
+        trainable, others = (sum(both) for both in zip((0, 0), *known, strict=True))
+        if len(known) == len(layers) and trainable + others == len(self._named):
+            if self._layer_by_layer:
+                every = iter(self._named)
+                return [self._part(itertools.islice(every, sum(count))) for count in known]
+            first, then = iter(self._named[:trainable]), iter(self._named[trainable:])
+            return [
+                self._part([*itertools.islice(first, some), *itertools.islice(then, rest)])
+                for some, rest in known
+            ]
         return [
-            _ListedWeights(
-                [(name, array) for name, array in self._named if layer.name in name.split("/")]
-            )
+            self._part(each for each in self._named if layer.name in each[0].split("/"))
             for layer in layers
         ]
+
+    def _part(self, named: Iterable[tuple[str, Array]]) -> "_ListedWeights":
+        return _ListedWeights(list(named), self._layer_by_layer)

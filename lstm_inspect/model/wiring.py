@@ -50,6 +50,7 @@ class _RecurrentArguments(NamedTuple):
     x: Ref
     states: tuple[Ref, ...]
     mask: Ref | None
+    heeds_mask: bool
     input_shape: Shape | None
 
 
@@ -166,7 +167,7 @@ class _Wiring:
             kwargs: dict[str, Argument] = {}
             if states:
                 kwargs["initial_state"], states = tuple(states[:count]), states[count:]
-            if given.mask is not None:
+            if given.mask is not None or not given.heeds_mask:
                 kwargs["mask"] = given.mask
             own = path if len(part.recurrences) == 1 else f"{path}/{number}"
             outputs = self._add(own, recurrence, (x,), kwargs, shape)
@@ -243,7 +244,7 @@ def _calls_of(model: ModelPart, results: Sequence[Source]) -> dict[tuple[str, in
     a Sequential in Keras 3. What the wiring itself names decides.
     """
     nodes = {
-        name: [read_node(node) for node in member.config.entry.get("inbound_nodes", [])]
+        name: [read_node(node) for node in member.config.inbound_nodes]
         for name, member in model.members.items()
     }
     named = [
@@ -272,9 +273,19 @@ def _recurrent_arguments(node: Node, member: Member) -> _RecurrentArguments:
     """
     names = ("x", "initial_state", "mask")
     given = {**node.kwargs, **dict(zip(names, node.args, strict=False))}
-    x, *states = refs(given.get("x"))
-    states += refs(given.get("initial_state"))
-    mask = next(refs(given.get("mask")), None)
+    tensors = list(refs(given.get("x")))
+    if not tensors:
+        raise ModelFileError(
+            f"layer {member.config.name}: expected its call to name a tensor, it names none"
+        )
+    x, *states = tensors
+    passed_states = tuple(refs(given.get("initial_state")))
     return _RecurrentArguments(
-        x, tuple(states), mask, node.input_shape or member.config.build_shape
+        x=x,
+        states=(*states, *passed_states),
+        mask=next(refs(given.get("mask")), None),
+        # Keras 3 hands on the mask of x only to a layer called on nothing but x (keras 3.15.1,
+        # layers/layer.py, `__call__`, "Populate mask argument(s)").
+        heeds_mask=not (passed_states and member.config.dialect.keras == 3),
+        input_shape=node.input_shape or member.config.build_shape,
     )

@@ -11,6 +11,7 @@ from lstm_inspect.errors import InputError
 from lstm_inspect.formats import Array
 from lstm_inspect.layers import Value
 from lstm_inspect.model import Recurrence
+from lstm_inspect.precision import cast
 
 CELL_SIGNALS = {
     "lstm": LstmCell.signals,
@@ -24,7 +25,7 @@ CELL_SIGNALS = {
 def replay_recurrence(
     path: str,
     recurrence: Recurrence,
-    x: Array,
+    given: Value,
     *,
     mask: Array | None,
     initial_state: Sequence[Array],
@@ -36,9 +37,9 @@ def replay_recurrence(
     Args:
         path: The call's name, for errors.
         recurrence: The layer.
-        x: (batch, timesteps, features); of a ConvLSTM, (batch, timesteps, *spatial, features), or
-            features first where the layer says so.
-        mask: (batch, timesteps) bool, or None.
+        given: x, (batch, timesteps, features); of a ConvLSTM, (batch, timesteps, *spatial,
+            features), or features first where the layer says so. Its mask travels on.
+        mask: (batch, timesteps) bool, or None: the mask that the layer heeds.
         initial_state: An array for each state, or nothing for zeros.
         record: Which signals to return, of those that the cell has.
         progress: Called with (path, timesteps done, timesteps in all) after every step.
@@ -52,7 +53,10 @@ def replay_recurrence(
     """
     convolution = recurrence.convolution
     channels_first = convolution is not None and convolution.channels_first
-    x = x.astype(recurrence.dtype, copy=False)
+    x = cast(given.array, recurrence.dtype)
+    if recurrence.time_major:
+        x = x.swapaxes(0, 1)
+        mask = None if mask is None else mask.swapaxes(0, 1)
     _check_x(path, recurrence, x, 2 if channels_first else -1)
     # In half precision the sums are made in single precision and rounded once, when recorded.
     working = np.promote_types(x.dtype, np.float32)
@@ -73,12 +77,12 @@ def replay_recurrence(
     )
     if channels_first:
         recorded = {name: np.moveaxis(array, -1, 2) for name, array in recorded.items()}
-    recorded = {name: array.astype(x.dtype, copy=False) for name, array in recorded.items()}
+    recorded = {name: cast(array, recurrence.dtype) for name, array in recorded.items()}
     signals = {name: array[:, order] for name, array in recorded.items()}
     signals["x"] = x
     signals["mask"] = np.ones(x.shape[:2], bool) if mask is None else mask
     return (
-        _outputs(recurrence, recorded, mask, order),
+        _outputs(recurrence, recorded, mask, order, given.mask),
         {name: signals[name] for name in record if name in signals},
     )
 
@@ -112,7 +116,7 @@ def _initial_state(
 
 def _cell(recurrence: Recurrence, working: np.dtype[Any]) -> Cell:
     weights = {
-        name: array.astype(recurrence.dtype).astype(working)
+        name: cast(array, recurrence.dtype).astype(working)
         for name, array in recurrence.weights.items()
     }
     kernel, recurrent_kernel = weights["kernel"], weights["recurrent_kernel"]
@@ -141,6 +145,7 @@ def _cell(recurrence: Recurrence, working: np.dtype[Any]) -> Cell:
                 recurrence.convolution.strides,
                 recurrence.convolution.dilation,
                 recurrence.convolution.padding,
+                recurrence.convolution.state_padding,
             )
         case _:
             return LstmCell(
@@ -149,7 +154,11 @@ def _cell(recurrence: Recurrence, working: np.dtype[Any]) -> Cell:
 
 
 def _outputs(
-    recurrence: Recurrence, recorded: dict[str, Array], mask: Array | None, order: slice
+    recurrence: Recurrence,
+    recorded: dict[str, Array],
+    mask: Array | None,
+    order: slice,
+    travelling_mask: Array | None,
 ) -> tuple[Value, ...]:
     """What the layer hands on.
 
@@ -170,4 +179,6 @@ def _outputs(
         return Value(output[:, -1]), *last
     if recurrence.restores_order:
         output = output[:, order]
-    return Value(output, mask), *last
+    if recurrence.time_major:
+        output = output.swapaxes(0, 1)
+    return Value(output, travelling_mask), *last

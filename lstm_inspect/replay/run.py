@@ -36,7 +36,8 @@ def trace(
         model: From `lstm_inspect.open_model`.
         inputs: One array, batch first, or a mapping of input name to array. Only the inputs that
             the recorded layers depend on are needed.
-        record: Any of h, c, i, f, g, o, x and mask, or ``"all"``.
+        record: Any of h, c, i, f, g, o (LSTM), h, z, r, n (GRU), x and mask, or ``"all"``; a layer
+            records those it has, in this order.
         layers: Which recurrent layers to record: paths, or globs over them (``"encoder/*"``).
         progress: Called with (path, timesteps done, timesteps in all) after every step.
 
@@ -57,8 +58,17 @@ def trace(
         raise UnsupportedLayerError(
             "; ".join(f"{path} not traced: {reason}" for path, reason in untraced.items())
         )
+    kinds = {layer.cell for call, layer in model.recurrent_calls if call.path in plan.recorded}
+    available = {name for kind in kinds for name in (*CELL_SIGNALS[kind], "x", "mask")}
+    if not available.intersection(signals):
+        raise SelectionError(
+            f"signal {', '.join(signals)}: no selected layer has it; "
+            f"there are {', '.join(name for name in SIGNALS if name in available)}"
+        )
     arrays = bind_inputs(model.inputs, inputs, plan.inputs, _features_read(plan))
-    traced = _Replay(plan, signals, progress).run(arrays)
+    # What is not finite in the input was reported with its place.
+    with np.errstate(invalid="ignore", over="ignore"):
+        traced = _Replay(plan, signals, progress).run(arrays)
     return Trace(
         layers=traced,
         untraced=untraced,
@@ -136,15 +146,17 @@ class _Replay:
     ) -> tuple[tuple[Value, ...], dict[str, Array]]:
         x = self._value(call.args[0])
         states = [self._value(ref) for ref in call.kwargs.get("initial_state", ())]
-        if "mask" in call.kwargs:
-            x = Value(x.array, self._value(call.kwargs["mask"]).array)
         folding = Folding(call.folds, [x])
         folded = folding.fold(x)
+        mask = folded.mask
+        if "mask" in call.kwargs:
+            wired = call.kwargs["mask"]
+            mask = None if wired is None else folding.fold(self._value(wired)).array
         outputs, signals = replay_recurrence(
             call.path,
             recurrence,
-            folded.array,
-            mask=folded.mask,
+            folded,
+            mask=mask,
             initial_state=[folding.fold(state).array for state in states],
             record=self._signals if call.path in self._plan.recorded else (),
             progress=self._progress,

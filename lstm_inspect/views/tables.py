@@ -10,6 +10,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
+from lstm_inspect.notation import shape_text
 from lstm_inspect.shapes import LayerShapes, ModelShapes, Size
 from lstm_inspect.stats import ArrayStats
 
@@ -33,7 +34,7 @@ def print_shapes(shapes: ModelShapes) -> None:
     for layer in shapes.layers:
         table.add_row(
             _layer_cell(layer),
-            _lines(f"{name} {_shape(a.shape)}" for name, a in layer.recurrence.weights.items()),
+            _lines(f"{name} {shape_text(a.shape)}" for name, a in layer.recurrence.weights.items()),
             _states(layer.states),
             _states(layer.sequences),
             f"{layer.recurrence.parameters:,}",
@@ -75,7 +76,7 @@ def print_trace(stats: Iterable[ArrayStats], dump: Path, seconds: float) -> None
     for row in stats:
         table.add_row(
             Text(row.key, style="bold"),
-            _shape(row.shape),
+            shape_text(row.shape),
             row.dtype,
             f"{row.low:.4g}",
             f"{row.mean:.4g}",
@@ -103,8 +104,4 @@ def _lines(lines: Iterable[str]) -> Text:
 
 
 def _states(states: Mapping[str, Sequence[Size]]) -> Text:
-    return _lines(f"{name} {_shape(shape)}" for name, shape in states.items())
-
-
-def _shape(shape: Sequence[Size]) -> str:
-    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+    return _lines(f"{name} {shape_text(shape)}" for name, shape in states.items())

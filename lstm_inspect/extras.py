@@ -1,0 +1,47 @@
+"""Optional packages, imported only where something needs them, and without their noise."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+from lstm_inspect.errors import MissingExtraError
+
+
+def import_tensorflow(needed_for: str) -> ModuleType:
+    """TensorFlow, which takes seconds to import and says so on stderr.
+
+    Args:
+        needed_for: What needs it, for the error.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    with _stderr_closed():
+        try:
+            import tensorflow
+        except ImportError:
+            raise MissingExtraError(
+                f'{needed_for} needs TensorFlow: pip install "lstm-inspect[tensorflow]"'
+            ) from None
+    return tensorflow  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _stderr_closed() -> Iterator[None]:
+    """Sends what is written to stderr nowhere, from native code too.
+
+    TF_CPP_MIN_LOG_LEVEL does not stop what TensorFlow logs before it has read it.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

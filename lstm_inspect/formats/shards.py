@@ -1,0 +1,56 @@
+"""Weights in shards: a ``*.weights.json`` that says which ``.weights.h5`` beside it holds what."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lstm_inspect.errors import ModelFileError
+from lstm_inspect.formats.hdf5 import read_hdf5
+from lstm_inspect.formats.saved_file import Array, SavedFile, VariableTree
+from lstm_inspect.formats.variable_tree import read_variable_tree
+
+
+def read_shards(path: Path, data: bytes, index: dict[str, Any]) -> SavedFile:
+    """Reads every shard that an index names.
+
+    Layout: keras 3.15.1, saving/saving_lib.py, ``ShardedH5IOStore``.
+
+    Args:
+        path: Of the index.
+        data: Its bytes.
+        index: Its JSON.
+
+    Raises:
+        ModelFileError: A shard is missing or damaged, or the index names a file elsewhere.
+    """
+    arrays: dict[str, Array] = {}
+    names: dict[str, str] = {}
+    for name in sorted(set(_shard_names(path, index))):
+        shard = path.with_name(name)
+        if not shard.is_file():
+            raise ModelFileError(f"{path}: its shard {name} is missing; put it beside the index")
+        tree = read_variable_tree(read_hdf5(memoryview(shard.read_bytes()), str(shard)))
+        arrays.update(tree.arrays)
+        names.update(tree.names)
+    return SavedFile(
+        path=path,
+        format="weights.json",
+        keras_version=None,
+        config=None,
+        weights=VariableTree(arrays=arrays, names=names),
+        data=data,
+    )
+
+
+def _shard_names(path: Path, index: dict[str, Any]) -> Iterator[str]:
+    weight_map = index.get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise ModelFileError(
+            f"{path}: expected an index of weights in shards, received other JSON; "
+            "a model's config goes with its weights: MODEL --config CONFIG"
+        )
+    for value in weight_map.values():
+        for name in value if isinstance(value, list) else [value]:
+            if not isinstance(name, str) or Path(name).name != name:
+                raise ModelFileError(f"{path}: expected shards beside the index, received {name!r}")
+            yield name

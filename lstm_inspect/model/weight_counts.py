@@ -1,0 +1,56 @@
+"""How many arrays each built-in layer has, for files that list them and do not say whose."""
+
+import re
+
+from lstm_inspect.model.cell_weights import GATES
+from lstm_inspect.model.layer_config import MODEL_CLASSES, LayerConfig
+from lstm_inspect.model.recurrences import cell_configs, cell_kind
+
+_WEIGHTLESS = re.compile(
+    r"""Activation|ActivityRegularization|Cropping[123]D|\w*Dropout[123]?D?|ELU|Flatten|GaussianNoise
+    |(Global)?(Average|Max)Pooling[123]D|Identity|InputLayer|LeakyReLU|Masking|Merge|Permute|ReLU
+    |Add|Average|Concatenate|Dot|Maximum|Minimum|Multiply|Subtract|RepeatVector|Rescaling|Reshape
+    |Softmax|UpSampling[123]D|ZeroPadding[123]D|NotEqual|Any""",
+    re.VERBOSE,
+)
+_KERNEL_AND_BIAS = re.compile(r"Dense|Conv[123]D(Transpose)?|Convolution[123]D|DepthwiseConv[12]D")
+
+
+def array_count(cell: LayerConfig) -> int:
+    """How many arrays a recurrent cell has."""
+    kind = cell_kind(cell)
+    if cell.dialect.keras == 1:
+        return 3 * GATES[kind]
+    return 2 + cell.flag("use_bias", default=True) + (3 if kind == "peephole_lstm" else 0)
+
+
+def weight_counts(layer: LayerConfig) -> tuple[int, int] | None:
+    """How many trainable and other arrays a layer has; None for a layer that is not built in."""
+    if layer.class_name in MODEL_CLASSES:
+        members = [weight_counts(member) for member in layer.children("layers")]
+    elif layer.class_name == "TimeDistributed":
+        members = [weight_counts(layer.child("layer"))]
+    elif layer.class_name == "Bidirectional":
+        members = [weight_counts(layer.child("layer"))] * 2
+    else:
+        members = [_own_counts(layer)]
+    known = [member for member in members if member is not None]
+    if len(known) != len(members):
+        return None
+    trainable, others = (sum(each) for each in zip((0, 0), *known, strict=True))
+    return (trainable, others) if layer.flag("trainable", default=True) else (0, trainable + others)
+
+
+def _own_counts(layer: LayerConfig) -> tuple[int, int] | None:
+    if cells := cell_configs(layer):
+        return sum(array_count(cell) for cell in cells), 0
+    if _WEIGHTLESS.fullmatch(layer.class_name):
+        return 0, 0
+    if _KERNEL_AND_BIAS.fullmatch(layer.class_name):
+        return 1 + layer.flag("use_bias", default=True), 0
+    if layer.class_name == "Embedding":
+        return 1, 0
+    if layer.class_name in ("BatchNormalization", "LayerNormalization"):
+        affine = layer.flag("scale", default=True) + layer.flag("center", default=True)
+        return affine, 2 if layer.class_name == "BatchNormalization" else 0
+    return None

@@ -1,0 +1,8 @@
+"""How shapes are written, in errors and tables alike."""
+
+from collections.abc import Sequence
+
+
+def shape_text(shape: Sequence[int | str]) -> str:
+    """A shape as Python would write it, with words for the sizes that are open: (batch, 8)."""
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"

@@ -1,0 +1,20 @@
+"""Casts to the dtypes that Keras computes in; NumPy lacks one of them."""
+
+import numpy as np
+
+from lstm_inspect.formats import Array
+
+
+def cast(array: Array, dtype: str) -> Array:
+    """An array in a compute dtype.
+
+    Args:
+        array: Any numbers.
+        dtype: A NumPy dtype by name, or ``"bfloat16"``: its numbers are kept in float32, rounded
+            to the nearest with an even last bit as the hardware does.
+    """
+    if dtype != "bfloat16":
+        return array.astype(dtype, copy=False)
+    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
+    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
+    return np.where(np.isnan(array), np.float32(np.nan), rounded.view(np.float32))
