@@ -1,0 +1,123 @@
+"""Where the sample models are, and writers of the small model files that the tests make up."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from hypothesis import settings
+
+SAMPLES = Path(__file__).parents[1] / "sample_models"
+ORACLES = Path(__file__).parent / "oracles"
+
+# On a busy machine a slow example says nothing.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Json = dict[str, Any]
+Source = str | tuple[str, int, int]
+"""A tensor in a config: (layer, call, output); a name alone is the only output of a layer."""
+
+
+def sample_input(name: str) -> Array | dict[str, Array]:
+    """The input that belongs to a sample model, by input name if there are several."""
+    only = SAMPLES / f"{name}.npy"
+    if only.exists():
+        array: Array = np.load(only)
+        return array
+    return {
+        path.name.split(".")[1]: np.load(path) for path in sorted(SAMPLES.glob(f"{name}.*.npy"))
+    }
+
+
+def random(*shape: int) -> Array:
+    """Numbers between -1 and 1, the same for the same shape."""
+    return np.random.default_rng(shape).uniform(-1, 1, shape).astype("float32")
+
+
+def layer(class_name: str, name: str, *calls: Source | list[Source], **config: Any) -> Json:
+    """A layer's entry in a config of Keras 2; each call is the source, or sources, it reads.
+
+    ``call_kwargs`` are the keyword arguments of the calls, all else is config.
+    """
+    call_kwargs = config.pop("call_kwargs", {})
+    nodes = [
+        [
+            [*((source, 0, 0) if isinstance(source, str) else source), call_kwargs]
+            for source in (call if isinstance(call, list) else [call])
+        ]
+        for call in calls
+    ]
+    return {
+        "class_name": class_name,
+        "name": name,
+        "config": {"name": name, **config},
+        "inbound_nodes": nodes,
+    }
+
+
+def input_layer(name: str, *sizes: int | None, **config: Any) -> Json:
+    """An InputLayer; ``sizes`` are those behind the batch."""
+    return layer("InputLayer", name, batch_input_shape=[None, *sizes], **config)
+
+
+def lstm(name: str, units: int, *calls: Source | list[Source], **config: Any) -> Json:
+    """An LSTM."""
+    return layer("LSTM", name, *calls, units=units, **config)
+
+
+def lstm_weights(name: str, features: int, units: int) -> dict[str, Array]:
+    """Weights for `lstm`, by their names in a file."""
+    shapes = {
+        "kernel": (features, 4 * units),
+        "recurrent_kernel": (units, 4 * units),
+        "bias": (4 * units,),
+    }
+    return {f"{name}/lstm_cell/{key}:0": random(*shape) for key, shape in shapes.items()}
+
+
+def sequential(*layers: Json, name: str = "model") -> Json:
+    """A Sequential model."""
+    return {"class_name": "Sequential", "config": {"name": name, "layers": list(layers)}}
+
+
+def functional(
+    *layers: Json, inputs: list[str], outputs: list[Source], name: str = "model"
+) -> Json:
+    """A Functional model."""
+    return {
+        "class_name": "Functional",
+        "name": name,
+        "config": {
+            "name": name,
+            "layers": list(layers),
+            "input_layers": [[each, 0, 0] for each in inputs],
+            "output_layers": [
+                [each, 0, 0] if isinstance(each, str) else list(each) for each in outputs
+            ],
+        },
+    }
+
+
+def write_h5(
+    path: Path,
+    config: Json,
+    weights: Mapping[str, Mapping[str, Array]],
+    *,
+    keras_version: str = "2.15.0",
+) -> Path:
+    """Writes a whole-model ``.h5``; ``weights`` are by layer name and weight name."""
+    with h5py.File(path, "w") as file:
+        file.attrs["keras_version"] = keras_version
+        file.attrs["model_config"] = json.dumps(config)
+        model_weights = file.create_group("model_weights")
+        model_weights.attrs["layer_names"] = list(weights)
+        for layer_name, arrays in weights.items():
+            group = model_weights.create_group(layer_name)
+            group.attrs["weight_names"] = list(arrays)
+            for name, array in arrays.items():
+                group.create_dataset(name, data=array)
+    return path

@@ -1,0 +1,584 @@
+"""The command line: exit status, what goes to stdout and stderr, and what is left on disk.
+
+Tables are compared with `golden/NAME.txt`; `UPDATE_GOLDEN=1 pytest tests/test_cli.py` writes them.
+"""
+
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+import lstm_inspect
+from lstm_inspect.cells import LstmCell
+from lstm_inspect.cli import cli
+from tests.conftest import SAMPLES, layer, lstm, lstm_weights, sequential, write_h5
+
+TESTS = Path(__file__).parent
+README = TESTS.parent / "README.md"
+
+
+def run(*arguments: str) -> Result:
+    """An error that is not turned into a line and an exit status fails the test."""
+    return CliRunner().invoke(cli, arguments, catch_exceptions=False)
+
+
+def shapes(name: str, *options: str) -> Result:
+    return run("shapes", str(SAMPLES / f"{name}.keras"), *options)
+
+
+def trace(*options: str, model: str = "model.keras", out: str = "states.npz") -> Result:
+    return run("trace", model, *(options or ("--input", "x.npy")), "--out", out)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a one-unit model, which takes (batch, 3, 1), and an input for it."""
+    shutil.copy(SAMPLES / "one_unit_sequences.keras", tmp_path / "model.keras")
+    shutil.copy(SAMPLES / "one_unit_sequences.npy", tmp_path / "x.npy")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+def assert_golden(name: str, text: str) -> None:
+    """Compares with a golden file, but for the spaces that pad a table's lines."""
+    golden = TESTS / "golden" / f"{name}.txt"
+    trimmed = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(trimmed, encoding="utf-8")
+    assert trimmed == golden.read_text(encoding="utf-8")
+
+
+# --- the group
+
+
+def test_version_is_that_of_the_package() -> None:
+    result = run("--version")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        f"lstm-inspect, version {lstm_inspect.__version__}\n",
+    )
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_names_every_command(option: str) -> None:
+    result = run(option)
+    assert result.exit_code == 0
+    assert [name for name in cli.commands if f"\n  {name} " not in result.stdout] == []
+
+
+@pytest.mark.parametrize("command", cli.commands.values(), ids=lambda command: command.name)
+def test_a_command_says_what_it_does_and_what_each_option_is_for(command: click.Command) -> None:
+    options = [each for each in command.params if isinstance(each, click.Option)]
+    assert command.callback is not None
+    assert command.callback.__doc__
+    assert [option.name for option in options if not option.help] == []
+
+
+@pytest.mark.parametrize("name", cli.commands)
+def test_the_examples_in_help_stand_on_lines_of_their_own(name: str) -> None:
+    lines = run(name, "--help").stdout.splitlines()
+    examples = [line for line in lines if "lstm-inspect" in line and "Usage" not in line]
+    assert examples
+    assert [line for line in examples if not line.startswith(f"    lstm-inspect {name} ")] == []
+
+
+def test_the_readme_mentions_every_command() -> None:
+    readme = README.read_text(encoding="utf-8")
+    assert [name for name in cli.commands if f"lstm-inspect {name}" not in readme] == []
+
+
+def test_the_package_runs_as_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lstm_inspect", "--version"], capture_output=True, check=True
+    )
+    assert done.stdout.startswith(b"lstm-inspect, version ")
+
+
+# --- shapes
+
+
+@pytest.mark.parametrize(
+    ("golden", "name", "options"),
+    [
+        ("shapes_encoder_decoder", "encoder_decoder", []),
+        ("shapes_bidirectional_masking", "bidirectional_masking", []),
+        ("shapes_stacked", "stacked", []),
+        ("shapes_stacked_batch", "stacked", ["--batch", "32"]),
+        (
+            "shapes_encoder_decoder_filled",
+            "encoder_decoder",
+            ["--batch", "32", "--timesteps", "60"],
+        ),
+    ],
+)
+def test_shapes_prints_its_table(golden: str, name: str, options: list[str]) -> None:
+    result = shapes(name, *options)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert_golden(golden, result.stdout)
+
+
+def parameters_printed(text: str) -> tuple[list[int], int]:
+    """The figures of the table's last column, and the one in the line of totals."""
+    column = re.findall(r"^ \S.* {3,}([\d,]+) $", text, re.MULTILINE)
+    (total,) = re.findall(r"([\d,]+) parameters;", text)
+    return [int(figure.replace(",", "")) for figure in column], int(total.replace(",", ""))
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*.keras")), ids=lambda path: path.stem)
+def test_the_parameters_of_the_layers_add_up_to_the_total(path: Path) -> None:
+    each, total = parameters_printed(shapes(path.stem).stdout)
+    assert sum(each) == total > 0
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*.keras")), ids=lambda path: path.stem)
+def test_the_parameters_printed_are_those_of_an_lstm_of_the_units_and_features_printed(
+    path: Path,
+) -> None:
+    printed = shapes(path.stem).stdout
+    sizes = re.findall(r"(\d+) features, (\d+) units", printed)
+    expected = [4 * int(u) * (int(f) + int(u) + 1) for f, u in sizes]
+    assert parameters_printed(printed)[0] == expected
+
+
+def test_shapes_as_json_is_one_object_of_schema_1() -> None:
+    printed = json.loads(shapes("encoder_decoder", "--format", "json").stdout)
+    assert printed["schema"] == 1
+    assert [layer["path"] for layer in printed["layers"]] == ["encoder", "decoder"]
+
+
+def test_shapes_as_json_says_what_the_table_says() -> None:
+    layer = json.loads(shapes("stacked", "--format", "json").stdout)["layers"][0]
+    assert layer["weights"] == {"kernel": [7, 400], "recurrent_kernel": [100, 400], "bias": [400]}
+    assert layer["states"] == {"h": ["batch", 100], "c": ["batch", 100]}
+    assert layer["sequences"] == {"h": ["batch", 10, 100], "c": ["batch", 10, 100]}
+    assert layer["parameters"] == 43_200
+
+
+def test_sizes_given_do_not_change_those_the_file_states() -> None:
+    given = shapes("eight_units_stateful", "--format", "json", "--batch", "9", "--timesteps", "9")
+    assert json.loads(given.stdout)["layers"][0]["sequences"]["h"] == [2, 5, 8]
+
+
+def test_piped_output_is_never_cut() -> None:
+    """As a process of its own, for rich asks the surroundings how wide a line may be."""
+    piped = subprocess.run(
+        [sys.executable, "-m", "lstm_inspect", "shapes", str(SAMPLES / "stacked.keras")],
+        env={**os.environ, "COLUMNS": "20"},
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    assert piped.stdout == shapes("stacked").stdout
+
+
+# --- trace
+
+
+def test_trace_prints_its_table(folder: Path) -> None:
+    model, x = (SAMPLES / f"bidirectional_masking.{suffix}" for suffix in ("keras", "npy"))
+    result = trace("--input", str(x), "--record", "all", model=str(model))
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert_golden("trace_bidirectional_masking", re.sub(r"in \d+\.\d+ s", "in N s", result.stdout))
+
+
+def test_trace_dumps_h_and_c_of_every_recurrent_layer(folder: Path) -> None:
+    inputs = [
+        f"{name}={SAMPLES / f'encoder_decoder.{name}.npy'}"
+        for name in ("encoder_input", "decoder_input")
+    ]
+    model = str(SAMPLES / "encoder_decoder.keras")
+    assert trace("--input", inputs[0], "--input", inputs[1], model=model).exit_code == 0
+    dump = lstm_inspect.load_trace("states.npz")
+    assert list(dump.arrays()) == ["encoder/h", "encoder/c", "decoder/h", "decoder/c"]
+
+
+def test_trace_takes_all_inputs_from_one_npz(folder: Path) -> None:
+    arrays = {
+        name: np.load(SAMPLES / f"encoder_decoder.{name}.npy")
+        for name in ("encoder_input", "decoder_input")
+    }
+    np.savez(folder / "x.npz", **arrays)
+    model = str(SAMPLES / "encoder_decoder.keras")
+    assert trace("--input", "x.npz", model=model).exit_code == 0
+    assert list(lstm_inspect.load_trace("states.npz")) == ["encoder", "decoder"]
+
+
+@pytest.mark.parametrize(
+    ("record", "signals"),
+    [
+        ("c", ["c"]),
+        ("mask, f", ["f", "mask"]),
+        ("all", ["h", "c", "i", "f", "g", "o", "x", "mask"]),
+    ],
+)
+def test_record_chooses_the_signals(folder: Path, record: str, signals: list[str]) -> None:
+    assert trace("--input", "x.npy", "--record", record).exit_code == 0
+    assert list(lstm_inspect.load_trace("states.npz")["lstm"].signals) == signals
+
+
+def test_layer_chooses_the_layers(folder: Path) -> None:
+    model, x = (str(SAMPLES / f"stacked.{suffix}") for suffix in ("keras", "npy"))
+    assert trace("--input", x, "--layer", "*_1", model=model).exit_code == 0
+    assert list(lstm_inspect.load_trace("states.npz")) == ["lstm_1"]
+
+
+def test_trace_leaves_nothing_but_its_dump(folder: Path) -> None:
+    before = contents(folder)
+    assert trace().exit_code == 0
+    assert contents(folder).keys() - before.keys() == {"states.npz"}
+
+
+def test_an_earlier_dump_is_replaced(folder: Path) -> None:
+    trace("--input", "x.npy", "--record", "o")
+    assert trace().exit_code == 0
+    assert list(lstm_inspect.load_trace("states.npz").arrays()) == ["lstm/h", "lstm/c"]
+
+
+def test_force_replaces_a_file_that_is_no_dump(folder: Path) -> None:
+    (folder / "states.npz").write_text("notes")
+    assert trace("--input", "x.npy", "--force").exit_code == 0
+    assert list(lstm_inspect.load_trace("states.npz")) == ["lstm"]
+
+
+@pytest.mark.parametrize("name", ["model.keras", "x.npy"])
+def test_force_does_not_replace_what_is_read(folder: Path, name: str) -> None:
+    before = contents(folder)
+    result = trace("--input", "x.npy", "--force", out=name)
+    assert (result.exit_code, contents(folder)) == (2, before)
+
+
+def test_a_nan_is_warned_of_by_its_place_and_counted(folder: Path) -> None:
+    np.save("nan.npy", np.array([[[0.5], [np.nan], [0.5]]], np.float32))
+    result = trace("--input", "nan.npy")
+    assert (result.exit_code, result.stderr) == (
+        0,
+        "warning: input input: not finite, first nan at [0, 1, 0]\n",
+    )
+    assert re.findall(r"^ (lstm/\w) .* (\d+) $", result.stdout, re.MULTILINE) == [
+        ("lstm/h", "2"),
+        ("lstm/c", "2"),
+    ]
+
+
+# --- a replay that cannot reach every layer
+
+
+NAMES_THE_OBSTACLE = re.compile(r"error: behind not traced: .*attend \(Attend\).*\n")
+
+
+@pytest.fixture
+def half_known(folder: Path) -> str:
+    """An LSTM, a layer that nobody knows, and an LSTM behind it."""
+    config = sequential(
+        lstm("front", 2, return_sequences=True, batch_input_shape=[None, 3, 1]),
+        layer("Attend", "attend"),
+        lstm("behind", 3),
+    )
+    weights = {"front": lstm_weights("front", 1, 2), "behind": lstm_weights("behind", 2, 3)}
+    write_h5(folder / "half.h5", config, weights)
+    return "half.h5"
+
+
+def test_what_can_be_traced_is_dumped_and_the_rest_named(half_known: str) -> None:
+    result = trace(model=half_known)
+    assert result.exit_code == 2
+    assert NAMES_THE_OBSTACLE.fullmatch(result.stderr)
+    dump = lstm_inspect.load_trace("states.npz")
+    assert list(dump) == ["front"]
+    assert list(dump.untraced) == ["behind"]
+
+
+def test_shapes_needs_no_replay_but_says_what_would_stop_one(half_known: str) -> None:
+    result = run("shapes", half_known)
+    assert result.exit_code == 0
+    assert re.search(r"^behind cannot be traced.*attend \(Attend\)", result.stdout, re.MULTILINE)
+
+
+def test_a_layer_that_cannot_be_traced_gives_no_dump(folder: Path, half_known: str) -> None:
+    result = trace("--input", "x.npy", "--layer", "behind", model=half_known)
+    assert result.exit_code == 2
+    assert NAMES_THE_OBSTACLE.fullmatch(result.stderr)
+    assert not (folder / "states.npz").exists()
+
+
+# --- interruption
+
+
+def assert_interrupted_without_a_trace(folder: Path) -> None:
+    before = contents(folder)
+    result = trace()
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "interrupted\n")
+    assert contents(folder) == before
+
+
+def test_an_interruption_of_the_replay_leaves_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LstmCell, "step", interrupt)
+    assert_interrupted_without_a_trace(folder)
+
+
+def test_an_interruption_of_the_writing_leaves_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(file: io.BufferedWriter, **arrays: object) -> None:
+        file.write(b"half a dump")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "savez", interrupt)
+    assert_interrupted_without_a_trace(folder)
+
+
+def test_an_interruption_of_the_writing_keeps_the_earlier_dump(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(file: io.BufferedWriter, **arrays: object) -> None:
+        raise KeyboardInterrupt
+
+    assert trace("--input", "x.npy", "--record", "o").exit_code == 0
+    monkeypatch.setattr(np, "savez", interrupt)
+    assert_interrupted_without_a_trace(folder)
+
+
+# --- what cannot be looked at
+
+
+class Bad(NamedTuple):
+    """Arguments that cannot work, what has to be there first, and what the error says."""
+
+    says: str
+    arguments: str
+    prepare: Callable[[], object] = lambda: None
+
+
+def save(array: object, name: str = "bad.npy") -> Callable[[], object]:
+    return lambda: np.save(name, np.asarray(array), allow_pickle=True)
+
+
+def truncate(name: str) -> Callable[[], object]:
+    return lambda: os.truncate(name, os.stat(name).st_size // 2)  # noqa: PTH116
+
+
+def claim_a_hundred_terabytes() -> None:
+    header = {"descr": "<f4", "fortran_order": False, "shape": (10**13, 3, 1)}
+    with open("huge.npy", "wb") as file:  # noqa: PTH123
+        np.lib.format.write_array_header_1_0(file, header)
+
+
+def zip_of(name: str, member: str, text: str) -> None:
+    with zipfile.ZipFile(name, "w") as archive:
+        archive.writestr(member, text)
+
+
+def without_recurrence() -> None:
+    head = layer("Dense", "head", units=1, batch_input_shape=[None, 3, 1])
+    write_h5(Path("dense.h5"), sequential(head, layer("Flatten", "flat")), {})
+
+
+ENCODER_DECODER = f"trace {SAMPLES}/encoder_decoder.keras --out states.npz"
+ENCODER_INPUT = f"{SAMPLES}/encoder_decoder.encoder_input.npy"
+GIVEN = "trace model.keras --out states.npz --input"
+
+BAD_MODELS = {
+    "missing": Bad("none.keras: no such file", "none.keras"),
+    "folder": Bad("received a folder", "some", lambda: Path("some").mkdir()),
+    "truncated keras": Bad("damaged or truncated zip", "model.keras", truncate("model.keras")),
+    "truncated h5": Bad(
+        "damaged or truncated HDF5",
+        "cut.h5",
+        lambda: Path("cut.h5").write_bytes(
+            (SAMPLES / "keras-2.15" / "one_unit_state.h5").read_bytes()[:5000]
+        ),
+    ),
+    "empty": Bad("neither a .keras zip nor an HDF5", "a.keras", Path("a.keras").touch),
+    "text": Bad(
+        "neither a .keras zip nor an HDF5", "a.keras", lambda: Path("a.keras").write_text("text")
+    ),
+    "zip of something else": Bad(
+        "must hold config.json; this zip holds a.txt",
+        "a.keras",
+        lambda: zip_of("a.keras", "a.txt", "text"),
+    ),
+    "config of another kind": Bad(
+        "expected a JSON object, received list",
+        "a.keras",
+        lambda: zip_of("a.keras", "config.json", "[1]"),
+    ),
+    "without a recurrent layer": Bad(
+        "no recurrent layer; it has head (Dense), flat (Flatten)", "dense.h5", without_recurrence
+    ),
+}
+
+BAD_TRACES = {
+    "missing input file": Bad("none.npy: no such file", f"{GIVEN} none.npy"),
+    "folder as input": Bad("received a folder", f"{GIVEN} ."),
+    "text as input": Bad(
+        "expected a .npy or .npz file of numbers",
+        f"{GIVEN} x.csv",
+        lambda: Path("x.csv").write_text("1,2,3"),
+    ),
+    "truncated input": Bad(
+        "expected a .npy or .npz file of numbers",
+        f"{GIVEN} x.npy",
+        truncate("x.npy"),
+    ),
+    "input that claims more than it holds": Bad(
+        "expected a .npy or .npz file of numbers", f"{GIVEN} huge.npy", claim_a_hundred_terabytes
+    ),
+    "pickled objects": Bad(
+        "received pickled objects", f"{GIVEN} bad.npy", save(np.array([{}, None]))
+    ),
+    "strings": Bad("expected numbers, received an array of <U1", f"{GIVEN} bad.npy", save("a")),
+    "complex numbers": Bad("expected numbers", f"{GIVEN} bad.npy", save(np.ones((1, 3, 1), "c8"))),
+    "no batch axis": Bad(
+        "expected (batch, 3, 1), received (3, 1); add the batch axis",
+        f"{GIVEN} bad.npy",
+        save(np.ones((3, 1))),
+    ),
+    "wrong rank": Bad(
+        "expected (batch, 3, 1), received (1, 1, 3, 1)",
+        f"{GIVEN} bad.npy",
+        save(np.ones((1, 1, 3, 1))),
+    ),
+    "a single number": Bad("expected (batch, 3, 1), received ()", f"{GIVEN} bad.npy", save(1.0)),
+    "wrong features": Bad(
+        "expected (batch, 3, 1), received (2, 3, 5)",
+        f"{GIVEN} bad.npy",
+        save(np.ones((2, 3, 5))),
+    ),
+    "wrong timesteps": Bad(
+        "expected (batch, 3, 1), received (2, 4, 1)",
+        f"{GIVEN} bad.npy",
+        save(np.ones((2, 4, 1))),
+    ),
+    "no timesteps": Bad(
+        "expected (batch, timesteps, 4), received (1, 0, 4); it is empty",
+        f"{ENCODER_DECODER} --layer encoder --input bad.npy",
+        save(np.ones((1, 0, 4))),
+    ),
+    "no sequences": Bad(
+        "expected (batch, 3, 1), received (0, 3, 1); it is empty",
+        f"{GIVEN} bad.npy",
+        save(np.ones((0, 3, 1))),
+    ),
+    "wrong batch": Bad(
+        "expected (2, 5, 1), received (3, 5, 1)",
+        f"trace {SAMPLES}/eight_units_stateful.keras --out states.npz --input bad.npy",
+        save(np.ones((3, 5, 1))),
+    ),
+    "batches that differ": Bad(
+        "the same batch size for all, received encoder_input 3, decoder_input 2",
+        f"{ENCODER_DECODER} --input encoder_input={ENCODER_INPUT} --input decoder_input=bad.npy",
+        save(np.ones((2, 5, 3))),
+    ),
+    "one of two inputs": Bad(
+        "input decoder_input: missing; the model takes encoder_input (batch, timesteps, 4)",
+        f"{ENCODER_DECODER} --input encoder_input={ENCODER_INPUT}",
+    ),
+    "one array for two inputs": Bad(
+        "expected one array by name for each of encoder_input, decoder_input",
+        f"{ENCODER_DECODER} --input {ENCODER_INPUT}",
+    ),
+    "two arrays without a name": Bad("NAME=FILE", f"{GIVEN} x.npy --input x.npy"),
+    "one input twice": Bad("given twice", f"{GIVEN} input=x.npy --input input=x.npy"),
+    "unknown input": Bad(
+        "input y: the model has no input of that name; it takes input (batch, 3, 1)",
+        f"{GIVEN} y=x.npy",
+    ),
+    "unknown signal": Bad(
+        "signal q: unknown; there are h, c, i, f, g, o", f"{GIVEN} x.npy --record h,q"
+    ),
+    "signal of another cell than the model has": Bad("signal z", f"{GIVEN} x.npy --record z"),
+    "no signal": Bad("there are h, c, i, f, g, o", f"{GIVEN} x.npy --record ,"),
+    "unknown layer": Bad(
+        "layer gru*: matches no recurrent layer; there are lstm", f"{GIVEN} x.npy --layer gru*"
+    ),
+    "out in a missing folder": Bad(
+        "the folder nowhere does not exist", "trace model.keras --input x.npy --out nowhere/s.npz"
+    ),
+    "out is a folder": Bad(
+        "received a folder",
+        "trace model.keras --input x.npy --out some",
+        lambda: Path("some").mkdir(),
+    ),
+    "out is the model": Bad(
+        "is also what is read", "trace model.keras --input x.npy --out model.keras"
+    ),
+    "out is the input": Bad("is also what is read", "trace model.keras --input x.npy --out x.npy"),
+    "out is a named input": Bad(
+        "is also what is read", "trace model.keras --input input=x.npy --out x.npy"
+    ),
+    "out is a link to the model": Bad(
+        "is also what is read",
+        "trace model.keras --input x.npy --out link.npz",
+        lambda: Path("link.npz").symlink_to("model.keras"),
+    ),
+    "out is some other file": Bad(
+        "exists and is no earlier result of this command; choose another name, or replace it",
+        f"{GIVEN} x.npy",
+        lambda: Path("states.npz").write_text("notes"),
+    ),
+    "out is an npz of somebody's own": Bad(
+        "exists and is no earlier result",
+        f"{GIVEN} x.npy",
+        lambda: np.savez("states.npz", a=np.ones(3)),
+    ),
+}
+
+BAD = {
+    **{
+        f"{command}: {name}": bad._replace(arguments=f"{command} {bad.arguments}{rest}")
+        for name, bad in BAD_MODELS.items()
+        for command, rest in (("shapes", ""), ("trace", " --input x.npy --out states.npz"))
+    },
+    **BAD_TRACES,
+}
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+def test_what_cannot_work_is_one_line_on_stderr_and_nothing_on_disk(folder: Path, bad: Bad) -> None:
+    bad.prepare()
+    before = contents(folder)
+    result = run(*bad.arguments.split())
+    assert result.exit_code == 2
+    assert re.fullmatch(rf"error: .*{re.escape(bad.says)}.*\n", result.stderr)
+    assert result.stdout == ""
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_out_is_refused_where_something_else_than_a_file_stands(
+    folder: Path, force: list[str]
+) -> None:
+    """A pipe or a device: not to be read to its end, which may not come, nor replaced."""
+    os.mkfifo("pipe")
+    command = ["trace", "model.keras", "--input", "x.npy", "--out", "pipe", *force]
+    done = subprocess.run(
+        [sys.executable, "-m", "lstm_inspect", *command],
+        env={**os.environ, "PYTHONPATH": str(TESTS.parent)},
+        capture_output=True,
+        timeout=10,
+    )
+    assert (done.returncode, Path("pipe").is_fifo()) == (2, True)

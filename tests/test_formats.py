@@ -1,0 +1,273 @@
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+import lstm_inspect
+from lstm_inspect import ModelFileError
+from tests.conftest import SAMPLES, input_layer, lstm, lstm_weights, sequential, write_h5
+
+ZIP = SAMPLES / "one_unit_last_h.keras"
+HDF5 = SAMPLES / "keras-2.15" / "one_unit_last_h.h5"
+WEIGHTS = ("kernel", "recurrent_kernel", "bias")
+H5_NAMES = [f"lstm/lstm_cell/{name}:0" for name in WEIGHTS]
+
+
+def refusal(path: Path) -> str:
+    """The one line with which a file is refused."""
+    with pytest.raises(ModelFileError) as refused:
+        lstm_inspect.open_model(path)
+    message = str(refused.value)
+    assert "\n" not in message
+    assert message.startswith(str(path))
+    return message
+
+
+def rezip(target: Path, changes: Mapping[str, bytes | None]) -> Path:
+    """Writes the sample zip anew with some members replaced, or left out."""
+    with zipfile.ZipFile(ZIP) as source, zipfile.ZipFile(target, "w") as archive:
+        for name in source.namelist():
+            content = changes.get(name, source.read(name))
+            if content is not None:
+                archive.writestr(name, content)
+    return target
+
+
+def written(path: Path) -> Path:
+    """Writes a small model file to be changed with h5py."""
+    config = sequential(input_layer("x", 3, 2), lstm("lstm", 2))
+    return write_h5(path, config, {"lstm": lstm_weights("lstm", 2, 2)})
+
+
+@pytest.mark.parametrize(
+    ("source", "misnamed"),
+    [
+        pytest.param(ZIP, "model.h5", id="zip-named-h5"),
+        pytest.param(HDF5, "model.keras", id="hdf5-named-keras"),
+        pytest.param(ZIP, "model", id="zip-without-extension"),
+    ],
+)
+def test_content_decides_not_the_extension(source: Path, misnamed: str, tmp_path: Path) -> None:
+    copy = tmp_path / misnamed
+    copy.write_bytes(source.read_bytes())
+    (expected,) = lstm_inspect.open_model(source).recurrent
+    (read,) = lstm_inspect.open_model(copy).recurrent
+    for name in WEIGHTS:
+        np.testing.assert_array_equal(read.weights[name], expected.weights[name])
+
+
+@pytest.mark.parametrize("kept", [0.05, 0.5, 0.99])
+@pytest.mark.parametrize(
+    ("source", "what"),
+    [pytest.param(ZIP, "zip archive", id="zip"), pytest.param(HDF5, "HDF5 data", id="hdf5")],
+)
+def test_a_truncated_file_is_refused_as_such(
+    source: Path, what: str, kept: float, tmp_path: Path
+) -> None:
+    data = source.read_bytes()
+    cut = tmp_path / source.name
+    cut.write_bytes(data[: int(kept * len(data))])
+    assert f"damaged or truncated {what}" in refusal(cut)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PK", b"<!DOCTYPE html>"], ids=["empty", "too-short", "html"]
+)
+def test_a_file_that_is_no_model_is_refused_with_its_first_bytes(
+    content: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.keras"
+    path.write_bytes(content)
+    message = refusal(path)
+    assert "neither a .keras zip nor an HDF5 file" in message
+    assert repr(content[:8]) in message
+
+
+def test_a_path_where_nothing_is_is_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "model.keras").endswith("no such file")
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    assert "received a folder" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("member", ["config.json", "metadata.json", "model.weights.h5"])
+def test_a_zip_without_a_member_is_refused_with_what_it_holds(member: str, tmp_path: Path) -> None:
+    message = refusal(rezip(tmp_path / "model.keras", {member: None}))
+    must_hold, _, holds = message.partition("; this zip holds ")
+    assert must_hold.endswith(f"a .keras file must hold {member}")
+    assert set(holds.split(", ")) == {"config.json", "metadata.json", "model.weights.h5"} - {member}
+
+
+@pytest.mark.parametrize(
+    ("config", "received"),
+    [("[]", "list"), ("null", "NoneType"), ('"Sequential"', "str"), ("3", "int")],
+)
+def test_a_config_that_is_no_object_is_refused_with_what_it_is(
+    config: str, received: str, tmp_path: Path
+) -> None:
+    path = rezip(tmp_path / "model.keras", {"config.json": config.encode()})
+    assert refusal(path).endswith(f"config.json: expected a JSON object, received {received}")
+
+
+@pytest.mark.parametrize("config", [b'{"class_name": ', b"\xff\xfe\xfa"], ids=["cut", "not-utf-8"])
+def test_a_config_that_is_no_json_is_refused(config: bytes, tmp_path: Path) -> None:
+    path = rezip(tmp_path / "model.keras", {"config.json": config})
+    assert "config.json: not valid JSON" in refusal(path)
+
+
+@pytest.mark.parametrize("version", ["3", "[]", '{"major": 3}'])
+def test_a_version_that_is_no_text_is_refused(version: str, tmp_path: Path) -> None:
+    metadata = f'{{"keras_version": {version}}}'.encode()
+    assert "keras_version" in refusal(rezip(tmp_path / "m.keras", {"metadata.json": metadata}))
+
+
+def test_damage_inside_a_zip_is_blamed_on_the_member(tmp_path: Path) -> None:
+    with zipfile.ZipFile(ZIP) as archive:
+        weights = archive.read("model.weights.h5")
+    path = rezip(tmp_path / "model.keras", {"model.weights.h5": weights[: len(weights) // 2]})
+    assert "model.weights.h5: damaged or truncated HDF5 data" in refusal(path)
+
+
+def test_a_changed_byte_inside_a_zip_is_noticed(tmp_path: Path) -> None:
+    path = rezip(tmp_path / "model.keras", {})
+    data = path.read_bytes()
+    assert data.count(b"recurrent_activation") == 1
+    path.write_bytes(data.replace(b"recurrent_activation", b"recurrent_Activation"))
+    assert "config.json is damaged" in refusal(path)
+
+
+def test_hdf5_of_something_else_is_refused_with_what_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "prices.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("prices/close", data=np.zeros((1, 4)))
+    message = refusal(path)
+    assert "expected a model or weights that Keras saved" in message
+    assert "prices" in message
+
+
+def test_a_weight_that_is_listed_but_not_there_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path / "model.h5")
+    with h5py.File(path, "a") as file:
+        del file[f"model_weights/lstm/{H5_NAMES[1]}"]
+    message = refusal(path)
+    assert "layer lstm" in message
+    assert H5_NAMES[1] in message
+
+
+def test_the_arrays_of_a_zip_are_those_of_its_hdf5() -> None:
+    (recurrence,) = lstm_inspect.open_model(ZIP).recurrent
+    with (
+        zipfile.ZipFile(ZIP) as archive,
+        h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file,
+    ):
+        for number, name in enumerate(WEIGHTS):
+            stored = file[f"layers/lstm/cell/vars/{number}"][()]
+            np.testing.assert_array_equal(recurrence.weights[name], stored, strict=True)
+
+
+def test_the_arrays_of_an_h5_are_those_that_h5py_reads() -> None:
+    (recurrence,) = lstm_inspect.open_model(HDF5).recurrent
+    with h5py.File(HDF5) as file:
+        for name, stored_name in zip(WEIGHTS, H5_NAMES, strict=True):
+            stored = file[f"model_weights/lstm/{stored_name}"][()]
+            np.testing.assert_array_equal(recurrence.weights[name], stored, strict=True)
+
+
+@pytest.mark.parametrize("path", [ZIP, HDF5], ids=["zip", "hdf5"])
+def test_arrays_are_read_only(path: Path) -> None:
+    (recurrence,) = lstm_inspect.open_model(path).recurrent
+    for array in recurrence.weights.values():
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [
+        pytest.param({"chunks": (1, 3)}, id="chunked"),
+        pytest.param({"chunks": True, "compression": "gzip", "shuffle": True}, id="compressed"),
+        pytest.param({"dtype": ">f4"}, id="big-endian"),
+        pytest.param({"dtype": "f8"}, id="double"),
+    ],
+)
+def test_an_array_is_read_however_it_is_stored(storage: dict[str, Any], tmp_path: Path) -> None:
+    path = written(tmp_path / "model.h5")
+    expected = lstm_weights("lstm", 2, 2)[H5_NAMES[0]]
+    with h5py.File(path, "a") as file:
+        del file[f"model_weights/lstm/{H5_NAMES[0]}"]
+        file.create_dataset(f"model_weights/lstm/{H5_NAMES[0]}", data=expected, **storage)
+    kernel = lstm_inspect.open_model(path).recurrent[0].weights["kernel"]
+    np.testing.assert_array_equal(kernel, expected)
+    assert not kernel.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("group", "attribute"),
+    [("model_weights", "layer_names"), ("model_weights/lstm_1", "weight_names")],
+)
+def test_a_list_of_names_may_be_split_over_several_attributes(
+    group: str, attribute: str, tmp_path: Path
+) -> None:
+    config = sequential(
+        input_layer("x", 3, 2), lstm("lstm", 2, return_sequences=True), lstm("lstm_1", 1)
+    )
+    weights = {"lstm": lstm_weights("lstm", 2, 2), "lstm_1": lstm_weights("lstm_1", 2, 1)}
+    path = write_h5(tmp_path / "model.h5", config, weights)
+    with h5py.File(path, "a") as file:
+        attributes = file[group].attrs
+        names = list(attributes.pop(attribute))
+        for number, name in enumerate(names):
+            attributes[f"{attribute}{number}"] = [name]
+    recurrent = lstm_inspect.open_model(path).recurrent
+    assert [recurrence.path for recurrence in recurrent] == ["lstm", "lstm_1"]
+    for name, array in zip(WEIGHTS, weights["lstm_1"].values(), strict=True):
+        np.testing.assert_array_equal(recurrent[1].weights[name], array)
+
+
+def test_attributes_may_be_bytes(tmp_path: Path) -> None:
+    path = written(tmp_path / "model.h5")
+    with h5py.File(path, "a") as file:
+        for attributes in (
+            file.attrs,
+            file["model_weights"].attrs,
+            file["model_weights/lstm"].attrs,
+        ):
+            for name, value in list(attributes.items()):
+                attributes[name] = np.char.encode(np.asarray(value, dtype=str), "utf-8")
+        assert file.attrs["keras_version"] == b"2.15.0"
+    model = lstm_inspect.open_model(path)
+    assert model.file.keras_version == "2.15.0"
+    assert [recurrence.path for recurrence in model.recurrent] == ["lstm"]
+
+
+@pytest.mark.parametrize(
+    ("path", "format_name", "keras_version"),
+    [
+        (ZIP, "keras", "3.15.1"),
+        (HDF5, "h5", "2.15.0"),
+        (SAMPLES / "keras-2.12" / "one_unit_last_h.keras", "h5", "2.12.0"),
+    ],
+    ids=["zip", "h5", "keras-2.12-hdf5-named-keras"],
+)
+def test_a_file_says_its_format_and_its_keras(
+    path: Path, format_name: str, keras_version: str
+) -> None:
+    file = lstm_inspect.open_model(path).file
+    assert (file.format, file.keras_version) == (format_name, keras_version)
+
+
+def test_a_path_may_be_text() -> None:
+    assert lstm_inspect.open_model(str(ZIP)).file.path == ZIP
+
+
+def test_the_config_of_a_zip_comes_as_it_is() -> None:
+    with zipfile.ZipFile(ZIP) as archive:
+        stored = json.loads(archive.read("config.json"))
+    assert lstm_inspect.open_model(ZIP).file.config == stored

@@ -1,0 +1,420 @@
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lstm_inspect
+from lstm_inspect import InputError
+from lstm_inspect.layers import Form, Value, form_of
+from lstm_inspect.model import Layer, Ref
+from tests.conftest import (
+    Array,
+    functional,
+    input_layer,
+    lstm,
+    lstm_weights,
+    random,
+    write_h5,
+)
+from tests.conftest import layer as entry
+
+
+def make(
+    class_name: str, weights: Sequence[Array] = (), *, dtype: str = "float32", **config: Any
+) -> Layer:
+    """A layer with a name that errors can give."""
+    return Layer(
+        name="it", class_name=class_name, config=config, weights=tuple(weights), dtype=dtype
+    )
+
+
+def form(layer: Layer) -> Form:
+    """The form of a layer that has one."""
+    found = form_of(layer, {})
+    assert found is not None
+    return found
+
+
+def apply(layer: Layer, *inputs: Any, masks: Sequence[Any] | None = None) -> Value:
+    """The only output of a layer."""
+    values = [
+        Value(np.asarray(array), None if mask is None else np.asarray(mask))
+        for array, mask in zip(inputs, masks or [None] * len(inputs), strict=True)
+    ]
+    (output,) = form(layer).apply(layer, values)
+    return output
+
+
+def f32(values: Any) -> Array:
+    """An array of float32."""
+    return np.asarray(values, "float32")
+
+
+MASK = np.array([[True, True, False], [True, False, False]])
+
+
+def described(value: object) -> str | None:
+    """A layer in the name of a test."""
+    return f"{value.class_name}-{dict(value.config)}" if isinstance(value, Layer) else None
+
+
+# --- what it computes
+
+
+def test_masking_masks_the_steps_whose_every_feature_is_the_mask_value() -> None:
+    x = f32([[[7, 7], [7, 1], [2, 3]]])
+    output = apply(make("Masking", mask_value=7.0), x)
+    assert output.mask is not None
+    assert output.mask.tolist() == [[False, True, True]]
+    assert output.array.tolist() == [[[0, 0], [7, 1], [2, 3]]]
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "float32"])
+def test_embedding_looks_each_index_up(dtype: str) -> None:
+    table = f32([[0, 1], [2, 3], [4, 5]])
+    output = apply(make("Embedding", [table], output_dim=2), np.array([[2, 0]], dtype))
+    assert output.array.tolist() == [[[4, 5], [0, 1]]]
+    assert output.mask is None
+
+
+def test_embedding_masks_index_0_if_mask_zero() -> None:
+    layer = make("Embedding", [f32([[0], [1]])], output_dim=1, mask_zero=True)
+    output = apply(layer, np.array([[1, 0, 1]]))
+    assert output.mask is not None
+    assert output.mask.tolist() == [[True, False, True]]
+
+
+@pytest.mark.parametrize("index", [-1, 3])
+def test_embedding_refuses_an_index_outside_its_table_with_the_position(index: int) -> None:
+    layer = make("Embedding", [f32(np.zeros((3, 2)))], output_dim=2)
+    with pytest.raises(InputError) as refused:
+        apply(layer, np.array([[0, 1], [2, index]]))
+    expected = f"layer it: expected indices from 0 to 2, received {index} at [1, 1]"
+    assert str(refused.value) == expected
+
+
+def test_dense_multiplies_adds_its_bias_and_activates() -> None:
+    kernel, bias = f32([[1, -1], [2, -2]]), f32([0.5, 0.25])
+    layer = make("Dense", [kernel, bias], units=2, activation="relu")
+    output = apply(layer, f32([[[1, 1], [0, -1]]]), masks=[[[True, False]]])
+    assert output.array.tolist() == [[[3.5, 0], [0, 2.25]]]
+    assert output.mask is not None
+    assert output.mask.tolist() == [[True, False]]
+
+
+@pytest.mark.parametrize("activation", [None, "linear"])
+def test_dense_may_have_neither_bias_nor_activation(activation: str | None) -> None:
+    layer = make("Dense", [f32([[-2]])], units=1, activation=activation)
+    assert apply(layer, f32([[3]])).array.tolist() == [[-6]]
+
+
+def test_activation_leaves_what_it_reads_as_it_is() -> None:
+    x = f32([[-1, 2]])
+    assert apply(make("Activation", activation="relu"), x).array.tolist() == [[0, 2]]
+    assert x.tolist() == [[-1, 2]]
+
+
+def test_repeat_vector_repeats_along_a_new_axis_of_time() -> None:
+    output = apply(make("RepeatVector", n=3), f32([[1, 2], [3, 4]]))
+    assert output.array.tolist() == [[[1, 2]] * 3, [[3, 4]] * 3]
+
+
+@pytest.mark.parametrize("target", [[3, 2], [-1, 2], [3, -1]], ids=str)
+def test_reshape_keeps_the_batch_and_the_order(target: list[int]) -> None:
+    x = f32(np.arange(12).reshape(2, 6))
+    output = apply(make("Reshape", target_shape=target), x)
+    assert output.array.tolist() == [[[0, 1], [2, 3], [4, 5]], [[6, 7], [8, 9], [10, 11]]]
+
+
+def test_flatten_keeps_the_batch_and_the_order() -> None:
+    output = apply(make("Flatten"), f32(np.arange(8).reshape(2, 2, 2)))
+    assert output.array.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_permute_counts_axes_from_1_behind_the_batch() -> None:
+    output = apply(make("Permute", dims=[2, 1]), f32([[[1, 2, 3], [4, 5, 6]]]))
+    assert output.array.tolist() == [[[1, 4], [2, 5], [3, 6]]]
+
+
+@pytest.mark.parametrize(
+    ("axis", "expected"),
+    [
+        (-1, [[[1, 2, 5, 6], [3, 4, 7, 8]]]),
+        (2, [[[1, 2, 5, 6], [3, 4, 7, 8]]]),
+        (1, [[[1, 2], [3, 4], [5, 6], [7, 8]]]),
+    ],
+)
+def test_concatenate_joins_along_its_axis(axis: int, expected: list[Any]) -> None:
+    output = apply(make("Concatenate", axis=axis), f32([[[1, 2], [3, 4]]]), f32([[[5, 6], [7, 8]]]))
+    assert output.array.tolist() == expected
+    assert output.mask is None
+
+
+@pytest.mark.parametrize(
+    ("class_name", "expected"),
+    [
+        ("Add", [6, 6, 6]),
+        ("Multiply", [6, 0, -12]),
+        ("Average", [2, 2, 2]),
+        ("Maximum", [3, 6, 4]),
+        ("Minimum", [1, 0, -1]),
+    ],
+)
+def test_a_merging_layer_combines_number_by_number(class_name: str, expected: list[float]) -> None:
+    output = apply(make(class_name), f32([[1, 6, 4]]), f32([[2, 0, 3]]), f32([[3, 0, -1]]))
+    assert output.array.tolist() == [expected]
+
+
+def test_subtract_takes_the_second_from_the_first() -> None:
+    assert apply(make("Subtract"), f32([[5, 1]]), f32([[2, 4]])).array.tolist() == [[3, -3]]
+
+
+def test_a_merging_layer_broadcasts() -> None:
+    output = apply(make("Add"), f32([[[1, 2], [3, 4]]]), f32([[[10], [20]]]))
+    assert output.array.tolist() == [[[11, 12], [23, 24]]]
+
+
+def test_average_is_of_the_compute_dtype() -> None:
+    layer = make("Average", dtype="float16")
+    assert apply(layer, f32([[1]]), f32([[2]])).array.dtype == "float16"
+
+
+@pytest.mark.parametrize(
+    ("merge_mode", "expected"),
+    [
+        ("concat", [[[1, 10], [2, 20], [3, 30]]]),
+        ("sum", [[[11], [22], [33]]]),
+        ("ave", [[[5.5], [11], [16.5]]]),
+        ("mul", [[[10], [40], [90]]]),
+    ],
+)
+def test_bidirectional_merges_its_directions_timestep_by_timestep(
+    merge_mode: str, expected: list[Any]
+) -> None:
+    layer = make("Bidirectional", merge_mode=merge_mode)
+    output = apply(
+        layer,
+        f32([[[1], [2], [3]]]),
+        f32([[[10], [20], [30]]]),
+        masks=[[[True, True, False]], [[True, True, False]]],
+    )
+    assert output.array.tolist() == expected
+    assert output.mask is not None
+    assert output.mask.tolist() == [[True, True, False]]
+
+
+def test_bidirectional_merges_last_outputs_as_they_are() -> None:
+    output = apply(make("Bidirectional"), f32([[1, 2]]), f32([[3, 4]]))
+    assert output.array.tolist() == [[1, 2, 3, 4]]
+
+
+def test_bidirectional_gives_both_sequences_if_it_does_not_merge() -> None:
+    layer = make("Bidirectional", merge_mode=None)
+    forward, backward = form(layer).apply(
+        layer, [Value(f32([[[1], [2]]])), Value(f32([[[3], [4]]]))]
+    )
+    assert forward.array.tolist() == [[[1], [2]]]
+    assert backward.array.tolist() == [[[3], [4]]]
+
+
+def test_not_equal_compares_number_by_number() -> None:
+    output = apply(make("NotEqual"), f32([[[0, 1], [0, 0]]]), np.asarray(0.0))
+    assert output.array.tolist() == [[[False, True], [False, False]]]
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"axis": -1}, [[True, False]]),
+        ({"axis": [-1], "keepdims": True}, [[[True], [False]]]),
+    ],
+    ids=str,
+)
+def test_any_looks_along_its_axis(config: dict[str, Any], expected: list[Any]) -> None:
+    output = apply(make("Any", **config), np.array([[[False, True], [False, False]]]))
+    assert output.array.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "class_name",
+    [
+        "ActivityRegularization",
+        "AlphaDropout",
+        "Dropout",
+        "GaussianDropout",
+        "GaussianNoise",
+        "Identity",
+        "SpatialDropout1D",
+    ],
+)
+def test_a_layer_that_acts_in_training_only_passes_on_what_it_gets(class_name: str) -> None:
+    x = random(2, 3, 2)
+    output = apply(make(class_name, rate=0.5), x, masks=[MASK])
+    np.testing.assert_array_equal(output.array, x)
+    assert output.mask is MASK
+
+
+# --- masks
+
+
+@pytest.mark.parametrize(
+    ("layer", "passes"),
+    [
+        (make("Activation", activation="relu"), True),
+        (make("Dropout"), True),
+        (make("Flatten"), False),
+        (make("Permute", dims=[2, 1]), False),
+        (make("Reshape", target_shape=[6]), False),
+    ],
+    ids=described,
+)
+def test_a_mask_goes_on_where_time_stays_in_its_place(layer: Layer, passes: bool) -> None:
+    output = apply(layer, random(2, 3, 2), masks=[MASK])
+    assert (output.mask is not None) == passes
+
+
+@pytest.mark.parametrize(
+    ("keras_version", "other_is_masked", "expected"),
+    [
+        # keras 2.15.0, layers/merging: all of the masks there are.
+        ("2.15.0", True, [True, False, False, False]),
+        ("2.15.0", False, [True, False, True, False]),
+        # keras 3.0.5 and 3.3.3 hand no mask to a layer of several inputs.
+        ("3.0.5", True, [True] * 4),
+        ("3.0.5", False, [True] * 4),
+        # keras 3.6.0 and later: any of the masks, and none if one is missing.
+        ("3.15.1", True, [True, True, True, False]),
+        ("3.15.1", False, [True] * 4),
+    ],
+)
+@pytest.mark.parametrize("class_name", ["Add", "Average", "Concatenate"])
+def test_masks_are_merged_as_the_keras_that_saved_the_model_does(
+    class_name: str,
+    keras_version: str,
+    other_is_masked: bool,
+    expected: list[bool],
+    tmp_path: Path,
+) -> None:
+    other = "y_masked" if other_is_masked else "y"
+    config = functional(
+        input_layer("x", 4, 1),
+        input_layer("y", 4, 1),
+        entry("Masking", "x_masked", "x", mask_value=0.0),
+        entry("Masking", "y_masked", "y", mask_value=0.0),
+        entry(class_name, "merged", ["x_masked", other]),
+        lstm("lstm", 1, "merged"),
+        inputs=["x", "y"],
+        outputs=["lstm"],
+    )
+    features = 2 if class_name == "Concatenate" else 1
+    path = write_h5(
+        tmp_path / "model.h5",
+        config,
+        {"lstm": lstm_weights("lstm", features, 1)},
+        keras_version=keras_version,
+    )
+    inputs = {"x": f32([[[1], [0], [1], [0]]]), "y": f32([[[1], [1], [0], [0]]])}
+    trace = lstm_inspect.trace(lstm_inspect.open_model(path), inputs, record="mask")
+    assert trace["lstm"].mask.tolist() == [expected]
+
+
+# --- shapes
+
+CASES = [
+    (make("Masking", mask_value=0.0), [(2, 3, 4)]),
+    (make("Embedding", [random(9, 5)], output_dim=5), [(2, 3)]),
+    (make("Dense", [random(4, 5)], units=5), [(2, 3, 4)]),
+    (make("Activation", activation="tanh"), [(2, 3, 4)]),
+    (make("RepeatVector", n=5), [(2, 3)]),
+    (make("Reshape", target_shape=[6, 2]), [(2, 3, 4)]),
+    (make("Reshape", target_shape=[-1, 2]), [(2, 3, 4)]),
+    (make("Flatten"), [(2, 3, 4)]),
+    (make("Permute", dims=[2, 1]), [(2, 3, 4)]),
+    (make("Concatenate", axis=-1), [(2, 3, 4), (2, 3, 5)]),
+    (make("Concatenate", axis=1), [(2, 3, 4), (2, 5, 4)]),
+    (make("Add"), [(2, 3, 4), (2, 3, 4)]),
+    (make("Add", name="broadcast"), [(2, 3, 1), (2, 3, 4)]),
+    (make("Average"), [(2, 3, 4), (2, 3, 4)]),
+    (make("NotEqual"), [(2, 3, 4), (2, 3, 4)]),
+    (make("Dropout"), [(2, 3, 4)]),
+    (make("Bidirectional", merge_mode="concat"), [(2, 3, 4), (2, 3, 4)]),
+    (make("Bidirectional", merge_mode="sum"), [(2, 3, 4), (2, 3, 4)]),
+]
+
+
+@pytest.mark.parametrize(
+    ("layer", "shapes"),
+    CASES,
+    ids=described,
+)
+def test_the_shape_a_layer_states_is_the_shape_it_gives(
+    layer: Layer, shapes: list[tuple[int, ...]]
+) -> None:
+    inputs = [np.abs(random(*shape)) for shape in shapes]
+    assert form(layer).shape(layer, shapes) == apply(layer, *inputs).array.shape
+
+
+@pytest.mark.parametrize(
+    ("layer", "shapes", "expected"),
+    [
+        (make("Dense", units=5), [(None, None, 4)], (None, None, 5)),
+        (make("RepeatVector", n=5), [(None, 3)], (None, 5, 3)),
+        (make("Reshape", target_shape=[-1, 2]), [(None, None, 4)], (None, None, 2)),
+        (make("Flatten"), [(None, None, 4)], (None, None)),
+        (make("Permute", dims=[2, 1]), [(None, None, 4)], (None, 4, None)),
+        (make("Concatenate"), [(None, None, 4), (None, None, 5)], (None, None, 9)),
+        (make("Concatenate", axis=1), [(None, None, 4), (None, 3, 4)], (None, None, 4)),
+        (make("Bidirectional"), [(None, None, 4)] * 2, (None, None, 8)),
+    ],
+    ids=described,
+)
+def test_a_size_left_open_stays_open(
+    layer: Layer, shapes: list[tuple[int | None, ...]], expected: tuple[int | None, ...]
+) -> None:
+    assert form(layer).shape(layer, shapes) == expected
+
+
+# --- dtypes, and what has no form
+
+
+def test_a_layer_computes_in_its_own_dtype() -> None:
+    layer = make("Dense", [f32([[1]])], units=1, dtype="float16")
+    assert apply(layer, np.array([[1.0]])).array.dtype == "float16"
+
+
+def test_indices_are_no_floats_to_be_rounded() -> None:
+    table = f32(np.arange(4099).reshape(-1, 1))
+    layer = make("Embedding", [table], output_dim=1, dtype="float16")
+    assert apply(layer, np.array([[2049]])).array.item() == 2048  # the nearest float16
+
+
+@pytest.mark.parametrize(
+    ("layer", "kwargs"),
+    [
+        pytest.param(make("Lambda"), {}, id="unknown"),
+        pytest.param(make("Dropout", rate=0.5), {"training": True}, id="dropout-while-training"),
+        pytest.param(
+            make("Dense", [np.ones((1, 1), "int8"), f32([1])], units=1), {}, id="quantized"
+        ),
+        pytest.param(make("Activation", activation="custom:mine"), {}, id="own-activation"),
+        pytest.param(
+            make("Dense", [f32([[1]])], units=1, activation={"class_name": "Own"}),
+            {},
+            id="activation-layer",
+        ),
+        pytest.param(make("Add"), {"scale": Ref("other")}, id="further-tensor"),
+    ],
+)
+def test_what_numpy_cannot_do_exactly_has_no_form(layer: Layer, kwargs: dict[str, Any]) -> None:
+    assert form_of(layer, kwargs) is None
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"training": False}, {"training": None}], ids=str)
+def test_dropout_at_inference_has_a_form(kwargs: dict[str, Any]) -> None:
+    assert form_of(make("Dropout", rate=0.5), kwargs) is not None
+
+
+def test_a_mask_that_is_handed_over_does_not_cost_a_layer_its_form() -> None:
+    assert form_of(make("Activation", activation="relu"), {"mask": Ref("any")}) is not None
