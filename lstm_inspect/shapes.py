@@ -5,7 +5,7 @@ from typing import Any
 
 from lstm_inspect.layers import form_of
 from lstm_inspect.model import Call, Layer, Model, Recurrence, Shape, refs
-from lstm_inspect.replay import plan_replay
+from lstm_inspect.plan import plan_replay
 
 SCHEMA = 1
 

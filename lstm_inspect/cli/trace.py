@@ -45,6 +45,11 @@ Examples:
     multiple=True,
     help="Record only the recurrent layers that match; may be repeated.",
 )
+@click.option(
+    "--stateful",
+    is_flag=True,
+    help="The input is several batches in order; stateful layers carry their states along.",
+)
 @click.option("--force", is_flag=True, help="Replace a file at --out that is no dump.")
 @config_option
 @click.pass_context
@@ -56,6 +61,7 @@ def trace(
     out: Path,
     record: str,
     layers: Sequence[str],
+    stateful: bool,
     force: bool,
 ) -> None:
     """Replay a model and dump h_t, c_t and gates.
@@ -87,6 +93,7 @@ def trace(
             _read(named),
             record=[name.strip() for name in record.split(",")],
             layers=layers or ("*",),
+            stateful=stateful,
             progress=progress,
         )
     recorded.save(out)

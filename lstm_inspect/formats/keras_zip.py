@@ -44,6 +44,12 @@ def _member(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
     try:
         return archive.read(name)
     except KeyError:
+        if "model.weights.npz" in archive.namelist():
+            # keras 2.12.0, 2.15.0 and 3.15.1 all fail to load what they write there.
+            raise ModelFileError(
+                f"{path}: its model.weights.npz holds pickled objects, which only code from the "
+                "file could read; save the model again with its weights as HDF5"
+            ) from None
         there = ", ".join(archive.namelist()[:8]) or "nothing"
         raise ModelFileError(
             f"{path}: a .keras file must hold {name}; this zip holds {there}"

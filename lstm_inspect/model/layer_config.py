@@ -108,6 +108,15 @@ class LayerConfig:
         return self.class_name in MODEL_CLASSES
 
     @property
+    def merged_models(self) -> "list[LayerConfig]":
+        """The models whose outputs a Keras 1 ``Merge`` brings together; none for other layers.
+
+        Source: keras 1.2.2, models.py, ``Sequential.get_config``.
+        """
+        is_merge = self.dialect.keras == 1 and "mode" in self.config
+        return self.children("layers") if is_merge and self.config.get("layers") else []
+
+    @property
     def inbound_nodes(self) -> list[Any]:
         """How a Functional model calls the layer, a node a call."""
         nodes = self.entry.get("inbound_nodes", [])

@@ -55,6 +55,14 @@ class ModelPart:
 
 
 @dataclass(frozen=True, eq=False)
+class MergedModelsPart:
+    """The first layer of a Keras 1 Sequential that merges the outputs of other models."""
+
+    models: "tuple[Part, ...]"
+    merge: Layer
+
+
+@dataclass(frozen=True, eq=False)
 class Member:
     """A layer in its place in a model."""
 
@@ -62,7 +70,15 @@ class Member:
     part: "Part"
 
 
-Part = InputPart | Layer | RecurrentPart | BidirectionalPart | TimeDistributedPart | ModelPart
+Part = (
+    InputPart
+    | Layer
+    | RecurrentPart
+    | BidirectionalPart
+    | TimeDistributedPart
+    | ModelPart
+    | MergedModelsPart
+)
 
 
 def read_parts(file: SavedFile, config: LayerConfig) -> ModelPart:
@@ -105,6 +121,10 @@ def _part(layer: LayerConfig, weights: Weights, path: str) -> Part:
         )
     if cell_configs(layer):
         return _recurrent_part(layer, weights, path)
+    if models := layer.merged_models:
+        own = zip(models, weights.of_layers(models), strict=True)
+        parts = (_part(model, part, path) for model, part in own)
+        return MergedModelsPart(tuple(parts), _layer(layer, (), path))
     if layer.dialect.is_theano and layer.class_name.startswith("Conv"):
         padded = {"padding": "half"} if layer.config.get("padding") == "same" else {}
         return _layer(layer, turn_kernels(weights.arrays()), path, {**layer.config, **padded})

@@ -28,6 +28,8 @@ def weight_counts(layer: LayerConfig) -> tuple[int, int] | None:
     """How many trainable and other arrays a layer has; None for a layer that is not built in."""
     if layer.class_name in MODEL_CLASSES:
         members = [weight_counts(member) for member in layer.children("layers")]
+    elif layer.merged_models:
+        members = [weight_counts(model) for model in layer.merged_models]
     elif layer.class_name == "TimeDistributed":
         members = [weight_counts(layer.child("layer"))]
     elif layer.class_name == "Bidirectional":

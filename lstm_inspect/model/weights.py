@@ -40,12 +40,23 @@ def weights_of_layers(file: SavedFile, layers: Sequence[LayerConfig]) -> list[We
         case VariableTree(arrays=arrays):
             return _TreeWeights(arrays, "").of_layers(layers)
         case LayerWeights(layers=named):
+            names = _names_of(layers, named, file)
             return [
-                _ListedWeights(named.get(name, ()), layer_by_layer=False)
-                for name in _names_of(layers, named, file)
+                _ListedWeights(_listed(layer, name, named), layer_by_layer=False)
+                for layer, name in zip(layers, names, strict=True)
             ]
         case VariableList(variables=variables):
             return _ListedWeights(variables, layer_by_layer=True).of_layers(layers)
+
+
+def _listed(
+    layer: LayerConfig, name: str, named: Mapping[str, Sequence[tuple[str, Array]]]
+) -> list[tuple[str, Array]]:
+    """The weights of a top-level layer; those of models that Keras 1 merges count as top-level."""
+    inner = [each for model in layer.merged_models for each in model.children("layers")]
+    if not inner:
+        return list(named.get(name, ()))
+    return [weight for each in inner for weight in _listed(each, each.name, named)]
 
 
 def _names_of(
@@ -58,7 +69,7 @@ def _names_of(
     """
     names = [layer.name for layer in layers]
     weighted = [name for name, weights in named.items() if weights]
-    if set(weighted) <= set(names):
+    if set(weighted) <= set(names) or any(layer.merged_models for layer in layers):
         return names
     takers = [layer.name for layer in layers if weight_counts(layer) != (0, 0)]
     if len(takers) != len(weighted):

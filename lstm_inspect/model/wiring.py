@@ -22,6 +22,7 @@ from lstm_inspect.model.parts import (
     BidirectionalPart,
     InputPart,
     Member,
+    MergedModelsPart,
     ModelPart,
     RecurrentPart,
     TimeDistributedPart,
@@ -80,13 +81,24 @@ class _Wiring:
         members = list(model.members.values())
         if not members:
             raise ModelFileError(f"model {model.config.name}: expected layers, received none")
-        if given is None:
+        first = members[0].part
+        if isinstance(first, MergedModelsPart):
+            given = [self._call_merged_models(first, members.pop(0).config.name)(0)]
+        elif given is None:
             given = [self._declare(_sequential_input(members[0]))]
         outputs = _outputs(given)
         for member in members:
             if not isinstance(member.part, InputPart):
                 outputs = self._call(member, prefix, Node((outputs(0),), {}, None))
         return outputs
+
+    def _call_merged_models(self, part: MergedModelsPart, path: str) -> Outputs:
+        outputs = [
+            self.call_model(model, "", None)(0)
+            for model in part.models
+            if isinstance(model, ModelPart)
+        ]
+        return self._add(path, part.merge, (outputs,), {}, None)
 
     def _call_functional(
         self, model: ModelPart, prefix: str, given: Sequence[Ref] | None
@@ -152,8 +164,8 @@ class _Wiring:
                 return self._call_recurrent(path, part, _recurrent_arguments(node, member))
             case Layer() as layer:
                 return self._add(path, layer, node.args, node.kwargs, node.input_shape)
-            case InputPart():
-                raise ModelFileError(f"layer {path}: expected a layer to call, received an input")
+            case InputPart() | MergedModelsPart():
+                raise ModelFileError(f"layer {path}: expected a layer that can be called here")
 
     def _call_recurrent(
         self, path: str, part: RecurrentPart, given: _RecurrentArguments

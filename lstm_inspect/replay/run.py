@@ -1,19 +1,20 @@
 """The walk over the graph: recurrent layers to instrumented cells, the others to NumPy forms."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from lstm_inspect.errors import SelectionError, UnsupportedLayerError
+from lstm_inspect.errors import InputError, SelectionError, UnsupportedLayerError
 from lstm_inspect.formats import Array
 from lstm_inspect.inputs import bind_inputs
 from lstm_inspect.layers import Value, form_of
-from lstm_inspect.model import Call, Layer, Model, Recurrence, Ref, flat
+from lstm_inspect.model import Call, Layer, Model, ModelInput, Recurrence, Ref, flat
+from lstm_inspect.plan import Plan, plan_replay
 from lstm_inspect.recording import LayerTrace, Trace
 from lstm_inspect.replay.folding import Folding
-from lstm_inspect.replay.plan import Plan, plan_replay
 from lstm_inspect.replay.recurrent import CELL_SIGNALS, replay_recurrence
 
 SIGNALS = (*dict.fromkeys(name for names in CELL_SIGNALS.values() for name in names), "x", "mask")
@@ -28,6 +29,7 @@ def trace(
     *,
     record: Collection[str] = ("h", "c"),
     layers: Sequence[str] = ("*",),
+    stateful: bool = False,
     progress: Progress | None = None,
 ) -> Trace:
     """Replays a model and records the signals of its recurrent layers at every timestep.
@@ -39,6 +41,8 @@ def trace(
         record: Any of h, c, i, f, g, o (LSTM), h, z, r, n (GRU), x and mask, or ``"all"``; a layer
             records those it has, in this order.
         layers: Which recurrent layers to record: paths, or globs over them (``"encoder/*"``).
+        stateful: The input is several batches of the model's own batch size, one behind the other:
+            stateful layers carry their states from each to the next, as they do in Keras.
         progress: Called with (path, timesteps done, timesteps in all) after every step.
 
     Returns:
@@ -65,10 +69,18 @@ def trace(
             f"signal {', '.join(signals)}: no selected layer has it; "
             f"there are {', '.join(name for name in SIGNALS if name in available)}"
         )
-    arrays = bind_inputs(model.inputs, inputs, plan.inputs, _features_read(plan))
+    size = _batch_size(model) if stateful else None
+    takes = tuple(_any_batch(each) for each in model.inputs) if stateful else model.inputs
+    arrays = bind_inputs(takes, inputs, plan.inputs, _features_read(plan))
+    replay = _Replay(plan, signals, progress)
     # What is not finite in the input was reported with its place.
     with np.errstate(invalid="ignore", over="ignore"):
-        traced = _Replay(plan, signals, progress).run(arrays)
+        batches = [replay.run(batch) for batch in _batches(arrays, size)]
+    traced = (
+        batches[0]
+        if len(batches) == 1
+        else {path: _joined([batch[path] for batch in batches]) for path in batches[0]}
+    )
     return Trace(
         layers=traced,
         untraced=untraced,
@@ -97,12 +109,49 @@ def _features_read(plan: Plan) -> dict[str, int]:
     }
 
 
+def _batch_size(model: Model) -> int:
+    """The batch size of a stateful model, which Keras fixes when it builds it."""
+    if not any(recurrence.stateful for recurrence in model.recurrent):
+        raise InputError(f"{model.file.path}: no layer of the model is stateful")
+    sizes = {each.shape[0] for each in model.inputs if each.shape}
+    size = sizes.pop() if len(sizes) == 1 else None
+    if size is None:
+        raise InputError(f"{model.file.path}: expected a fixed batch size, its inputs have none")
+    return size
+
+
+def _any_batch(expected: ModelInput) -> ModelInput:
+    shape = expected.shape
+    return expected if shape is None else replace(expected, shape=(None, *shape[1:]))
+
+
+def _batches(arrays: dict[str, Array], size: int | None) -> Iterator[dict[str, Array]]:
+    """The batches of a stateful model, in order; else the input as it is."""
+    total = len(next(iter(arrays.values())))
+    size = size or total
+    if total % size:
+        raise InputError(
+            f"inputs: expected a multiple of the model's batch size {size}, received {total}"
+        )
+    for start in range(0, total, size):
+        yield {name: array[start : start + size] for name, array in arrays.items()}
+
+
+def _joined(traces: Sequence[LayerTrace]) -> LayerTrace:
+    signals = {
+        name: np.concatenate([each.signals[name] for each in traces]) for name in traces[0].signals
+    }
+    return replace(traces[0], signals=signals)
+
+
 class _Replay:
     def __init__(self, plan: Plan, signals: tuple[str, ...], progress: Progress | None) -> None:
         self._plan = plan
         self._signals = signals
         self._progress = progress
         self._values: dict[str, tuple[Value, ...]] = {}
+        # The final states of each stateful layer, where its next call starts.
+        self._carried: dict[Recurrence, list[Value]] = {}
 
     def run(self, arrays: Mapping[str, Array]) -> dict[str, LayerTrace]:
         self._values = {name: (Value(array),) for name, array in arrays.items()}
@@ -146,6 +195,8 @@ class _Replay:
     ) -> tuple[tuple[Value, ...], dict[str, Array]]:
         x = self._value(call.args[0])
         states = [self._value(ref) for ref in call.kwargs.get("initial_state", ())]
+        if not states:
+            states = self._carried.get(recurrence, [])
         folding = Folding(call.folds, [x])
         folded = folding.fold(x)
         mask = folded.mask
@@ -161,6 +212,7 @@ class _Replay:
             record=self._signals if call.path in self._plan.recorded else (),
             progress=self._progress,
         )
-        return folding.unfold_all(outputs), {
-            name: folding.unfold(array) for name, array in signals.items()
-        }
+        unfolded = folding.unfold_all(outputs)
+        if recurrence.stateful:
+            self._carried[recurrence] = list(unfolded[1:])
+        return unfolded, {name: folding.unfold(array) for name, array in signals.items()}
