@@ -18,14 +18,34 @@ def import_tensorflow(needed_for: str) -> ModuleType:
     Raises:
         MissingExtraError: It is not installed.
     """
-    with _stderr_closed():
-        try:
-            import tensorflow
-        except ImportError:
-            raise MissingExtraError(
-                f'{needed_for} needs TensorFlow: pip install "lstm-inspect[tensorflow]"'
-            ) from None
+    with _stderr_closed(), _explained(needed_for):
+        import tensorflow
     return tensorflow  # type: ignore[no-any-return]
+
+
+def import_keras(needed_for: str) -> ModuleType:
+    """Keras 3, on whichever backend it is set up for.
+
+    Args:
+        needed_for: What needs it, for the error.
+
+    Raises:
+        MissingExtraError: It is not installed, or has no backend.
+    """
+    with _stderr_closed(), _explained(needed_for):
+        import keras
+    return keras  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _explained(needed_for: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{needed_for} needs Keras and TensorFlow ({error}): "
+            'pip install "lstm-inspect[tensorflow]"'
+        ) from error
 
 
 @contextmanager

@@ -32,7 +32,7 @@ def bind_inputs(
     Raises:
         InputError: A name is missing or unknown, or an array does not fit.
     """
-    named = _by_name(inputs, given, needed)
+    named = {} if given is None else _by_name(inputs, given, needed)
     expected = {each.name: each for each in inputs}
     for name in named:
         if name not in expected:
@@ -55,6 +55,34 @@ def bind_inputs(
             "inputs: expected the same batch size for all, received "
             + ", ".join(f"{name} {batch}" for name, batch in batches.items())
         )
+    return fitted
+
+
+def bind_feed(feed: Mapping[str, Any], inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Fits arrays that are given in the place of a layer's output or input.
+
+    Args:
+        feed: The arrays by path.
+        inputs: The model's inputs, of whose batch they have to be.
+
+    Raises:
+        InputError: One is not of numbers, or of another batch size.
+    """
+    fitted = {}
+    for path, given in feed.items():
+        array = _array(path, given)
+        if array.dtype.kind not in "iufb" or array.ndim == 0 or 0 in array.shape:
+            raise InputError(
+                f"feed {path}: expected numbers, batch first, received {shape_text(array.shape)} "
+                f"of {array.dtype}"
+            )
+        for name, other in inputs.items():
+            if len(other) != len(array):
+                raise InputError(
+                    f"feed {path}: expected a batch of {len(other)} as input {name} has, "
+                    f"received {len(array)}"
+                )
+        fitted[path] = array
     return fitted
 
 

@@ -1,13 +1,17 @@
 """What a replay would compute, decided before any number moves."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from lstm_inspect import bridge
 from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.errors import SelectionError
-from lstm_inspect.layers import form_of
-from lstm_inspect.model import Call, Layer, Model, Recurrence
+from lstm_inspect.layers import form_of, operation_of
+from lstm_inspect.model import Call, Layer, Model, Recurrence, Ref, refs
+
+FED_INPUT = ":input"
+"""Behind the path of a recurrence: what is given is its x, not its output."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +23,7 @@ class Plan:
         recorded: Paths of the recurrent calls to record.
         inputs: Names of the model inputs these calls depend on.
         blocked: For each selected recurrent call that cannot be replayed, what stops it, in the
-            order of computation: ``"conv (Conv2D) has no NumPy form yet"``.
+            order of computation, a line each.
     """
 
     calls: tuple[Call, ...]
@@ -28,28 +32,41 @@ class Plan:
     blocked: Mapping[str, tuple[str, ...]]
 
 
-def plan_replay(model: Model, patterns: Sequence[str] = ("*",)) -> Plan:
+def plan_replay(
+    model: Model,
+    patterns: Sequence[str] = ("*",),
+    *,
+    feed: Collection[str] = (),
+    custom: Collection[str] = (),
+) -> Plan:
     """Plans the replay of a model's recurrent layers.
 
     Args:
         model: The model.
         patterns: Which recurrent layers to record: paths, or globs over them.
+        feed: Paths whose output is given, and ``<path>:input`` of recurrences whose x is given.
+        custom: Classes or layers that the caller computes.
 
     Raises:
-        SelectionError: A pattern matches no recurrent layer.
+        SelectionError: A pattern matches no recurrent layer, or there is nothing to feed at a path.
     """
     selected = _select(model, patterns)
+    _check_feed(model, feed)
     obstacles: dict[str, tuple[str, ...]] = {}
     for call in model.calls:
-        before = [each for ref in call.needs for each in obstacles.get(ref.path, ())]
-        own = _obstacles(call) if model.why_unwired is None else [model.why_unwired]
+        before = [each for ref in needs_of(call, feed) for each in obstacles.get(ref.path, ())]
+        own: list[str] = []
+        if model.why_unwired is not None:
+            own = [model.why_unwired]
+        elif call.path not in feed:
+            own = list(_obstacles(call, custom))
         obstacles[call.path] = tuple(dict.fromkeys([*before, *own]))
-    recorded = frozenset(path for path in selected if not obstacles[path])
+    recorded = frozenset(path for path in selected if not obstacles[path] and path not in feed)
     needed = set(recorded)
     calls = []
     for call in reversed(model.calls):
-        if call.path in needed:
-            needed |= {ref.path for ref in call.needs}
+        if call.path in needed and call.path not in feed:
+            needed |= {ref.path for ref in needs_of(call, feed)}
             calls.append(call)
     return Plan(
         calls=tuple(reversed(calls)),
@@ -57,6 +74,15 @@ def plan_replay(model: Model, patterns: Sequence[str] = ("*",)) -> Plan:
         inputs=frozenset(each.name for each in model.inputs if each.name in needed),
         blocked={path: obstacles[path] for path in selected if obstacles[path]},
     )
+
+
+def needs_of(call: Call, feed: Collection[str]) -> tuple[Ref, ...]:
+    """What a call reads, but for what is given."""
+    if call.path in feed:
+        return ()
+    if call.path + FED_INPUT in feed:
+        return tuple(refs(tuple(call.kwargs.values())))
+    return call.needs
 
 
 def _select(model: Model, patterns: Sequence[str]) -> list[str]:
@@ -71,17 +97,34 @@ def _select(model: Model, patterns: Sequence[str]) -> list[str]:
     return [path for path in paths if any(fnmatchcase(path, pattern) for pattern in patterns)]
 
 
+def _check_feed(model: Model, feed: Collection[str]) -> None:
+    outputs = [call.path for call in model.calls]
+    inputs = [call.path + FED_INPUT for call, _ in model.recurrent_calls]
+    for path in feed:
+        if path not in (*outputs, *inputs):
+            raise SelectionError(
+                f"feed {path}: no layer of that path; there are {', '.join((*outputs, *inputs))}"
+            )
+
+
 def _classes(model: Model) -> str:
     layers = [call.layer for call in model.calls if isinstance(call.layer, Layer)]
     return ", ".join(f"{layer.name} ({layer.class_name})" for layer in layers) or "no layers"
 
 
-def _obstacles(call: Call) -> Iterator[str]:
-    """What of a call cannot be computed in NumPy."""
+def _obstacles(call: Call, custom: Collection[str]) -> Iterator[str]:
+    """What of a call cannot be computed."""
     match call.layer:
         case Recurrence() as recurrence:
             for activation in (recurrence.activation, recurrence.recurrent_activation):
                 if activation is not None and activation not in ACTIVATIONS:
                     yield f"{call.path} has an activation that is not built in ({activation})"
-        case Layer() as layer if form_of(layer, call.kwargs) is None:
-            yield f"{layer.name} ({layer.class_name}) has no NumPy form yet"
+        case Layer() as layer:
+            computed = form_of(layer, call.kwargs) or operation_of(layer)
+            if computed or {layer.name, layer.class_name}.intersection(custom):
+                return
+            what = f"{layer.name} ({layer.class_name})"
+            if not bridge.covers(layer):
+                yield f"{what} cannot be run; give its output with --feed {call.path}=FILE.npy"
+            elif not bridge.is_installed():
+                yield f'{what} needs Keras: pip install "lstm-inspect[tensorflow]"'

@@ -1,7 +1,7 @@
 """What a replay recorded."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ class LayerTrace:
     computed.
 
     Signals are attributes: ``layer.h``, ``layer.c``, ``layer.i`` ... are (batch, timesteps, units),
-    ``layer.x`` is (batch, timesteps, features), ``layer.mask`` (batch, timesteps) bool.
+    ``layer.x`` is (batch, timesteps, features), ``layer.mask`` (batch, timesteps) bool, and the
+    initial states ``layer.h0`` and ``layer.c0`` are (batch, units).
 
     Attributes:
         path: Which recurrence: ``lstm``, ``encoder/lstm``, ``bi/backward``, ``lstm#2``.
@@ -61,11 +62,13 @@ class Trace(Mapping[str, LayerTrace]):
         layers: The layers that were traced.
         untraced: Why each of the others could not be: path to one line.
         model: ``name``, ``sha256`` and ``keras_version`` of the model file.
+        verification: How a comparison with Keras came out, if one was made.
     """
 
     layers: Mapping[str, LayerTrace]
     untraced: Mapping[str, str] = field(default_factory=dict)
     model: Mapping[str, str | None]
+    verification: Mapping[str, Any] | None = None
 
     def __getitem__(self, path: str) -> LayerTrace:
         """The trace of one layer.
@@ -99,6 +102,10 @@ class Trace(Mapping[str, LayerTrace]):
             for signal, array in layer.signals.items()
         }
 
+    def with_verification(self, verification: Mapping[str, Any]) -> "Trace":
+        """The same trace, with how a comparison with Keras came out."""
+        return replace(self, verification=verification)
+
     def save(self, path: str | Path) -> None:
         """Writes the trace as ``.npz``; an existing file is replaced once the new one is whole.
 
@@ -127,6 +134,7 @@ class Trace(Mapping[str, LayerTrace]):
                 for path, layer in self.layers.items()
             },
             "untraced": dict(self.untraced),
+            "verification": self.verification,
         }
 
 
@@ -148,7 +156,12 @@ def load_trace(path: str | Path) -> Trace:
             )
             for name, layer in meta["layers"].items()
         }
-        return Trace(layers=layers, untraced=meta["untraced"], model=meta["model"])
+        return Trace(
+            layers=layers,
+            untraced=meta["untraced"],
+            model=meta["model"],
+            verification=meta["verification"],
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: its document does not describe its arrays ({error!r})"
@@ -161,5 +174,7 @@ def _dims(signal: str) -> list[str]:
             return ["batch", "timesteps", "features"]
         case "mask":
             return ["batch", "timesteps"]
+        case "h0" | "c0":
+            return ["batch", "units"]
         case _:
             return ["batch", "timesteps", "units"]

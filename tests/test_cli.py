@@ -227,7 +227,7 @@ def test_trace_takes_all_inputs_from_one_npz(folder: Path) -> None:
     [
         ("c", ["c"]),
         ("mask, f", ["f", "mask"]),
-        ("all", ["h", "c", "i", "f", "g", "o", "x", "mask"]),
+        ("all", ["h", "c", "i", "f", "g", "o", "x", "mask", "h0", "c0"]),
     ],
 )
 def test_record_chooses_the_signals(folder: Path, record: str, signals: list[str]) -> None:

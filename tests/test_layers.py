@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 import lstm_inspect
 from lstm_inspect import InputError
-from lstm_inspect.layers import Form, Value, form_of
+from lstm_inspect.layers import Form, Value, form_of, operation_of
 from lstm_inspect.model import Layer, Ref
 from tests.conftest import (
     Array,
@@ -219,22 +220,61 @@ def test_bidirectional_gives_both_sequences_if_it_does_not_merge() -> None:
     assert backward.array.tolist() == [[[3], [4]]]
 
 
-def test_not_equal_compares_number_by_number() -> None:
-    output = apply(make("NotEqual"), f32([[[0, 1], [0, 0]]]), np.asarray(0.0))
-    assert output.array.tolist() == [[[False, True], [False, False]]]
-
-
 @pytest.mark.parametrize(
-    ("config", "expected"),
+    ("name", "args", "params", "expected"),
     [
-        ({"axis": -1}, [[True, False]]),
-        ({"axis": [-1], "keepdims": True}, [[[True], [False]]]),
+        ("NotEqual", [f32([[0, 1], [0, 0]]), 0.0], {}, [[False, True], [False, False]]),
+        ("Any", [np.array([[False, True], [False, False]])], {"axis": -1}, [True, False]),
+        (
+            "Any",
+            [np.array([[False, True], [False, False]])],
+            {"axis": [-1], "keepdims": True},
+            [[True], [False]],
+        ),
+        ("Subtract", [1.0, f32([0.25])], {}, [0.75]),
+        ("Mean", [f32([[1, 3], [5, 7]])], {"axis": 1, "keepdims": False}, [2, 6]),
+        ("Transpose", [f32([[1, 2]])], {"axes": [1, 0]}, [[1], [2]]),
+        ("Concatenate", [[f32([1]), f32([2])]], {"axis": 0}, [1, 2]),
+        ("Reshape", [f32([[1, 2]])], {"newshape": [-1, 1]}, [[1], [2]]),
+        ("Where", [np.array([True, False]), f32([1, 2]), 0.0], {}, [1, 0]),
+        ("Relu", [f32([-1, 2])], {}, [0, 2]),
     ],
     ids=str,
 )
-def test_any_looks_along_its_axis(config: dict[str, Any], expected: list[Any]) -> None:
-    output = apply(make("Any", **config), np.array([[[False, True], [False, False]]]))
-    assert output.array.tolist() == expected
+def test_an_operation_is_what_keras_ops_computes(
+    name: str, args: list[Any], params: dict[str, Any], expected: list[Any]
+) -> None:
+    operation = operation_of(replace(make(name), is_operation=True))
+    assert operation is not None
+    assert operation(args, params).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        (
+            [
+                {"class_name": "__slice__", "config": {"start": None, "stop": None, "step": None}},
+                -1,
+            ],
+            [2, 4],
+        ),
+        ([{"start": 1, "stop": None, "step": None}], [[3, 4]]),
+        ([{"class_name": "__ellipsis__", "config": {}}, 0], [1, 3]),
+        (0, [1, 2]),
+    ],
+    ids=str,
+)
+def test_an_index_is_read_as_either_keras_writes_it(key: Any, expected: list[Any]) -> None:
+    operation = operation_of(replace(make("GetItem"), is_operation=True))
+    assert operation is not None
+    assert operation([f32([[1, 2], [3, 4]]), key], {}).tolist() == expected
+
+
+def test_a_layer_and_an_operation_of_one_name_are_told_apart() -> None:
+    layer = make("Add")
+    assert operation_of(layer) is None
+    assert form_of(replace(layer, is_operation=True), {}) is None
 
 
 @pytest.mark.parametrize(
@@ -337,7 +377,6 @@ CASES = [
     (make("Add"), [(2, 3, 4), (2, 3, 4)]),
     (make("Add", name="broadcast"), [(2, 3, 1), (2, 3, 4)]),
     (make("Average"), [(2, 3, 4), (2, 3, 4)]),
-    (make("NotEqual"), [(2, 3, 4), (2, 3, 4)]),
     (make("Dropout"), [(2, 3, 4)]),
     (make("Bidirectional", merge_mode="concat"), [(2, 3, 4), (2, 3, 4)]),
     (make("Bidirectional", merge_mode="sum"), [(2, 3, 4), (2, 3, 4)]),

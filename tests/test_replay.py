@@ -72,6 +72,8 @@ def test_all_records_every_signal() -> None:
         **dict.fromkeys("hcifgo", (2, 10, 100)),
         "x": (2, 10, 7),
         "mask": (2, 10),
+        "h0": (2, 100),
+        "c0": (2, 100),
     }
 
 
@@ -267,22 +269,22 @@ class TestMaskedSteps:
 
 
 def test_a_glob_chooses_layers() -> None:
-    assert list(replay_sample("bidirectional_masking", layers=["*/back*"])) == [
+    assert list(replay_sample("bidirectional_masking", select=["*/back*"])) == [
         "bidirectional/backward"
     ]
 
 
 def test_several_patterns_choose_what_any_of_them_matches() -> None:
-    assert list(replay_sample("stacked", layers=["lstm_1", "lstm*"])) == ["lstm", "lstm_1"]
+    assert list(replay_sample("stacked", select=["lstm_1", "lstm*"])) == ["lstm", "lstm_1"]
 
 
 def test_a_pattern_that_matches_nothing_is_refused_with_what_there_is() -> None:
     with pytest.raises(SelectionError, match=r"layer gru\*: .*there are lstm, lstm_1"):
-        replay_sample("stacked", layers=["lstm", "gru*"])
+        replay_sample("stacked", select=["lstm", "gru*"])
 
 
 def test_a_layer_alone_is_the_same_as_among_all() -> None:
-    alone = replay_sample("stacked", layers=["lstm_1"])
+    alone = replay_sample("stacked", select=["lstm_1"])
     np.testing.assert_array_equal(alone["lstm_1"].h, replay_sample("stacked")["lstm_1"].h)
 
 
@@ -290,7 +292,7 @@ def test_an_input_that_no_chosen_layer_needs_may_be_missing() -> None:
     inputs = sample_input("encoder_decoder")
     assert isinstance(inputs, dict)
     path = SAMPLES / "encoder_decoder.keras"
-    alone = replay(path, inputs["encoder_input"], layers=["encoder"])
+    alone = replay(path, inputs["encoder_input"], select=["encoder"])
     np.testing.assert_array_equal(alone["encoder"].h, replay(path, inputs)["encoder"].h)
 
 
@@ -331,7 +333,7 @@ def test_a_layer_without_a_form_stops_only_what_stands_behind_it(tmp_path: Path)
 
 
 def test_untraced_names_only_what_was_asked_for(tmp_path: Path) -> None:
-    trace = lstm_inspect.trace(blocked(tmp_path), random(1, 3, 2), layers=["f*"])
+    trace = lstm_inspect.trace(blocked(tmp_path), random(1, 3, 2), select=["f*"])
     assert set(trace.untraced) == {"further"}
 
 

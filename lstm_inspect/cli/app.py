@@ -9,6 +9,7 @@ import click
 from lstm_inspect import __version__
 from lstm_inspect.cli.shapes import shapes
 from lstm_inspect.cli.trace import trace
+from lstm_inspect.cli.verify import verify
 from lstm_inspect.errors import InspectError
 
 EXIT_INTERRUPTED = 130
@@ -47,9 +48,11 @@ class _Group(click.Group):
 def cli() -> None:
     """See inside saved recurrent Keras models, without TensorFlow.
 
-    Exit status: 0 done; 2 could not look, or not at all of it; 130 interrupted.
+    Exit status: 0 done, or nothing differs; 1 something differs; 2 could not look, or not at all
+    of it; 130 interrupted.
     """
 
 
 cli.add_command(shapes)
 cli.add_command(trace)
+cli.add_command(verify)

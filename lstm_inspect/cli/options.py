@@ -10,3 +10,27 @@ config_option = click.option(
     metavar="FILE",
     help="For a MODEL that holds weights alone: what model.to_json() gave, or a whole model.",
 )
+
+input_option = click.option(
+    "--input",
+    "inputs",
+    metavar="[NAME=]FILE",
+    multiple=True,
+    help="A .npy array, batch first; NAME=FILE for each of several inputs, or one .npz.",
+)
+
+feed_option = click.option(
+    "--feed",
+    metavar="LAYER=FILE",
+    multiple=True,
+    help="The output of a layer that cannot be run; LAYER:input=FILE for the x of a recurrent one.",
+)
+
+format_option = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="A table to read, or one JSON object.",
+)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from lstm_inspect.cli.options import config_option
+from lstm_inspect.cli.options import config_option, format_option
 
 _EXAMPLES = """\b
 Examples:
@@ -15,14 +15,7 @@ Examples:
 
 @click.command(epilog=_EXAMPLES)
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="A table to read, or one JSON object.",
-)
+@format_option
 @click.option("--batch", type=click.IntRange(min=1), help="Fill in the batch size.")
 @click.option("--timesteps", type=click.IntRange(min=1), help="Fill in the number of timesteps.")
 @config_option

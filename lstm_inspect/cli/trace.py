@@ -1,14 +1,19 @@
 """``lstm-inspect trace``."""
 
 import time
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
 
 import click
 
-from lstm_inspect.cli.options import config_option
+from lstm_inspect.cli.options import config_option, feed_option, input_option
+from lstm_inspect.cli.reading import (
+    quiet_warnings,
+    read_feed,
+    read_inputs,
+    split_feed,
+    split_input,
+)
 
 _EXAMPLES = """\b
 Examples:
@@ -20,14 +25,7 @@ Examples:
 
 @click.command(epilog=_EXAMPLES)
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option(
-    "--input",
-    "inputs",
-    metavar="[NAME=]FILE",
-    multiple=True,
-    required=True,
-    help="A .npy array, batch first; NAME=FILE for each of several inputs, or one .npz.",
-)
+@input_option
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="The .npz dump to write."
 )
@@ -36,7 +34,7 @@ Examples:
     default="h,c",
     show_default=True,
     metavar="SIGNALS",
-    help="Any of h, c, i, f, g, o, x, mask, with commas; or all.",
+    help="Any of h, c, i, f, g, o, z, r, n, x, mask, h0, c0, with commas; or all.",
 )
 @click.option(
     "--layer",
@@ -45,10 +43,14 @@ Examples:
     multiple=True,
     help="Record only the recurrent layers that match; may be repeated.",
 )
+@feed_option
 @click.option(
     "--stateful",
     is_flag=True,
     help="The input is several batches in order; stateful layers carry their states along.",
+)
+@click.option(
+    "--verify", is_flag=True, help="Hold the replay against Keras; the dump has the verdict."
 )
 @click.option("--force", is_flag=True, help="Replace a file at --out that is no dump.")
 @config_option
@@ -56,13 +58,15 @@ Examples:
 def trace(
     ctx: click.Context,
     model: Path,
-    config: Path | None,
     inputs: Sequence[str],
     out: Path,
     record: str,
     layers: Sequence[str],
+    feed: Sequence[str],
     stateful: bool,
+    verify: bool,
     force: bool,
+    config: Path | None,
 ) -> None:
     """Replay a model and dump h_t, c_t and gates.
 
@@ -77,66 +81,34 @@ def trace(
     from lstm_inspect.views.progress import progress_bar
 
     started = time.perf_counter()
-    named = [_split(given) for given in inputs]
-    check_target(
-        out,
-        sources=[model, *([config] if config else []), *(path for _, path in named)],
-        may_replace=is_dump,
-        force=force,
-    )
+    given = [path for _, path in [*map(split_input, inputs), *map(split_feed, feed)]]
+    sources = [model, *given, *([config] if config else [])]
+    check_target(out, sources=sources, may_replace=is_dump, force=force)
     opened = open_model(model, config)
-    with warnings.catch_warnings(), progress_bar() as progress:
-        warnings.simplefilter("always")
-        warnings.showwarning = _show_warning
+    arrays, fed = read_inputs(inputs), read_feed(feed)
+    select = layers or ("*",)
+    with quiet_warnings(), progress_bar() as progress:
         recorded = replay(
             opened,
-            _read(named),
+            arrays,
             record=[name.strip() for name in record.split(",")],
-            layers=layers or ("*",),
+            select=select,
+            feed=fed,
             stateful=stateful,
             progress=progress,
         )
+    verification = None
+    if verify:
+        from lstm_inspect.verification import verify as compare
+
+        verification = compare(opened, arrays, select=select, feed=fed, stateful=stateful)
+        recorded = recorded.with_verification(verification.as_json())
     recorded.save(out)
-    seconds = time.perf_counter() - started
-    print_trace(trace_stats(recorded), out, seconds)
+    print_trace(trace_stats(recorded), out, time.perf_counter() - started)
     for path, reason in recorded.untraced.items():
         click.echo(f"error: {path} not traced: {reason}", err=True)
     if recorded.untraced:
         ctx.exit(2)
-
-
-def _split(given: str) -> tuple[str | None, Path]:
-    name, equals, path = given.partition("=")
-    if equals and not Path(given).exists():
-        return name, Path(path)
-    return None, Path(given)
-
-
-def _read(named: Sequence[tuple[str | None, Path]]) -> Any:
-    """One array, or arrays by input name."""
-    from lstm_inspect.arrays import read_arrays
-    from lstm_inspect.errors import InputError
-
-    match named:
-        case [(None, path)]:
-            return read_arrays(path)
-    arrays = {}
-    for name, path in named:
-        array = read_arrays(path)
-        if name is None or isinstance(array, dict):
-            raise InputError(f"--input {path}: of several inputs, each is given as NAME=FILE.npy")
-        if name in arrays:
-            raise InputError(f"--input {name}={path}: {name} is given twice")
-        arrays[name] = array
-    return arrays
-
-
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    click.echo(f"warning: {message}", err=True)
+    if verification is not None and not verification.agrees:
+        click.echo("error: the replay and Keras differ; see lstm-inspect verify", err=True)
+        ctx.exit(1)

@@ -87,9 +87,9 @@ def _read_array(dataset: h5py.Dataset, data: memoryview) -> Array:
     else:
         flat = np.frombuffer(data, dataset.dtype, count=dataset.size, offset=offset)
         array = flat.reshape(dataset.shape)
-    # NumPy has no bfloat16: Keras stores its bits and says so (keras 3.15.1, saving_lib.py,
-    # `H5IOStore`). They are the upper half of a float32.
-    if dataset.attrs.get("dtype") == "bfloat16":
+    # NumPy has no bfloat16: Keras stores its two bytes as they are, and only in a .keras says so
+    # (keras 3.15.1, saving_lib.py, `H5IOStore`). They are the upper half of a float32.
+    if dataset.attrs.get("dtype") == "bfloat16" or dataset.dtype == np.dtype("V2"):
         array = (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
     array.flags.writeable = False
     return array

@@ -19,11 +19,16 @@ class VariableTree:
     snake_case class names counted in layer order, not layer names
     (keras 3.15.1, saving/saving_lib.py, ``_save_container_state``).
 
-    ``names["layers/lstm"]`` is the name of that layer, where the file states it (Keras 3.10 on).
+    ``names["layers/lstm"]`` is the name of that layer, where the file states it (Keras 3.6 on).
+
+    With ``counts_twice`` a layer with weights counts twice when the keys are numbered, so that the
+    second LSTM is ``lstm_2``: Keras 2.12 and 2.13 came by such a layer as ``layer_with_weights-N``
+    and as ``layer-N`` (keras 2.13.1, saving/saving_lib.py, ``_save_container_state``).
     """
 
     arrays: Mapping[str, Array]
     names: Mapping[str, str]
+    counts_twice: bool = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -1,7 +1,9 @@
 """SavedModel folders: what tf.keras up to 2.15 wrote for a path without an extension."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from lstm_inspect.errors import ModelFileError
@@ -13,69 +15,83 @@ from lstm_inspect.formats.saved_file import Array, SavedFile, VariableList
 def read_saved_model(folder: Path) -> SavedFile:
     """Reads the config and the variables of a SavedModel; never its graph.
 
-    Layout: keras 2.15.0, saving/legacy/saved_model/save.py. The config is the metadata of the
-    node ``root`` in keras_metadata.pb, the variables are in a TensorFlow checkpoint.
+    Layout: keras 2.15.0, saving/legacy/saved_model/save.py. The config is the metadata of the root
+    node, in keras_metadata.pb since TensorFlow 2.5 and before that in saved_model.pb; the
+    variables are in a TensorFlow checkpoint.
 
     Raises:
         ModelFileError: No such folder of Keras, or damaged.
         MissingExtraError: TensorFlow is not installed.
     """
-    metadata_file = folder / "keras_metadata.pb"
-    if not metadata_file.is_file():
+    if not (folder / "saved_model.pb").is_file():
         raise ModelFileError(
-            f"{folder}: expected a SavedModel that tf.keras wrote, received a folder "
-            "without keras_metadata.pb"
+            f"{folder}: expected a model file or a SavedModel, received a folder without "
+            "saved_model.pb"
         )
-    data = metadata_file.read_bytes()
-    try:
-        nodes = {node[3]: node[5] for node in map(_fields, _repeated(data, 1))}
-        root = parse_object(nodes[b"root"], f"{metadata_file}: root")
-    except (KeyError, IndexError, TypeError) as error:
-        raise ModelFileError(f"{metadata_file}: damaged, it has no root node") from error
+    tf = import_tensorflow(f"{folder}, a SavedModel folder,")
+    data = (folder / "saved_model.pb").read_bytes()
+    root = parse_object(_root_metadata(folder, data), f"{folder}: the metadata of its root")
     return SavedFile(
         path=folder,
         format="saved_model",
         keras_version=optional_text(root.get("keras_version"), f"{folder}: keras_version"),
         config=_without_tuples({key: root.get(key) for key in ("class_name", "config")}),
-        weights=VariableList(variables=tuple(_variables(folder))),
+        weights=VariableList(variables=tuple(_variables(folder, tf))),
         data=data,
     )
 
 
-def _variables(folder: Path) -> Iterator[tuple[str, Array]]:
-    """Each variable's name and value, in the order of the model's ``variables``."""
-    tf = import_tensorflow(f"{folder}, a SavedModel folder,")
+def _root_metadata(folder: Path, saved_model: bytes) -> str | bytes:
+    metadata = folder / "keras_metadata.pb"
+    if metadata.is_file():
+        for node in _length_delimited(metadata.read_bytes(), 1):
+            fields = {number: next(_length_delimited(node, number), b"") for number in (3, 5)}
+            if fields[3] == b"root":
+                return fields[5]
+        raise ModelFileError(f"{metadata}: damaged, it has no root node")
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    message = saved_model_pb2.SavedModel()
+    try:
+        message.ParseFromString(saved_model)
+        text = message.meta_graphs[0].object_graph_def.nodes[0].user_object.metadata
+    except (DecodeError, IndexError) as error:
+        raise ModelFileError(f"{folder}: saved_model.pb is damaged") from error
+    if not text:
+        raise ModelFileError(f"{folder}: expected a SavedModel of tf.keras, received another")
+    return str(text)
+
+
+_ORDERED = re.compile(
+    r"(?:variables/(\d+)|layer_with_weights-(\d+)/.+)/\.ATTRIBUTES/VARIABLE_VALUE"
+)
+
+
+def _variables(folder: Path, tf: ModuleType) -> list[tuple[str, Array]]:
+    """Each variable's name and value, layer by layer."""
     from tensorflow.core.protobuf import trackable_object_graph_pb2
 
+    graph = trackable_object_graph_pb2.TrackableObjectGraph()
     try:
         checkpoint = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
-        graph = trackable_object_graph_pb2.TrackableObjectGraph()
         graph.ParseFromString(checkpoint.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ModelFileError(f"{folder}: its variables cannot be read ({reason})") from error
-    names = {
-        attribute.checkpoint_key: attribute.full_name
+    # With traces a model's variables are numbered; without, they stand below their layers.
+    found = [
+        (int(match[1] or match[2]), attribute.full_name, attribute.checkpoint_key)
         for node in graph.nodes
         for attribute in node.attributes
-    }
-    number = 0
-    while (key := f"variables/{number}/.ATTRIBUTES/VARIABLE_VALUE") in names:
-        yield names[key], checkpoint.get_tensor(key)
-        number += 1
+        if (match := _ORDERED.fullmatch(attribute.checkpoint_key))
+    ]
+    in_order = sorted(found, key=lambda each: each[0])
+    return [(name, checkpoint.get_tensor(key)) for _, name, key in in_order]
 
 
-def _repeated(message: bytes, field: int) -> Iterator[bytes]:
-    """The values of a repeated field of a protobuf message."""
-    return (value for number, value in _entries(message) if number == field)
-
-
-def _fields(message: bytes) -> dict[int, bytes]:
-    return dict(_entries(message))
-
-
-def _entries(message: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yields (field number, value) of the length-delimited fields of a protobuf message.
+def _length_delimited(message: bytes, wanted: int) -> Iterator[bytes]:
+    """The values of one field of a protobuf message: texts, bytes or messages.
 
     The wire format: https://protobuf.dev/programming-guides/encoding/
     """
@@ -92,16 +108,18 @@ def _entries(message: bytes) -> Iterator[tuple[int, bytes]]:
             if byte < 0x80:
                 return value
 
-    while at < len(message):
-        field, wire_type = divmod(varint(), 8)
-        if wire_type == 0:
-            varint()
-        elif wire_type == 2:
+    try:
+        while at < len(message):
+            field, wire_type = divmod(varint(), 8)
             length = varint()
-            yield field, message[at : at + length]
-            at += length
-        else:
-            raise IndexError(f"wire type {wire_type}")
+            if wire_type == 2:
+                if field == wanted:
+                    yield message[at : at + length]
+                at += length
+            elif wire_type != 0:
+                raise IndexError
+    except IndexError:
+        raise ModelFileError("keras_metadata.pb: damaged") from None
 
 
 def _without_tuples(value: Any) -> Any:

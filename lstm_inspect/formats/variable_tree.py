@@ -3,8 +3,7 @@
 from lstm_inspect.formats.hdf5 import Group
 from lstm_inspect.formats.saved_file import VariableTree
 
-# What Keras 2.12 and 2.13 call the container that later ones call "layers" (keras 2.13.1,
-# saving/saving_lib.py, `_walk_trackable` meets this attribute first).
+# What Keras 2.12 and 2.13 call the container that later ones call "layers".
 _CONTAINER = "_layer_checkpoint_dependencies"
 
 
@@ -22,6 +21,7 @@ def read_variable_tree(root: Group) -> VariableTree:
             for path, group in root.walk()
             if isinstance(name := group.attributes.get("name"), str)
         },
+        counts_twice=_CONTAINER in root.groups,
     )
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.layers import basic, merging, reshaping, spatial
-from lstm_inspect.layers.form import Form, Value
+from lstm_inspect.layers.form import Form, Value, map_values
+from lstm_inspect.layers.operations import operation_of
 from lstm_inspect.model import Layer, refs
 
-__all__ = ["Form", "Value", "form_of"]
+__all__ = ["Form", "Value", "form_of", "map_values", "operation_of"]
 
 _FORMS = {**basic.FORMS, **merging.FORMS, **reshaping.FORMS, **spatial.FORMS}
 
@@ -23,7 +24,7 @@ def form_of(layer: Layer, kwargs: Mapping[str, Any]) -> Form | None:
         layer: The layer.
         kwargs: The keyword arguments of the call.
     """
-    form = _FORMS.get(layer.class_name)
+    form = None if layer.is_operation else _FORMS.get(layer.class_name)
     if form is None or not form.covers(layer):
         return None
     drops_at_inference = kwargs.get("training") is True and layer.class_name in basic.RANDOM_CLASSES

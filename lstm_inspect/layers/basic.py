@@ -7,7 +7,7 @@ import numpy as np
 from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.errors import InputError
 from lstm_inspect.formats import Array
-from lstm_inspect.layers.form import Form, Value, no_mask, pass_mask, same_shape
+from lstm_inspect.layers.form import Form, Value, pass_mask, same_shape
 from lstm_inspect.model import Layer, Shape
 from lstm_inspect.precision import cast
 
@@ -44,33 +44,6 @@ def _embedding_mask(layer: Layer, inputs: Sequence[Value]) -> Array | None:
 
 def _embedding_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape:
     return (*shapes[0], layer.config["output_dim"])
-
-
-def _not_equal(layer: Layer, inputs: Sequence[Value]) -> Array:
-    left, right = (given.array for given in inputs)
-    return np.not_equal(left, right)
-
-
-def _logical_or(layer: Layer, inputs: Sequence[Value]) -> Array:
-    return np.logical_or(inputs[0].array, inputs[1].array)
-
-
-def _expand_dims(layer: Layer, inputs: Sequence[Value]) -> Array:
-    return np.expand_dims(inputs[0].array, layer.config["axis"])
-
-
-def _full_like(fill: bool) -> Form:
-    def compute(layer: Layer, inputs: Sequence[Value]) -> Array:
-        return np.full_like(inputs[0].array, fill, layer.config.get("dtype"))
-
-    return Form(compute, no_mask, same_shape)
-
-
-def _any(layer: Layer, inputs: Sequence[Value]) -> Array:
-    axis = layer.config.get("axis")
-    axes = tuple(axis) if isinstance(axis, list) else axis
-    found: Array = np.any(inputs[0].array, axis=axes, keepdims=layer.config.get("keepdims", False))
-    return found
 
 
 def _dense(layer: Layer, inputs: Sequence[Value]) -> Array:
@@ -126,12 +99,6 @@ FORMS = {
     ),
     "Masking": Form(_masking, _masking_mask, same_shape),
     "Embedding": Form(_embedding, _embedding_mask, _embedding_shape),
-    "NotEqual": Form(_not_equal, no_mask, same_shape),
-    "LogicalOr": Form(_logical_or, no_mask, same_shape),
-    "ExpandDims": Form(_expand_dims, no_mask, lambda layer, shapes: None),
-    "OnesLike": _full_like(True),
-    "ZerosLike": _full_like(False),
-    "Any": Form(_any, no_mask, lambda layer, shapes: None),
     "Dense": Form(_dense, pass_mask, _dense_shape),
     "Activation": Form(_activation, pass_mask, same_shape),
     "BatchNormalization": Form(_batch_normalization, pass_mask, same_shape),

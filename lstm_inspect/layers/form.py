@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lstm_inspect.formats import Array
 from lstm_inspect.model import Layer, Shape
@@ -19,6 +20,17 @@ class Value:
 
     array: Array
     mask: Array | None = None
+
+
+def map_values(argument: Any, read: Callable[[Value], Any]) -> Any:
+    """An argument of a call with every `Value` in it replaced by what is read of it."""
+    if isinstance(argument, Value):
+        return read(argument)
+    if isinstance(argument, (list, tuple)):
+        return [map_values(item, read) for item in argument]
+    if isinstance(argument, dict):
+        return {key: map_values(item, read) for key, item in argument.items()}
+    return argument
 
 
 Compute = Callable[[Layer, Sequence[Value]], Array | tuple[Array, ...]]

@@ -91,13 +91,19 @@ def _listed_groups(
     for layer, named in layers.items():
         groups: dict[str, list[tuple[str, Array]]] = {}
         for name, array in named:
-            groups.setdefault(name.rpartition("/")[0], []).append((name, array))
+            groups.setdefault(_owner(name), []).append((name, array))
         for number, (prefix, members) in enumerate(groups.items()):
             direction = re.search("forward|backward", prefix)
             part = direction.group() if direction else str(number)
             path = layer if len(groups) == 1 else f"{layer}/{part}"
             is_recurrent = any("recurrent_kernel" in name for name, _ in members)
             yield path, is_recurrent, [array for _, array in members]
+
+
+def _owner(name: str) -> str:
+    """What a weight's name says it belongs to: ``lstm/lstm_cell``, in Keras 1 ``lstm_1``."""
+    keras1 = re.fullmatch(r"(.+)_[WUb](_[a-z])?(:0)?", name)
+    return keras1[1] if keras1 else name.rpartition("/")[0]
 
 
 def _recognise(path: str, is_named_recurrent: bool, arrays: Sequence[Array]) -> Recurrence | None:

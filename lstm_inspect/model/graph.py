@@ -67,6 +67,8 @@ class Layer:
         config: The layer's own config, as the file has it.
         weights: The layer's arrays in Keras's order.
         dtype: Compute dtype; float inputs are cast to it.
+        is_operation: Whether it is a pure operation such as ``x * 2``, in the words of Keras 3: its
+            calls have the arguments in ``args`` and the parameters in ``config`` or ``kwargs``.
         merges_masks: Of a layer that merges its inputs, which steps of the output count:
             ``"all"``, those that count in every input that has a mask; ``"any"``, those that count
             in some input if each has a mask; ``"none"``, the output has no mask.
@@ -77,6 +79,7 @@ class Layer:
     config: Mapping[str, Any]
     weights: tuple[Array, ...]
     dtype: str
+    is_operation: bool = False
     merges_masks: str = "all"
 
 

@@ -9,6 +9,7 @@ from lstm_inspect.model.graph import Shape
 from lstm_inspect.model.keras1 import is_keras1, modernise
 
 MODEL_CLASSES = frozenset({"Sequential", "Functional", "Model"})
+TF_OPERATION_CLASSES = frozenset({"TFOpLambda", "SlicingOpLambda"})
 
 
 class Dialect(NamedTuple):
@@ -103,9 +104,19 @@ class LayerConfig:
         self.name = str(self.config.get("name", entry.get("name", self.class_name)))
 
     @property
-    def is_model(self) -> bool:
-        """True for a model used as a layer."""
-        return self.class_name in MODEL_CLASSES
+    def is_operation(self) -> bool:
+        """True for a pure operation between layers, which a config lists among them.
+
+        An ``.h5`` does not say the module; but a layer's config says whether it is trainable, and
+        an operation's does not (keras 3.15.1, ops/operation.py, layers/layer.py, ``get_config``).
+        """
+        if self.class_name in TF_OPERATION_CLASSES:
+            return True
+        module = self.entry.get("module")
+        if isinstance(module, str):
+            return module.startswith("keras.src.ops")
+        is_layer = "trainable" in self.config or self.class_name in MODEL_CLASSES
+        return self.dialect.keras == 3 and not is_layer and self.class_name != "InputLayer"
 
     @property
     def merged_models(self) -> "list[LayerConfig]":

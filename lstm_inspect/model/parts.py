@@ -10,8 +10,9 @@ from typing import Any
 from lstm_inspect.formats import Array, SavedFile
 from lstm_inspect.model.cell_weights import turn_kernels
 from lstm_inspect.model.graph import Layer, Recurrence, Shape
-from lstm_inspect.model.layer_config import MODEL_CLASSES, LayerConfig
+from lstm_inspect.model.layer_config import MODEL_CLASSES, TF_OPERATION_CLASSES, LayerConfig
 from lstm_inspect.model.recurrences import cell_configs, read_recurrence
+from lstm_inspect.model.tf_operations import operation_name
 from lstm_inspect.model.weights import Weights, weights_of_layers
 
 
@@ -169,12 +170,17 @@ def _layer(
     path: str,
     config: Mapping[str, Any] | None = None,
 ) -> Layer:
+    config = dict(config or layer.config)
+    if "activation" in config:
+        config["activation"] = layer.activation("activation", default="linear")
+    is_tf_operation = layer.class_name in TF_OPERATION_CLASSES
     return Layer(
         name=path,
-        class_name=layer.class_name,
-        config=config or layer.config,
+        class_name=operation_name(config.get("function")) if is_tf_operation else layer.class_name,
+        config=config,
         weights=tuple(arrays),
         dtype=layer.dtype,
+        is_operation=layer.is_operation,
         merges_masks=layer.dialect.merges_masks,
     )
 

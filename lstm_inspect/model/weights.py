@@ -37,8 +37,8 @@ class Weights(Protocol):
 def weights_of_layers(file: SavedFile, layers: Sequence[LayerConfig]) -> list[Weights]:
     """The weights of each top-level layer of the model in a file."""
     match file.weights:
-        case VariableTree(arrays=arrays):
-            return _TreeWeights(arrays, "").of_layers(layers)
+        case VariableTree() as tree:
+            return _TreeWeights(tree, "").of_layers(layers)
         case LayerWeights(layers=named):
             names = _names_of(layers, named, file)
             return [
@@ -84,15 +84,17 @@ def _names_of(
 class _TreeWeights:
     """Weights found by the path of attributes that leads to them, as Keras 3 stores them."""
 
-    def __init__(self, tree: Mapping[str, Array], prefix: str) -> None:
+    def __init__(self, tree: VariableTree, prefix: str) -> None:
         self._tree = tree
         self._prefix = prefix
 
     def arrays(self) -> tuple[Array, ...]:
         prefix = f"{self._prefix}vars/"
-        numbers = (path.removeprefix(prefix) for path in self._tree if path.startswith(prefix))
+        numbers = (
+            path.removeprefix(prefix) for path in self._tree.arrays if path.startswith(prefix)
+        )
         ordered = sorted(int(number) for number in numbers if number.isdecimal())
-        return tuple(self._tree[f"{prefix}{number}"] for number in ordered)
+        return tuple(self._tree.arrays[f"{prefix}{number}"] for number in ordered)
 
     def of_cells(self, cells: Sequence[LayerConfig]) -> list[tuple[Array, ...]]:
         if len(cells) == 1:
@@ -118,7 +120,8 @@ class _TreeWeights:
         for member in members:
             key = _snake_case(member.class_name)
             yield self._at(f"{container}/{key}_{used[key]}" if used[key] else f"{container}/{key}")
-            used[key] += 1
+            twice = self._tree.counts_twice and container == "layers"
+            used[key] += 2 if twice and weight_counts(member) != (0, 0) else 1
 
 
 def _snake_case(class_name: str) -> str:

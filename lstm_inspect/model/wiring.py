@@ -17,6 +17,7 @@ from lstm_inspect.model.graph import (
     Shape,
     refs,
 )
+from lstm_inspect.model.layer_config import TF_OPERATION_CLASSES
 from lstm_inspect.model.nodes import Node, Source, map_sources, read_node, read_sources, sources
 from lstm_inspect.model.parts import (
     BidirectionalPart,
@@ -27,6 +28,7 @@ from lstm_inspect.model.parts import (
     RecurrentPart,
     TimeDistributedPart,
 )
+from lstm_inspect.model.tf_operations import translate
 
 Outputs = Callable[[int], Ref]
 """What a call gives: output number to tensor."""
@@ -163,6 +165,8 @@ class _Wiring:
             case RecurrentPart() as part:
                 return self._call_recurrent(path, part, _recurrent_arguments(node, member))
             case Layer() as layer:
+                if member.config.class_name in TF_OPERATION_CLASSES:
+                    node = translate(layer.config.get("function"), node)
                 return self._add(path, layer, node.args, node.kwargs, node.input_shape)
             case InputPart() | MergedModelsPart():
                 raise ModelFileError(f"layer {path}: expected a layer that can be called here")

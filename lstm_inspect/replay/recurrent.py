@@ -22,6 +22,12 @@ CELL_SIGNALS = {
 }
 
 
+def signals_of(cell: str) -> tuple[str, ...]:
+    """Everything that can be recorded of a kind of cell."""
+    initial = ("h0", "c0") if "c" in CELL_SIGNALS[cell] else ("h0",)
+    return (*CELL_SIGNALS[cell], "x", "mask", *initial)
+
+
 def replay_recurrence(
     path: str,
     recurrence: Recurrence,
@@ -67,19 +73,22 @@ def replay_recurrence(
         read = np.moveaxis(read, 2, -1)
         initial_state = [np.moveaxis(state, 1, -1) for state in initial_state]
     shape = (len(x), *cell.state_shape(read.shape[2:]))
+    states = _initial_state(path, recurrence, initial_state, shape, working)
     recorded = run(
         cell,
         read,
-        initial_state=_initial_state(path, recurrence, initial_state, shape, working),
+        initial_state=states,
         mask=None if mask is None else mask[:, order],
         record=record,
         on_step=None if progress is None else partial(progress, path),
     )
     if channels_first:
         recorded = {name: np.moveaxis(array, -1, 2) for name, array in recorded.items()}
+        states = {name: np.moveaxis(state, -1, 1) for name, state in states.items()}
     recorded = {name: cast(array, recurrence.dtype) for name, array in recorded.items()}
     signals = {name: array[:, order] for name, array in recorded.items()}
     signals["x"] = x
+    signals |= {f"{name}0": cast(state, recurrence.dtype) for name, state in states.items()}
     signals["mask"] = np.ones(x.shape[:2], bool) if mask is None else mask
     return (
         _outputs(recurrence, recorded, mask, order, given.mask),

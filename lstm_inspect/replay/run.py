@@ -1,34 +1,33 @@
-"""The walk over the graph: recurrent layers to instrumented cells, the others to NumPy forms."""
+"""The one call that replays a model: what is asked for, checked, walked and put together."""
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from lstm_inspect.errors import InputError, SelectionError, UnsupportedLayerError
 from lstm_inspect.formats import Array
-from lstm_inspect.inputs import bind_inputs
-from lstm_inspect.layers import Value, form_of
-from lstm_inspect.model import Call, Layer, Model, ModelInput, Recurrence, Ref, flat
+from lstm_inspect.inputs import bind_feed, bind_inputs
+from lstm_inspect.layers import Value
+from lstm_inspect.model import Model, ModelInput, Recurrence
 from lstm_inspect.plan import Plan, plan_replay
 from lstm_inspect.recording import LayerTrace, Trace
-from lstm_inspect.replay.folding import Folding
-from lstm_inspect.replay.recurrent import CELL_SIGNALS, replay_recurrence
+from lstm_inspect.replay.recurrent import signals_of
+from lstm_inspect.replay.walk import CustomLayer, Progress, Walk
 
-SIGNALS = (*dict.fromkeys(name for names in CELL_SIGNALS.values() for name in names), "x", "mask")
-
-Progress = Callable[[str, int, int], None]
-"""Called with (path, timesteps done, timesteps in all) after every step of a recurrent layer."""
+_CELLS = ("lstm", "gru", "simple_rnn", "peephole_lstm", "conv_lstm")
+SIGNALS = tuple(dict.fromkeys(name for cell in _CELLS for name in signals_of(cell)))
 
 
 def trace(
     model: Model,
-    inputs: Any,
+    inputs: Any = None,
     *,
     record: Collection[str] = ("h", "c"),
-    layers: Sequence[str] = ("*",),
+    select: Sequence[str] = ("*",),
+    feed: Mapping[str, Any] | None = None,
+    layers: Mapping[str, CustomLayer] | None = None,
     stateful: bool = False,
     progress: Progress | None = None,
 ) -> Trace:
@@ -38,16 +37,21 @@ def trace(
         model: From `lstm_inspect.open_model`.
         inputs: One array, batch first, or a mapping of input name to array. Only the inputs that
             the recorded layers depend on are needed.
-        record: Any of h, c, i, f, g, o (LSTM), h, z, r, n (GRU), x and mask, or ``"all"``; a layer
-            records those it has, in this order.
-        layers: Which recurrent layers to record: paths, or globs over them (``"encoder/*"``).
+        record: Any of h, c, i, f, g, o (LSTM), h, z, r, n (GRU), x, mask, h0 and c0, or ``"all"``;
+            a layer records those it has, in this order.
+        select: Which recurrent layers to record: paths, or globs over them (``"encoder/*"``).
+        feed: Arrays for what cannot be run: the output of a layer by its path, or the x of a
+            recurrent layer as ``"<path>:input"``.
+        layers: What computes layers that you have the code of, by class or layer name: called with
+            (the `Layer`, its input arrays ...), it gives the output array.
         stateful: The input is several batches of the model's own batch size, one behind the other:
             stateful layers carry their states from each to the next, as they do in Keras.
         progress: Called with (path, timesteps done, timesteps in all) after every step.
 
     Returns:
         The signals of each recorded layer, of the layer's compute dtype: (batch, timesteps, units);
-        x is (batch, timesteps, features), mask (batch, timesteps) bool. A layer that stands behind
+        x is (batch, timesteps, features), mask (batch, timesteps) bool, h0 and c0 (batch, units).
+        A layer that stands behind
         one that cannot be run is left out and named in ``untraced``.
 
     Raises:
@@ -55,15 +59,57 @@ def trace(
         SelectionError: A pattern or a signal matches nothing.
         UnsupportedLayerError: None of the selected layers can be replayed.
     """
+    return replay(
+        model,
+        inputs,
+        record=record,
+        select=select,
+        feed=feed,
+        layers=layers,
+        stateful=stateful,
+        progress=progress,
+    ).trace
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Replayed:
+    """A replay with what `trace` does not hand out.
+
+    Attributes:
+        trace: What was recorded.
+        outputs: The first output of each recorded layer in the last batch.
+        given: What the replay started from, by input name and path of the feed.
+        is_fed: Whether the output or the x of a layer was given.
+    """
+
+    trace: Trace
+    outputs: Mapping[str, Value]
+    given: Mapping[str, Array]
+    is_fed: bool
+
+
+def replay(
+    model: Model,
+    inputs: Any = None,
+    *,
+    record: Collection[str],
+    select: Sequence[str] = ("*",),
+    feed: Mapping[str, Any] | None = None,
+    layers: Mapping[str, CustomLayer] | None = None,
+    stateful: bool = False,
+    progress: Progress | None = None,
+) -> Replayed:
+    """Replays a model; the arguments and errors are those of `trace`."""
     signals = _signals(record)
-    plan = plan_replay(model, layers)
+    feed, layers = feed or {}, layers or {}
+    plan = plan_replay(model, select, feed=feed, custom=layers)
     untraced = {path: "; ".join(reasons) for path, reasons in plan.blocked.items()}
     if not plan.recorded:
         raise UnsupportedLayerError(
             "; ".join(f"{path} not traced: {reason}" for path, reason in untraced.items())
         )
     kinds = {layer.cell for call, layer in model.recurrent_calls if call.path in plan.recorded}
-    available = {name for kind in kinds for name in (*CELL_SIGNALS[kind], "x", "mask")}
+    available = {name for kind in kinds for name in signals_of(kind)}
     if not available.intersection(signals):
         raise SelectionError(
             f"signal {', '.join(signals)}: no selected layer has it; "
@@ -72,16 +118,17 @@ def trace(
     size = _batch_size(model) if stateful else None
     takes = tuple(_any_batch(each) for each in model.inputs) if stateful else model.inputs
     arrays = bind_inputs(takes, inputs, plan.inputs, _features_read(plan))
-    replay = _Replay(plan, signals, progress)
+    given = {**arrays, **bind_feed(feed, arrays)}
+    walk = Walk(plan, signals, feed=frozenset(feed), custom=layers, progress=progress)
     # What is not finite in the input was reported with its place.
     with np.errstate(invalid="ignore", over="ignore"):
-        batches = [replay.run(batch) for batch in _batches(arrays, size)]
+        batches = [walk.run(batch) for batch in _batches(given, size)]
     traced = (
         batches[0]
         if len(batches) == 1
         else {path: _joined([batch[path] for batch in batches]) for path in batches[0]}
     )
-    return Trace(
+    recorded = Trace(
         layers=traced,
         untraced=untraced,
         model={
@@ -90,6 +137,7 @@ def trace(
             "keras_version": model.file.keras_version,
         },
     )
+    return Replayed(trace=recorded, outputs=walk.outputs, given=given, is_fed=bool(feed))
 
 
 def _signals(record: Collection[str]) -> tuple[str, ...]:
@@ -142,77 +190,3 @@ def _joined(traces: Sequence[LayerTrace]) -> LayerTrace:
         name: np.concatenate([each.signals[name] for each in traces]) for name in traces[0].signals
     }
     return replace(traces[0], signals=signals)
-
-
-class _Replay:
-    def __init__(self, plan: Plan, signals: tuple[str, ...], progress: Progress | None) -> None:
-        self._plan = plan
-        self._signals = signals
-        self._progress = progress
-        self._values: dict[str, tuple[Value, ...]] = {}
-        # The final states of each stateful layer, where its next call starts.
-        self._carried: dict[Recurrence, list[Value]] = {}
-
-    def run(self, arrays: Mapping[str, Array]) -> dict[str, LayerTrace]:
-        self._values = {name: (Value(array),) for name, array in arrays.items()}
-        readers = Counter(ref.path for call in self._plan.calls for ref in call.needs)
-        traced = {}
-        for call in self._plan.calls:
-            if isinstance(call.layer, Recurrence):
-                outputs, signals = self._run_recurrence(call, call.layer)
-                if call.path in self._plan.recorded:
-                    traced[call.path] = LayerTrace(
-                        path=call.path,
-                        cell=call.layer.cell,
-                        units=call.layer.units,
-                        direction=call.layer.direction,
-                        signals=signals,
-                    )
-            else:
-                outputs = self._run_layer(call, call.layer)
-            self._values[call.path] = outputs
-            for ref in call.needs:
-                readers[ref.path] -= 1
-                if not readers[ref.path]:
-                    del self._values[ref.path]
-        return traced
-
-    def _value(self, ref: Ref) -> Value:
-        return self._values[ref.path][ref.index]
-
-    def _run_layer(self, call: Call, layer: Layer) -> tuple[Value, ...]:
-        form = form_of(layer, call.kwargs)
-        assert form is not None, "the plan lets only layers with a form through"
-        given = [
-            self._value(leaf) if isinstance(leaf, Ref) else Value(np.asarray(leaf))
-            for leaf in flat(call.args)
-        ]
-        folding = Folding(call.folds, given)
-        return folding.unfold_all(form.apply(layer, [folding.fold(value) for value in given]))
-
-    def _run_recurrence(
-        self, call: Call, recurrence: Recurrence
-    ) -> tuple[tuple[Value, ...], dict[str, Array]]:
-        x = self._value(call.args[0])
-        states = [self._value(ref) for ref in call.kwargs.get("initial_state", ())]
-        if not states:
-            states = self._carried.get(recurrence, [])
-        folding = Folding(call.folds, [x])
-        folded = folding.fold(x)
-        mask = folded.mask
-        if "mask" in call.kwargs:
-            wired = call.kwargs["mask"]
-            mask = None if wired is None else folding.fold(self._value(wired)).array
-        outputs, signals = replay_recurrence(
-            call.path,
-            recurrence,
-            folded,
-            mask=mask,
-            initial_state=[folding.fold(state).array for state in states],
-            record=self._signals if call.path in self._plan.recorded else (),
-            progress=self._progress,
-        )
-        unfolded = folding.unfold_all(outputs)
-        if recurrence.stateful:
-            self._carried[recurrence] = list(unfolded[1:])
-        return unfolded, {name: folding.unfold(array) for name, array in signals.items()}

@@ -1,5 +1,5 @@
 """What a person sees: tables on a terminal, or as plain text where it is piped."""
 
-from lstm_inspect.views.tables import print_shapes, print_trace
+from lstm_inspect.views.tables import print_shapes, print_trace, print_verification
 
-__all__ = ["print_shapes", "print_trace"]
+__all__ = ["print_shapes", "print_trace", "print_verification"]

@@ -13,6 +13,7 @@ from rich.text import Text
 from lstm_inspect.notation import shape_text
 from lstm_inspect.shapes import LayerShapes, ModelShapes, Size
 from lstm_inspect.stats import ArrayStats
+from lstm_inspect.verification import Verification
 
 # Wider than any table: what is piped into a file or a CI log is never cut or folded.
 _PIPED_WIDTH = 100_000
@@ -86,6 +87,42 @@ def print_trace(stats: Iterable[ArrayStats], dump: Path, seconds: float) -> None
     console = _console()
     console.print(table)
     console.print(Text(f"{dump}: {decimal(dump.stat().st_size)} in {seconds:.2f} s"))
+
+
+def print_verification(verification: Verification) -> None:
+    """Prints one row a compared array, and the verdict."""
+    table = _table("layer", "compared")
+    for name in ("largest difference", "relative", "tolerance"):
+        table.add_column(name, justify="right")
+    table.add_column("at")
+    table.add_column("verdict")
+    for each in verification.comparisons:
+        table.add_row(
+            Text(each.path, style="bold"),
+            each.what,
+            f"{each.absolute:.2g}",
+            f"{each.relative:.2g}",
+            f"{each.tolerance:g}",
+            _place(each.place),
+            "agrees" if each.agrees else Text("differs", style="bold red"),
+        )
+    console = _console()
+    if verification.comparisons:
+        console.print(table)
+    for path, reason in verification.skipped.items():
+        console.print(Text(f"{path} not compared: {reason}"))
+    differing = [each for each in verification.comparisons if not each.agrees]
+    if differing:
+        console.print(Text(f"{len(differing)} of {len(verification.comparisons)} arrays differ"))
+    elif verification.comparisons:
+        console.print(Text("The replay and Keras agree."))
+
+
+def _place(place: Sequence[int]) -> str:
+    names = {2: ("sample", "unit"), 3: ("sample", "step", "unit")}.get(len(place))
+    if names is None:
+        return shape_text(place)
+    return ", ".join(f"{name} {index}" for name, index in zip(names, place, strict=True))
 
 
 def _table(*columns: str) -> Table:

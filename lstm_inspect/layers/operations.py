@@ -1,0 +1,129 @@
+"""Pure operations between layers: ``x[:, -1]``, ``a * 2``, ``ops.mean(x, axis=1)``.
+
+Source: keras 3.15.1, ops/numpy.py, ops/nn.py, ops/core.py. What tf.keras calls them is translated
+where the model is read.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lstm_inspect.cells import ACTIVATIONS
+from lstm_inspect.formats import Array
+from lstm_inspect.model import Layer
+
+Operation = Callable[[Sequence[Any], Mapping[str, Any]], Array]
+"""From positional arguments (arrays and plain values) and parameters to an array."""
+
+
+def operation_of(layer: Layer) -> Operation | None:
+    """The NumPy form of an operation, or None: a layer, or an operation without a form."""
+    return _OPERATIONS.get(layer.class_name) if layer.is_operation else None
+
+
+def _elementwise(function: Callable[..., Any]) -> Operation:
+    return lambda args, params: np.asarray(function(*args))
+
+
+def _along(function: Callable[..., Any], name: str = "axis") -> Operation:
+    """A function with an axis, or several."""
+
+    def operation(args: Sequence[Any], params: Mapping[str, Any]) -> Array:
+        axis = params.get(name)
+        options = {"keepdims": params["keepdims"]} if "keepdims" in params else {}
+        axes = tuple(axis) if isinstance(axis, list) else axis
+        return np.asarray(function(args[0], axis=axes, **options))
+
+    return operation
+
+
+def _activation(name: str) -> Operation:
+    def operation(args: Sequence[Any], params: Mapping[str, Any]) -> Array:
+        z = np.array(args[0])
+        ACTIVATIONS[name](z)
+        return z
+
+    return operation
+
+
+def _get_item(args: Sequence[Any], params: Mapping[str, Any]) -> Array:
+    x, key = args
+    return np.asarray(x[_key(key)])
+
+
+def _key(key: Any) -> Any:
+    """An index as configs write it: slices and ellipses are objects, a tuple is a list."""
+    if isinstance(key, (list, tuple)):
+        return tuple(_key(item) for item in key)
+    if isinstance(key, dict):
+        if key.get("class_name") == "__ellipsis__":
+            return ...
+        limits = key.get("config", key)
+        return slice(limits.get("start"), limits.get("stop"), limits.get("step"))
+    return key
+
+
+def _transpose(args: Sequence[Any], params: Mapping[str, Any]) -> Array:
+    return np.transpose(args[0], params.get("axes"))
+
+
+def _reshape(args: Sequence[Any], params: Mapping[str, Any]) -> Array:
+    return np.reshape(args[0], params["newshape"])
+
+
+def _cast(args: Sequence[Any], params: Mapping[str, Any]) -> Array:
+    return np.asarray(args[0]).astype(params["dtype"])
+
+
+def _full_like(fill: int) -> Operation:
+    return lambda args, params: np.full_like(args[0], fill, dtype=params.get("dtype"))
+
+
+_OPERATIONS: dict[str, Operation] = {
+    "Absolute": _elementwise(np.abs),
+    "Add": _elementwise(np.add),
+    "All": _along(np.all),
+    "Any": _along(np.any),
+    "Cast": _cast,
+    "Concatenate": _along(np.concatenate),
+    "Divide": _elementwise(np.divide),
+    "Equal": _elementwise(np.equal),
+    "Exp": _elementwise(np.exp),
+    "ExpandDims": _along(np.expand_dims),
+    "Flip": _along(np.flip),
+    "GetItem": _get_item,
+    "Greater": _elementwise(np.greater),
+    "GreaterEqual": _elementwise(np.greater_equal),
+    "Less": _elementwise(np.less),
+    "LessEqual": _elementwise(np.less_equal),
+    "Log": _elementwise(np.log),
+    "LogicalAnd": _elementwise(np.logical_and),
+    "LogicalNot": _elementwise(np.logical_not),
+    "LogicalOr": _elementwise(np.logical_or),
+    "Max": _along(np.max),
+    "Maximum": _elementwise(np.maximum),
+    "Mean": _along(np.mean),
+    "Min": _along(np.min),
+    "Minimum": _elementwise(np.minimum),
+    "Multiply": _elementwise(np.multiply),
+    "Negative": _elementwise(np.negative),
+    "NotEqual": _elementwise(np.not_equal),
+    "OnesLike": _full_like(1),
+    "Power": _elementwise(np.power),
+    "Relu": _activation("relu"),
+    "Reshape": _reshape,
+    "Sigmoid": _activation("sigmoid"),
+    "Softmax": _activation("softmax"),
+    "Sqrt": _elementwise(np.sqrt),
+    "Square": _elementwise(np.square),
+    "Squeeze": _along(np.squeeze),
+    "Stack": _along(np.stack),
+    "Subtract": _elementwise(np.subtract),
+    "Sum": _along(np.sum),
+    "Tanh": _activation("tanh"),
+    "Transpose": _transpose,
+    "TrueDivide": _elementwise(np.true_divide),
+    "Where": _elementwise(np.where),
+    "ZerosLike": _full_like(0),
+}

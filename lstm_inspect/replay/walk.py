@@ -1,0 +1,153 @@
+"""The walk over a plan's calls: recurrent layers to instrumented cells, others as they can be."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from lstm_inspect.bridge import Bridge
+from lstm_inspect.errors import InputError
+from lstm_inspect.formats import Array
+from lstm_inspect.layers import Value, form_of, map_values, operation_of
+from lstm_inspect.model import Call, Layer, Recurrence, Ref, flat
+from lstm_inspect.plan import FED_INPUT, Plan, needs_of
+from lstm_inspect.recording import LayerTrace
+from lstm_inspect.replay.folding import Folding
+from lstm_inspect.replay.recurrent import replay_recurrence
+
+Progress = Callable[[str, int, int], None]
+"""Called with (path, timesteps done, timesteps in all) after every step of a recurrent layer."""
+
+CustomLayer = Callable[..., Array]
+"""Called with (the layer, its input arrays ...); gives its output array."""
+
+
+class Walk:
+    """Computes the calls of a plan, batch after batch.
+
+    Args:
+        plan: What to compute.
+        signals: What to record of the plan's recorded layers.
+        feed: The paths whose output is given, and ``<path>:input`` of those whose x is.
+        custom: What computes layers that the caller has the code of, by class or by layer name.
+        progress: Called after every step.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        signals: tuple[str, ...],
+        *,
+        feed: frozenset[str] = frozenset(),
+        custom: Mapping[str, CustomLayer] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self._plan = plan
+        self._signals = signals
+        self._feed = feed
+        self._custom = custom or {}
+        self._progress = progress
+        self._bridge = Bridge()
+        self._values: dict[str, tuple[Value, ...]] = {}
+        # The final states of each stateful layer, where its next call starts.
+        self._carried: dict[Recurrence, list[Value]] = {}
+        self.outputs: dict[str, Value] = {}
+        """The first output of each recorded layer in the last batch, as the next layer gets it."""
+
+    def run(self, given: Mapping[str, Array]) -> dict[str, LayerTrace]:
+        """Computes one batch.
+
+        Args:
+            given: An array for each input the plan needs and for each path of the feed.
+        """
+        self._values = {name: (Value(array),) for name, array in given.items()}
+        needs = {call.path: needs_of(call, self._feed) for call in self._plan.calls}
+        readers = Counter(ref.path for refs in needs.values() for ref in refs)
+        traced = {}
+        for call in self._plan.calls:
+            if isinstance(call.layer, Recurrence):
+                outputs, signals = self._run_recurrence(call, call.layer)
+                if call.path in self._plan.recorded:
+                    self.outputs[call.path] = outputs[0]
+                    traced[call.path] = LayerTrace(
+                        path=call.path,
+                        cell=call.layer.cell,
+                        units=call.layer.units,
+                        direction=call.layer.direction,
+                        signals=signals,
+                    )
+            else:
+                outputs = self._run_layer(call, call.layer)
+            self._values[call.path] = outputs
+            for ref in needs[call.path]:
+                readers[ref.path] -= 1
+                if not readers[ref.path]:
+                    del self._values[ref.path]
+        return traced
+
+    def _value(self, ref: Ref) -> Value:
+        values = self._values[ref.path]
+        if ref.index >= len(values):
+            raise InputError(
+                f"layer {ref.path}: what was given is its output 0, and output {ref.index} is read"
+            )
+        return values[ref.index]
+
+    def _run_layer(self, call: Call, layer: Layer) -> tuple[Value, ...]:
+        tensors = [self._value(leaf) for leaf in flat(call.args) if isinstance(leaf, Ref)]
+        folding = Folding(call.folds, tensors)
+
+        def resolve(argument: Any) -> Any:
+            if isinstance(argument, Ref):
+                return folding.fold(self._value(argument))
+            if isinstance(argument, (list, tuple)):
+                return [resolve(item) for item in argument]
+            if isinstance(argument, dict):
+                return {key: resolve(item) for key, item in argument.items()}
+            return argument
+
+        args, kwargs = resolve(call.args), resolve(call.kwargs)
+        custom = self._custom.get(layer.name) or self._custom.get(layer.class_name)
+        if custom is not None:
+            arrays = [value.array for value in flat(args) if isinstance(value, Value)]
+            outputs: tuple[Value, ...] = (Value(np.asarray(custom(layer, *arrays))),)
+        elif operation := operation_of(layer):
+            plain = map_values([args, kwargs], lambda value: value.array)
+            outputs = (Value(operation(plain[0], {**layer.config, **plain[1]})),)
+        elif form := form_of(layer, call.kwargs):
+            values = [
+                leaf if isinstance(leaf, Value) else Value(np.asarray(leaf)) for leaf in flat(args)
+            ]
+            outputs = form.apply(layer, values)
+        else:
+            outputs = self._bridge.call(layer, args, kwargs)
+        return folding.unfold_all(outputs)
+
+    def _run_recurrence(
+        self, call: Call, recurrence: Recurrence
+    ) -> tuple[tuple[Value, ...], dict[str, Array]]:
+        fed = self._values.get(call.path + FED_INPUT)
+        x = fed[0] if fed else self._value(call.args[0])
+        states = [self._value(ref) for ref in call.kwargs.get("initial_state", ())]
+        if not states:
+            states = self._carried.get(recurrence, [])
+        folding = Folding(call.folds, [x])
+        folded = folding.fold(x)
+        mask = folded.mask
+        if "mask" in call.kwargs:
+            wired = call.kwargs["mask"]
+            mask = None if wired is None else folding.fold(self._value(wired)).array
+        outputs, signals = replay_recurrence(
+            call.path,
+            recurrence,
+            folded,
+            mask=mask,
+            initial_state=[folding.fold(state).array for state in states],
+            record=self._signals if call.path in self._plan.recorded else (),
+            progress=self._progress,
+        )
+        unfolded = folding.unfold_all(outputs)
+        if recurrence.stateful:
+            self._carried[recurrence] = list(unfolded[1:])
+        return unfolded, {name: folding.unfold(array) for name, array in signals.items()}
