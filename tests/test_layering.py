@@ -41,8 +41,19 @@ ALLOWED: dict[str, set[str]] = {
     },
     "shapes": {"layers", "model", "plan"},
     "stats": {"formats", "recording"},
-    "views": {"notation", "replay", "shapes", "stats"},
-    "cli": {"arrays", "dumps", "errors", "model", "replay", "shapes", "stats", "views"},
+    "verification": {"bridge", "formats", "model", "recording", "replay"},
+    "views": {"notation", "replay", "shapes", "stats", "verification"},
+    "cli": {
+        "arrays",
+        "dumps",
+        "errors",
+        "model",
+        "replay",
+        "shapes",
+        "stats",
+        "verification",
+        "views",
+    },
     "__init__": {"errors", "model", "recording", "replay", "shapes"},
     "__main__": {"cli"},
 }
@@ -60,11 +71,13 @@ THIRD_PARTY: dict[str, set[str]] = {
         "precision",
         "replay",
         "stats",
+        "verification",
     },
     "h5py": {"formats"},
     "rich": {"views"},
     "click": {"cli"},
-    "tensorflow": {"extras", "formats"},  # formats: the protobuf class of a SavedModel
+    "tensorflow": {"extras", "formats"},  # formats: the protobuf classes of a SavedModel
+    "google": {"formats"},
     "keras": {"extras"},
 }
 

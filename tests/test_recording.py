@@ -112,6 +112,7 @@ def test_a_dump_has_the_documented_keys_and_document(tmp_path: Path) -> None:
             }
             for path in layers
         },
+        "verification": None,
         "untraced": {},
     }
 

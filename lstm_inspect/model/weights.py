@@ -81,6 +81,10 @@ def _names_of(
     return [by_order.get(name, name) for name in names]
 
 
+# The layers that a MultiHeadAttention consists of, in the order of its weights.
+_ATTENTION_PARTS = ("query_dense", "key_dense", "value_dense", "output_dense")
+
+
 class _TreeWeights:
     """Weights found by the path of attributes that leads to them, as Keras 3 stores them."""
 
