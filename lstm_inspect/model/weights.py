@@ -93,12 +93,15 @@ class _TreeWeights:
         self._prefix = prefix
 
     def arrays(self) -> tuple[Array, ...]:
-        prefix = f"{self._prefix}vars/"
-        numbers = (
-            path.removeprefix(prefix) for path in self._tree.arrays if path.startswith(prefix)
+        return self._own() or tuple(
+            array for part in _ATTENTION_PARTS for array in self._at(part)._own()
         )
+
+    def _own(self) -> tuple[Array, ...]:
+        prefix, arrays = f"{self._prefix}vars/", self._tree.arrays
+        numbers = (path.removeprefix(prefix) for path in arrays if path.startswith(prefix))
         ordered = sorted(int(number) for number in numbers if number.isdecimal())
-        return tuple(self._tree.arrays[f"{prefix}{number}"] for number in ordered)
+        return tuple(arrays[f"{prefix}{number}"] for number in ordered)
 
     def of_cells(self, cells: Sequence[LayerConfig]) -> list[tuple[Array, ...]]:
         if len(cells) == 1:
