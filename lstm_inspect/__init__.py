@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from lstm_inspect.recording import LayerTrace, Trace, load_trace
     from lstm_inspect.replay import trace
     from lstm_inspect.shapes import LayerShapes, ModelShapes, model_shapes
+    from lstm_inspect.verification import Comparison, Verification, verify
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Comparison",
     "InputError",
     "InspectError",
     "LayerShapes",
@@ -40,10 +42,12 @@ __all__ = [
     "SelectionError",
     "Trace",
     "UnsupportedLayerError",
+    "Verification",
     "load_trace",
     "model_shapes",
     "open_model",
     "trace",
+    "verify",
 ]
 
 _ROOMS = {
@@ -61,6 +65,7 @@ _ROOMS = {
     "recording": ("LayerTrace", "Trace", "load_trace"),
     "replay": ("trace",),
     "shapes": ("LayerShapes", "ModelShapes", "model_shapes"),
+    "verification": ("Comparison", "Verification", "verify"),
 }
 
 

@@ -10,21 +10,20 @@ from lstm_inspect.errors import InputError, NonFiniteWarning
 from lstm_inspect.formats import Array
 from lstm_inspect.model import ModelInput, Shape
 from lstm_inspect.notation import shape_text
+from lstm_inspect.precision import FLOATS, cast
 
 
 def bind_inputs(
     inputs: tuple[ModelInput, ...],
     given: Any,
     needed: Collection[str],
-    features: Mapping[str, int] | None = None,
 ) -> dict[str, Array]:
     """Fits the given arrays to the model's inputs.
 
     Args:
         inputs: The model's inputs.
-        given: One array, or arrays by input name.
+        given: One array, arrays by input name, or a list of them in the order of the inputs.
         needed: The names of the inputs that the result depends on; the others may be missing.
-        features: For inputs that a recurrent layer reads directly, the width that it takes.
 
     Returns:
         The arrays by input name.
@@ -45,10 +44,7 @@ def bind_inputs(
                 f"input {name}: missing; the model takes {_list(expected)}, "
                 f"received {', '.join(named) or 'none'}"
             )
-    fitted = {
-        name: _fit(expected[name], _array(name, array), (features or {}).get(name))
-        for name, array in named.items()
-    }
+    fitted = {name: _fit(expected[name], _array(name, array)) for name, array in named.items()}
     batches = {name: len(array) for name, array in fitted.items()}
     if len(set(batches.values())) > 1:
         raise InputError(
@@ -94,6 +90,8 @@ def _by_name(
         if list(given) == positional:  # numpy.savez(path, x, y)
             return {each.name: given[key] for each, key in zip(inputs, positional, strict=True)}
         return given
+    if isinstance(given, (list, tuple)) and len(given) == len(inputs) > 1:
+        return {each.name: array for each, array in zip(inputs, given, strict=True)}
     # One array is enough where one input matters, whatever the model takes besides.
     names = [each.name for each in inputs if each.name in needed]
     if len(names) != 1:
@@ -111,11 +109,11 @@ def _array(name: str, given: Any) -> Array:
         raise InputError(f"input {name}: expected one array of numbers ({error})") from error
 
 
-def _fit(expected: ModelInput, array: Array, features: int | None) -> Array:
+def _fit(expected: ModelInput, array: Array) -> Array:
     name = expected.name
     if array.dtype.kind not in "iufb":
         raise InputError(f"input {name}: expected numbers, received an array of {array.dtype}")
-    shape = _with_features(expected.shape, features)
+    shape = expected.shape
     takes = f"expected {_text(shape)}, received {_text(array.shape)}"
     if shape is not None:
         if array.ndim == len(shape) - 1 and _agree(array.shape, shape[1:]):
@@ -131,13 +129,7 @@ def _fit(expected: ModelInput, array: Array, features: int | None) -> Array:
             NonFiniteWarning,
             stacklevel=2,
         )
-    return array
-
-
-def _with_features(shape: Shape | None, features: int | None) -> Shape | None:
-    if features is None:
-        return shape
-    return (*(shape or (None, None, None))[:-1], features)
+    return cast(array, expected.dtype) if expected.dtype in FLOATS else array
 
 
 def _agree(shape: tuple[int, ...], expected: Shape) -> bool:

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from lstm_inspect import bridge
 from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.errors import SelectionError
-from lstm_inspect.layers import form_of, operation_of
+from lstm_inspect.layers import RANDOM_CLASSES, form_of, operation_of
 from lstm_inspect.model import Call, Layer, Model, Recurrence, Ref, refs
 
 FED_INPUT = ":input"
@@ -116,15 +116,21 @@ def _obstacles(call: Call, custom: Collection[str]) -> Iterator[str]:
     """What of a call cannot be computed."""
     match call.layer:
         case Recurrence() as recurrence:
+            if call.in_training and recurrence.drops:
+                yield f"{call.path} drops at random, it is called with training=True"
             for activation in (recurrence.activation, recurrence.recurrent_activation):
                 if activation is not None and activation not in ACTIVATIONS:
                     yield f"{call.path} has an activation that is not built in ({activation})"
         case Layer() as layer:
-            computed = form_of(layer, call.kwargs) or operation_of(layer)
+            computed = layer.is_whole and (form_of(layer, call.kwargs) or operation_of(layer))
+            if call.in_training and layer.class_name in (*RANDOM_CLASSES, "BatchNormalization"):
+                yield f"{layer.name} ({layer.class_name}) is called with training=True"
             if computed or {layer.name, layer.class_name}.intersection(custom):
                 return
             what = f"{layer.name} ({layer.class_name})"
-            if not bridge.covers(layer):
+            if not layer.is_whole:
+                yield f"{what} is not whole in the file, which lacks weights of it"
+            elif not bridge.covers(layer):
                 yield f"{what} cannot be run; give its output with --feed {call.path}=FILE.npy"
             elif not bridge.is_installed():
                 yield f'{what} needs Keras: pip install "lstm-inspect[tensorflow]"'

@@ -4,6 +4,8 @@ import numpy as np
 
 from lstm_inspect.formats import Array
 
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+
 
 def cast(array: Array, dtype: str) -> Array:
     """An array in a compute dtype.

@@ -26,10 +26,12 @@ class LayerTrace:
 
     Attributes:
         path: Which recurrence: ``lstm``, ``encoder/lstm``, ``bi/backward``, ``lstm#2``.
-        cell: ``"lstm"``.
-        units: Width of h_t.
+        cell: ``"lstm"``, ``"gru"``, ``"simple_rnn"``, ``"peephole_lstm"`` or ``"conv_lstm"``.
+        units: Width of h_t; of a ConvLSTM, its filters.
         direction: ``"forward"`` or ``"backward"``.
         signals: The recorded arrays by name.
+        dims: The axes of h: of a ConvLSTM with its spatial ones, inside a TimeDistributed with the
+            outer timesteps behind the batch.
     """
 
     path: str
@@ -37,6 +39,20 @@ class LayerTrace:
     units: int
     direction: str
     signals: Mapping[str, Array]
+    dims: tuple[str, ...] = ("batch", "timesteps", "units")
+
+    def dims_of(self, signal: str) -> tuple[str, ...]:
+        """The axes of a signal."""
+        time = self.dims.index("timesteps")
+        match signal:
+            case "x":
+                return tuple("features" if dim == "units" else dim for dim in self.dims)
+            case "mask":
+                return self.dims[: time + 1]
+            case "h0" | "c0":
+                return self.dims[:time] + self.dims[time + 1 :]
+            case _:
+                return self.dims
 
     def __getattr__(self, signal: str) -> Array:
         """The recorded array of a signal.
@@ -126,8 +142,9 @@ class Trace(Mapping[str, LayerTrace]):
                     "cell": layer.cell,
                     "units": layer.units,
                     "direction": layer.direction,
+                    "dims": list(layer.dims),
                     "signals": {
-                        signal: {"dims": _dims(signal), "dtype": str(array.dtype)}
+                        signal: {"dims": list(layer.dims_of(signal)), "dtype": str(array.dtype)}
                         for signal, array in layer.signals.items()
                     },
                 }
@@ -152,6 +169,7 @@ def load_trace(path: str | Path) -> Trace:
                 cell=layer["cell"],
                 units=layer["units"],
                 direction=layer["direction"],
+                dims=tuple(layer["dims"]),
                 signals={signal: arrays[f"{name}/{signal}"] for signal in layer["signals"]},
             )
             for name, layer in meta["layers"].items()
@@ -166,15 +184,3 @@ def load_trace(path: str | Path) -> Trace:
         raise InputError(
             f"{path}: its document does not describe its arrays ({error!r})"
         ) from error
-
-
-def _dims(signal: str) -> list[str]:
-    match signal:
-        case "x":
-            return ["batch", "timesteps", "features"]
-        case "mask":
-            return ["batch", "timesteps"]
-        case "h0" | "c0":
-            return ["batch", "units"]
-        case _:
-            return ["batch", "timesteps", "units"]

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lstm_inspect.layers import form_of
-from lstm_inspect.model import Call, Layer, Model, Recurrence, Shape, refs
+from lstm_inspect.model import SPATIAL_DIMS, Call, Layer, Model, Recurrence, Shape, refs
 from lstm_inspect.plan import plan_replay
 
 SCHEMA = 1
@@ -86,6 +86,12 @@ class ModelShapes:
     layers: tuple[LayerShapes, ...]
 
     @property
+    def incomplete(self) -> tuple[str, ...]:
+        """Layers of which the file lacks weights: ``name (class)``."""
+        layers = [call.layer for call in self.model.calls if isinstance(call.layer, Layer)]
+        return tuple(f"{layer.name} ({layer.class_name})" for layer in layers if not layer.is_whole)
+
+    @property
     def parameters(self) -> int:
         """How many numbers the weights of all recurrent layers hold; shared layers count once."""
         return sum(recurrence.parameters for recurrence in self.model.recurrent)
@@ -101,7 +107,16 @@ class ModelShapes:
                 "keras_version": file.keras_version,
                 "model": self.model.name,
             },
+            "inputs": [
+                {
+                    "name": each.name,
+                    "shape": None if each.shape is None else list(each.shape),
+                    "dtype": each.dtype,
+                }
+                for each in self.model.inputs
+            ],
             "layers": [layer.as_json() for layer in self.layers],
+            "incomplete": list(self.incomplete),
             "parameters": self.parameters,
         }
 
@@ -143,16 +158,13 @@ def model_shapes(
     return ModelShapes(model=model, layers=tuple(rows))
 
 
-_SPATIAL_AXES = {1: ("length",), 2: ("rows", "columns"), 3: ("depth", "rows", "columns")}
-
-
 def _state_shape(recurrence: Recurrence, features: Shape) -> tuple[Size, ...]:
     """The shape of one state of one sequence, from that of x_t as far as it is known."""
     convolution = recurrence.convolution
     kernel_size = recurrence.weights["kernel"].shape[:-2]
     if not kernel_size:
         return (recurrence.units,)
-    axes = _SPATIAL_AXES[len(kernel_size)]
+    axes = SPATIAL_DIMS[len(kernel_size)]
     if convolution is None or len(features) != len(kernel_size) + 1:
         return (*axes, recurrence.units)
     sizes = features[1:] if convolution.channels_first else features[:-1]
@@ -190,7 +202,11 @@ def _recurrent_output(call: Call, recurrence: Recurrence, shape: Shape | None) -
     )
     state = _state_shape(recurrence, features)
     sizes = tuple(size if isinstance(size, int) else None for size in state)
-    return (*outer, timesteps, *sizes) if recurrence.return_sequences else (*outer, *sizes)
+    if recurrence.time_major:
+        outer, timesteps = (timesteps,), outer[0]
+    if not recurrence.return_sequences:
+        return (*outer, *sizes)
+    return (timesteps, *outer, *sizes) if recurrence.time_major else (*outer, timesteps, *sizes)
 
 
 def _layer_output(call: Call, layer: Layer, given: list[Shape | None]) -> Shape | None:

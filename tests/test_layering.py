@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "precision": {"formats"},
     "model": {"errors", "formats", "notation"},
     "layers": {"cells", "errors", "formats", "model", "precision"},
-    "inputs": {"errors", "formats", "model", "notation"},
+    "inputs": {"errors", "formats", "model", "notation", "precision"},
     "dumps": {"arrays", "errors", "formats"},
     "bridge": {"cells", "errors", "extras", "formats", "layers", "model"},
     "plan": {"bridge", "cells", "errors", "layers", "model"},
@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "shapes": {"layers", "model", "plan"},
     "stats": {"formats", "recording"},
     "verification": {"bridge", "formats", "model", "recording", "replay"},
-    "views": {"notation", "replay", "shapes", "stats", "verification"},
+    "views": {"model", "notation", "replay", "shapes", "stats", "verification"},
     "cli": {
         "arrays",
         "dumps",
@@ -54,7 +54,7 @@ ALLOWED: dict[str, set[str]] = {
         "verification",
         "views",
     },
-    "__init__": {"errors", "model", "recording", "replay", "shapes"},
+    "__init__": {"errors", "model", "recording", "replay", "shapes", "verification"},
     "__main__": {"cli"},
 }
 

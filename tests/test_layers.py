@@ -433,7 +433,6 @@ def test_indices_are_no_floats_to_be_rounded() -> None:
     ("layer", "kwargs"),
     [
         pytest.param(make("Lambda"), {}, id="unknown"),
-        pytest.param(make("Dropout", rate=0.5), {"training": True}, id="dropout-while-training"),
         pytest.param(
             make("Dense", [np.ones((1, 1), "int8"), f32([1])], units=1), {}, id="quantized"
         ),

@@ -79,7 +79,9 @@ def test_without_keras_a_layer_that_needs_it_is_named_with_the_pip_line(
         inputs=["x"],
         outputs=["lstm"],
     )
-    path = write_h5(tmp_path / "m.h5", config, {"lstm": lstm_weights("lstm", 2, 2)})
+    norm = {"norm/gamma:0": random(2), "norm/beta:0": random(2)}
+    weights = {"norm": norm, "lstm": lstm_weights("lstm", 2, 2)}
+    path = write_h5(tmp_path / "m.h5", config, weights)
     monkeypatch.setattr(bridge, "is_installed", lambda: False)
     with pytest.raises(UnsupportedLayerError, match=r'norm .* needs Keras: pip install "lstm-'):
         lstm_inspect.trace(lstm_inspect.open_model(path), random(1, 3, 2))

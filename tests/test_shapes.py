@@ -74,6 +74,11 @@ def test_the_json_of_a_model() -> None:
             "keras_version": "3.15.1",
             "model": "encoder_decoder",
         },
+        "inputs": [
+            {"name": "encoder_input", "shape": [None, None, 4], "dtype": "float32"},
+            {"name": "decoder_input", "shape": [None, None, 3], "dtype": "float32"},
+        ],
+        "incomplete": [],
         "layers": [encoder, decoder],
         "parameters": 504,
     }

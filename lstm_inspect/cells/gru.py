@@ -60,7 +60,7 @@ class GruCell:
 
     def project(self, x: Array) -> Array:
         """(timesteps, batch, features) to (timesteps, batch, 3·units): what no state enters."""
-        projected: Array = x @ self._kernel
+        projected: Array = (x.reshape(-1, x.shape[-1]) @ self._kernel).reshape(*x.shape[:2], -1)
         projected += self._bias
         return projected
 

@@ -37,7 +37,7 @@ def run(
     x: Array,
     *,
     initial_state: Mapping[str, Array],
-    mask: np.ndarray[Any, np.dtype[np.bool]] | None,
+    mask: np.ndarray[Any, np.dtype[np.bool_]] | None,
     record: Collection[str],
     on_step: Callable[[int, int], None] | None = None,
 ) -> dict[str, Array]:

@@ -64,7 +64,7 @@ class LstmCell:
         Returns:
             (timesteps, batch, 4·units).
         """
-        projected = x @ self._kernel
+        projected: Array = (x.reshape(-1, x.shape[-1]) @ self._kernel).reshape(*x.shape[:2], -1)
         if self._bias is not None:
             projected += self._bias
         return projected

@@ -36,7 +36,7 @@ class SimpleRnnCell:
 
     def project(self, x: Array) -> Array:
         """(timesteps, batch, features) to (timesteps, batch, units): what no state enters."""
-        projected: Array = x @ self._kernel
+        projected: Array = (x.reshape(-1, x.shape[-1]) @ self._kernel).reshape(*x.shape[:2], -1)
         if self._bias is not None:
             projected += self._bias
         return projected

@@ -1,6 +1,7 @@
 """The command group, and the one place where errors become a line and an exit status."""
 
 import errno
+import os
 import sys
 from typing import Any
 
@@ -24,6 +25,12 @@ class _Failure(click.ClickException):
         # A name may hold anything; an error stays one line.
         line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in self.message)
         click.echo(f"error: {line}", err=True)
+
+
+# The products of one timestep are small: BLAS threads spin against each other, and where others use
+# the machine were measured to make a replay 25 times slower. Read when NumPy is imported.
+for _variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
 
 
 class _Group(click.Group):

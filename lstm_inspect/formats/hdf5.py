@@ -11,6 +11,10 @@ import numpy as np
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.formats.saved_file import Array
 
+# Compressed weights do not shrink to a thousandth; below this size nobody minds.
+_MOST_EXPANSION = 1000
+_FREE_BYTES = 1 << 24
+
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -61,6 +65,8 @@ def read_hdf5(data: memoryview, what: str) -> Group:
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
             return _read_group(file, data)
+    except ModelFileError as error:
+        raise ModelFileError(f"{what}: {error}") from error
     except (OSError, RuntimeError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise ModelFileError(f"{what}: damaged or truncated HDF5 data ({reason})") from error
@@ -75,9 +81,25 @@ def _read_group(group: h5py.Group, data: memoryview) -> Group:
         member = group[name]
         if isinstance(member, h5py.Group):
             read.groups[name] = _read_group(member, data)
-        elif isinstance(member, h5py.Dataset):
+        elif isinstance(member, h5py.Dataset) and _is_written(member):
             read.arrays[name] = _read_array(member, data)
     return read
+
+
+def _is_written(dataset: h5py.Dataset) -> bool:
+    """Whether the numbers of a dataset are in the file; HDF5 would invent those that are not.
+
+    Raises:
+        ModelFileError: It claims far more numbers than the file can hold.
+    """
+    if dataset.size is None:
+        return False
+    stored, claimed = dataset.id.get_storage_size(), dataset.size * dataset.dtype.itemsize
+    if claimed > max(_FREE_BYTES, _MOST_EXPANSION * stored):
+        raise ModelFileError(
+            f"{dataset.name}: claims {claimed} bytes, of which the file holds {stored}"
+        )
+    return bool(claimed == 0 or stored > 0)
 
 
 def _read_array(dataset: h5py.Dataset, data: memoryview) -> Array:

@@ -1,6 +1,5 @@
 """HDF5 files of every Keras: whole models, and weights alone."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from lstm_inspect.errors import ModelFileError
@@ -23,7 +22,7 @@ def read_keras_h5(path: Path, data: bytes) -> SavedFile:
     named = root.groups.get("model_weights", root)
     weights: LayerWeights | VariableTree
     if _names(named, "layer_names"):
-        weights = _layer_weights(named, path)
+        weights = _layer_weights(named)
     elif is_variable_tree(root):
         weights = read_variable_tree(root)
     elif isinstance(config, str):
@@ -50,10 +49,10 @@ def read_keras_h5(path: Path, data: bytes) -> SavedFile:
     )
 
 
-def _layer_weights(group: Group, path: Path) -> LayerWeights:
+def _layer_weights(group: Group) -> LayerWeights:
     return LayerWeights(
         layers={
-            name: tuple(_weights(layer, f"{path}: layer {name}"))
+            name: tuple(_weights(layer))
             for name in _names(group, "layer_names")
             if (layer := group.at(name)) is not None
         }
@@ -76,9 +75,12 @@ def _names(group: Group, attribute: str) -> list[str]:
     return names
 
 
-def _weights(group: Group, what: str) -> Iterator[tuple[str, Array]]:
+def _weights(group: Group) -> list[tuple[str, Array]]:
+    """The weights of a layer; none at all if not every one of them was written.
+
+    Keras 3.0 gives two arrays of a Bidirectional one name, and leaves a broken file behind.
+    """
     arrays = group.all_arrays()
-    for name in _names(group, "weight_names"):
-        if name not in arrays:
-            raise ModelFileError(f"{what}: its weight_names list {name}, which is not in the file")
-        yield name, arrays[name]
+    names = _names(group, "weight_names")
+    is_whole = len(set(names)) == len(names) and all(name in arrays for name in names)
+    return [(name, arrays[name]) for name in names] if is_whole else []

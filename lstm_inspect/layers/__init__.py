@@ -8,11 +8,12 @@ from typing import Any
 
 from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.layers import basic, merging, reshaping, spatial
+from lstm_inspect.layers.basic import RANDOM_CLASSES
 from lstm_inspect.layers.form import Form, Value, map_values
 from lstm_inspect.layers.operations import operation_of
 from lstm_inspect.model import Layer, refs
 
-__all__ = ["Form", "Value", "form_of", "map_values", "operation_of"]
+__all__ = ["RANDOM_CLASSES", "Form", "Value", "form_of", "map_values", "operation_of"]
 
 _FORMS = {**basic.FORMS, **merging.FORMS, **reshaping.FORMS, **spatial.FORMS}
 
@@ -27,10 +28,9 @@ def form_of(layer: Layer, kwargs: Mapping[str, Any]) -> Form | None:
     form = None if layer.is_operation else _FORMS.get(layer.class_name)
     if form is None or not form.covers(layer):
         return None
-    drops_at_inference = kwargs.get("training") is True and layer.class_name in basic.RANDOM_CLASSES
     own_activation = layer.config.get("activation", "linear") in (*ACTIVATIONS, None)
     is_quantized = any(weights.dtype.kind != "f" for weights in layer.weights)
     other_tensors = any(key != "mask" for key, given in kwargs.items() for _ in refs(given))
-    if drops_at_inference or is_quantized or other_tensors or not own_activation:
+    if is_quantized or other_tensors or not own_activation:
         return None
     return form

@@ -98,7 +98,7 @@ FORMS = {
         Form(_identity, pass_mask, same_shape),
     ),
     "Masking": Form(_masking, _masking_mask, same_shape),
-    "Embedding": Form(_embedding, _embedding_mask, _embedding_shape),
+    "Embedding": Form(_embedding, _embedding_mask, _embedding_shape, casts=False),
     "Dense": Form(_dense, pass_mask, _dense_shape),
     "Activation": Form(_activation, pass_mask, same_shape),
     "BatchNormalization": Form(_batch_normalization, pass_mask, same_shape),

@@ -47,16 +47,19 @@ class Form:
         mask: From the same to the mask of the output.
         shape: From the layer and the shapes of its inputs to the shape of its output.
         covers: Whether the form covers a layer with this config.
+        casts: Whether float inputs are cast to the layer's dtype; those of an Embedding are not
+            (keras 3.15.1, layers/core/embedding.py, ``autocast=False``).
     """
 
     compute: Compute
     mask: Mask
     shape: OutputShape
     covers: Callable[[Layer], bool] = lambda layer: True
+    casts: bool = True
 
     def apply(self, layer: Layer, inputs: Sequence[Value]) -> tuple[Value, ...]:
         """Runs the layer on its flat inputs, float arrays cast to its compute dtype."""
-        given = [_cast(value, layer.dtype) for value in inputs]
+        given = [_cast(value, layer.dtype) for value in inputs] if self.casts else inputs
         outputs = self.compute(layer, given)
         mask = self.mask(layer, given)
         return tuple(

@@ -55,6 +55,11 @@ def _permute_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape:
 FORMS = {
     "RepeatVector": Form(_repeat_vector, no_mask, _repeat_vector_shape),
     "Reshape": Form(_reshape, no_mask, _reshape_shape),
-    "Flatten": Form(_flatten, no_mask, _flatten_shape),
+    "Flatten": Form(
+        _flatten,
+        no_mask,
+        _flatten_shape,
+        covers=lambda layer: layer.config.get("data_format") != "channels_first",
+    ),
     "Permute": Form(_permute, no_mask, _permute_shape),
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 from lstm_inspect.formats import read_config_file, read_model_file
 from lstm_inspect.model.bare import bare_model
 from lstm_inspect.model.graph import (
+    SPATIAL_DIMS,
     Argument,
     Call,
     Convolution,
@@ -26,6 +27,7 @@ from lstm_inspect.model.parts import read_parts
 from lstm_inspect.model.wiring import wire
 
 __all__ = [
+    "SPATIAL_DIMS",
     "Argument",
     "Call",
     "Convolution",

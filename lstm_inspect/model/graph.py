@@ -14,6 +14,14 @@ from lstm_inspect.formats import Array, SavedFile
 Shape = tuple[int | None, ...]
 """A shape whose unknown sizes are None; the first is the batch."""
 
+SPATIAL_DIMS: tuple[tuple[str, ...], ...] = (
+    (),
+    ("length",),
+    ("rows", "columns"),
+    ("depth", "rows", "columns"),
+)
+"""What the spatial axes are called, by how many there are."""
+
 Argument = Any
 """What a call is given: a `Ref`, plain JSON data, or tuples, lists and dicts of these."""
 
@@ -67,6 +75,7 @@ class Layer:
         config: The layer's own config, as the file has it.
         weights: The layer's arrays in Keras's order.
         dtype: Compute dtype; float inputs are cast to it.
+        is_whole: Whether the file holds all of its weights.
         is_operation: Whether it is a pure operation such as ``x * 2``, in the words of Keras 3: its
             calls have the arguments in ``args`` and the parameters in ``config`` or ``kwargs``.
         merges_masks: Of a layer that merges its inputs, which steps of the output count:
@@ -79,6 +88,7 @@ class Layer:
     config: Mapping[str, Any]
     weights: tuple[Array, ...]
     dtype: str
+    is_whole: bool = True
     is_operation: bool = False
     merges_masks: str = "all"
 
@@ -149,6 +159,7 @@ class Recurrence:
         zero_output_for_mask: Hands on 0 at a masked step, where the states are carried over.
         time_major: Reads and hands on sequences with the timesteps in front of the batch.
         restores_order: Hands its sequence on in the order of its input, whichever way it reads.
+        drops: Whether it has dropout, which acts in training.
         dtype: Compute dtype.
         notes: What the file leaves open about the layer, a line each.
     """
@@ -169,6 +180,7 @@ class Recurrence:
     zero_output_for_mask: bool | None = None
     time_major: bool = False
     restores_order: bool = False
+    drops: bool = False
     dtype: str = "float32"
     notes: tuple[str, ...] = ()
 
@@ -199,6 +211,7 @@ class Call:
         kwargs: For a recurrence: ``initial_state`` (a tuple of Refs) where the model wires it, and
             ``mask``: a Ref, or None where the layer does not heed the mask of its input. Else as
             in the file.
+        in_training: Whether the model calls it as in training even at inference.
         folds: How many of the axes behind the batch count as batch too: inside a TimeDistributed,
             its timesteps.
         input_shape: The shape of the layer's input, where the file states one.
@@ -208,6 +221,7 @@ class Call:
     layer: Layer | Recurrence
     args: tuple[Argument, ...]
     kwargs: Mapping[str, Argument] = field(default_factory=dict)
+    in_training: bool = False
     folds: int = 0
     input_shape: Shape | None = None
 

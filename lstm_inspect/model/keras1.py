@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _RECURRENT = {"output_dim": "units", "inner_activation": "recurrent_activation"}
+_POOLING = {"pool_length": "pool_size", "stride": "strides", "border_mode": "padding"}
 _RENAMED: dict[str, dict[str, str]] = {
     "LSTM": _RECURRENT,
     "GRU": _RECURRENT,
@@ -18,13 +19,35 @@ _RENAMED: dict[str, dict[str, str]] = {
         "border_mode": "padding",
         "subsample": "strides",
     },
+    "Convolution1D": {
+        "nb_filter": "filters",
+        "filter_length": "kernel_size",
+        "border_mode": "padding",
+        "subsample_length": "strides",
+        "bias": "use_bias",
+    },
+    "Convolution2D": {
+        "nb_filter": "filters",
+        "border_mode": "padding",
+        "subsample": "strides",
+        "bias": "use_bias",
+    },
+    "MaxPooling1D": _POOLING,
+    "AveragePooling1D": _POOLING,
+    "MaxPooling2D": {"border_mode": "padding"},
+    "AveragePooling2D": {"border_mode": "padding"},
     "Dense": {"output_dim": "units", "bias": "use_bias"},
+    "TimeDistributedDense": {"output_dim": "units", "bias": "use_bias"},
     "Dropout": {"p": "rate"},
     "SpatialDropout1D": {"p": "rate"},
     "GaussianDropout": {"p": "rate"},
     "GaussianNoise": {"sigma": "stddev"},
 }
-_CLASSES = {"TimeDistributedDense": "Dense"}
+_CLASSES = {
+    "TimeDistributedDense": "Dense",
+    "Convolution1D": "Conv1D",
+    "Convolution2D": "Conv2D",
+}
 _MERGES = {
     "sum": "Add",
     "mul": "Multiply",
@@ -45,9 +68,13 @@ def modernise(entry: Mapping[str, Any]) -> dict[str, Any]:
     class_name, config = entry.get("class_name"), entry.get("config")
     if not isinstance(class_name, str) or not isinstance(config, dict):
         return dict(entry)
-    class_name = _CLASSES.get(class_name, class_name)
     renamed = _RENAMED.get(class_name, {})
+    class_name = _CLASSES.get(class_name, class_name)
     config = {renamed.get(key, key): value for key, value in config.items()}
+    if "nb_row" in config and "nb_col" in config:
+        config["kernel_size"] = [config["nb_row"], config["nb_col"]]
+    if class_name == "BatchNormalization" and config.get("mode") != 0:
+        class_name = "BatchNormalization of another mode"
     if class_name == "Merge" and config.get("mode") in _MERGES:
         class_name = _MERGES[config["mode"]]
         config["axis"] = config.get("concat_axis", -1)

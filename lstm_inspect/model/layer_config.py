@@ -18,13 +18,24 @@ class Dialect(NamedTuple):
     Attributes:
         keras: Its generation: 1, 2 (tf.keras included) or 3.
         minor: Its minor version.
+        is_tf_keras: Whether it came with TensorFlow, or is Keras 3.
         is_theano: Whether Theano ran it, which turns the kernels of a convolution round and pads
             in another way.
     """
 
     keras: int
     minor: int
+    is_tf_keras: bool
     is_theano: bool
+
+    @property
+    def bidirectional_zeroes(self) -> bool:
+        """Whether a Bidirectional that returns sequences makes both directions emit 0 where masked.
+
+        keras 3.15.1, 2.15.0 and tensorflow 1.15.5: ``force_zero_output_for_mask`` in the module of
+        Bidirectional; keras 2.2.4 and 2.3.1 have no such thing.
+        """
+        return self.is_tf_keras
 
     @property
     def merges_masks(self) -> str:
@@ -46,7 +57,8 @@ def dialect_of(file: SavedFile) -> Dialect:
         # Keras 1 does not state it; TensorFlow puts ":0" behind the name of a variable.
         names = [name for named in file.weights.layers.values() for name, _ in named]
         backend = "tensorflow" if any(name.endswith(":0") for name in names) else "theano"
-    return Dialect(generation, minor, backend == "theano")
+    is_tf_keras = generation == 3 or minor >= 4 or "-tf" in (file.keras_version or "")
+    return Dialect(generation, minor, is_tf_keras, backend == "theano")
 
 
 def _generation(config: Mapping[str, Any], keras_version: str | None) -> tuple[int, int]:
@@ -104,6 +116,13 @@ class LayerConfig:
         self.name = str(self.config.get("name", entry.get("name", self.class_name)))
 
     @property
+    def is_model(self) -> bool:
+        """True for a model, of whatever class: a Sequential, or layers with their wiring."""
+        return self.class_name in MODEL_CLASSES or (
+            "layers" in self.config and "input_layers" in self.config
+        )
+
+    @property
     def is_operation(self) -> bool:
         """True for a pure operation between layers, which a config lists among them.
 
@@ -115,7 +134,7 @@ class LayerConfig:
         module = self.entry.get("module")
         if isinstance(module, str):
             return module.startswith("keras.src.ops")
-        is_layer = "trainable" in self.config or self.class_name in MODEL_CLASSES
+        is_layer = "trainable" in self.config or self.is_model
         return self.dialect.keras == 3 and not is_layer and self.class_name != "InputLayer"
 
     @property
@@ -188,7 +207,10 @@ class LayerConfig:
         if value is None:
             return "linear"
         if isinstance(value, dict):
-            return f"custom:{value.get('registered_name') or value.get('config')}"
+            registered, function = value.get("registered_name"), value.get("config")
+            named = [registered if registered != "function" else None, function]
+            names = [name for name in named if isinstance(name, str)]
+            return f"custom:{names[0] if names else value.get('class_name')}"
         if not isinstance(value, str):
             raise self._unexpected(key, "the name of an activation", value)
         # keras 2.15 backend.py `hard_sigmoid` is clip(0.2x + 0.5), keras 3.0.5 clip(x/6 + 0.5).

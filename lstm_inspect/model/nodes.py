@@ -37,6 +37,9 @@ def read_node(node: object) -> Node:
     Raises:
         ModelFileError: Neither of the two.
     """
+    if isinstance(node, dict) and not node.keys() & {"args", "kwargs"}:
+        # keras 2.15.0: a layer called on a dict, each value a [layer, node, index, kwargs].
+        return Node((_link(node),), {}, None)
     if isinstance(node, dict):
         args, kwargs = node.get("args", []), node.get("kwargs", {})
         if isinstance(args, list) and isinstance(kwargs, dict):

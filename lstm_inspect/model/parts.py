@@ -4,15 +4,16 @@ A part is read once, however often the model calls it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lstm_inspect.formats import Array, SavedFile
 from lstm_inspect.model.cell_weights import turn_kernels
 from lstm_inspect.model.graph import Layer, Recurrence, Shape
-from lstm_inspect.model.layer_config import MODEL_CLASSES, TF_OPERATION_CLASSES, LayerConfig
+from lstm_inspect.model.layer_config import TF_OPERATION_CLASSES, LayerConfig
 from lstm_inspect.model.recurrences import cell_configs, read_recurrence
 from lstm_inspect.model.tf_operations import operation_name
+from lstm_inspect.model.weight_counts import weight_counts
 from lstm_inspect.model.weights import Weights, weights_of_layers
 
 
@@ -107,7 +108,7 @@ def _model_part(
 def _part(layer: LayerConfig, weights: Weights, path: str) -> Part:
     if layer.class_name == "InputLayer":
         return InputPart(layer.batch_shape, layer.dtype)
-    if layer.class_name in MODEL_CLASSES:
+    if layer.is_model:
         layers = layer.children("layers")
         return _model_part(layer, layers, weights.of_layers(layers), prefix=f"{path}/")
     if layer.class_name == "TimeDistributed":
@@ -115,38 +116,44 @@ def _part(layer: LayerConfig, weights: Weights, path: str) -> Part:
         return TimeDistributedPart(Member(child, _part(child, weights.wrapped(), path)))
     if layer.class_name == "Bidirectional" and cell_configs(layer.child("layer")):
         forward, backward = weights.directions(layer.child("layer"))
-        return BidirectionalPart(
-            forward=_recurrent_part(layer.child("layer"), forward, f"{path}/forward", True),
-            backward=_recurrent_part(_backward(layer), backward, f"{path}/backward", True),
-            merge=_layer(layer, (), path),
-        )
+        one = _recurrent_part(layer.child("layer"), forward, f"{path}/forward", True)
+        other = _recurrent_part(_backward(layer), backward, f"{path}/backward", True)
+        merge = _layer(layer, (), path)
+        if one is None or other is None:
+            return replace(merge, is_whole=False)
+        return BidirectionalPart(one, other, merge)
     if cell_configs(layer):
-        return _recurrent_part(layer, weights, path)
+        part = _recurrent_part(layer, weights, path)
+        return replace(_layer(layer, (), path), is_whole=False) if part is None else part
     if models := layer.merged_models:
         own = zip(models, weights.of_layers(models), strict=True)
         parts = (_part(model, part, path) for model, part in own)
         return MergedModelsPart(tuple(parts), _layer(layer, (), path))
+    arrays = weights.arrays()
+    is_whole = bool(arrays) or not sum(weight_counts(layer) or (0, 0))
     if layer.dialect.is_theano and layer.class_name.startswith("Conv"):
         padded = {"padding": "half"} if layer.config.get("padding") == "same" else {}
-        return _layer(layer, turn_kernels(weights.arrays()), path, {**layer.config, **padded})
-    return _layer(layer, weights.arrays(), path)
+        return _layer(layer, turn_kernels(arrays), path, {**layer.config, **padded})
+    return replace(_layer(layer, arrays, path), is_whole=is_whole)
 
 
 def _recurrent_part(
     layer: LayerConfig, weights: Weights, path: str, in_bidirectional: bool = False
-) -> RecurrentPart:
-    """Reads a recurrent layer.
+) -> RecurrentPart | None:
+    """Reads a recurrent layer; None if the file holds no array of it.
 
-    A Bidirectional forces ``zero_output_for_mask`` to ``return_sequences`` (keras 3.15.1 and
-    2.15.0, layers/rnn/bidirectional.py, ``force_zero_output_for_mask``) and turns the backward
-    sequence round again.
+    A Bidirectional may decide what is emitted at masked steps, and turns the backward sequence
+    round again.
     """
     cells = cell_configs(layer)
     arrays = weights.of_cells(cells)
+    if not any(arrays):
+        return None
     overrides: dict[str, Any] = {}
     if in_bidirectional:
         overrides["restores_order"] = True
-        overrides["zero_output_for_mask"] = layer.flag("return_sequences")
+        if layer.dialect.bidirectional_zeroes:
+            overrides["zero_output_for_mask"] = layer.flag("return_sequences")
     if len(cells) == 1:
         return RecurrentPart((read_recurrence(layer, cells[0], arrays[0], path, **overrides),))
     below = {**overrides, "return_sequences": True, "restores_order": True}

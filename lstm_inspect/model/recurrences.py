@@ -92,6 +92,7 @@ def read_recurrence(
         reset_after=kind == "gru"
         and cell.flag("reset_after", default=cell.class_name == "CuDNNGRU"),
         convolution=_convolution(cell) if kind == "conv_lstm" else None,
+        drops=any(cell.config.get(key) for key in ("dropout", "recurrent_dropout")),
         dtype=cell.dtype,
         **(fields | overrides),
     )

@@ -3,7 +3,7 @@
 import re
 
 from lstm_inspect.model.cell_weights import GATES
-from lstm_inspect.model.layer_config import MODEL_CLASSES, LayerConfig
+from lstm_inspect.model.layer_config import LayerConfig
 from lstm_inspect.model.recurrences import cell_configs, cell_kind
 
 _WEIGHTLESS = re.compile(
@@ -26,7 +26,7 @@ def array_count(cell: LayerConfig) -> int:
 
 def weight_counts(layer: LayerConfig) -> tuple[int, int] | None:
     """How many trainable and other arrays a layer has; None for a layer that is not built in."""
-    if layer.class_name in MODEL_CLASSES:
+    if layer.is_model:
         members = [weight_counts(member) for member in layer.children("layers")]
     elif layer.merged_models:
         members = [weight_counts(model) for model in layer.merged_models]

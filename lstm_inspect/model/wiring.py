@@ -63,32 +63,31 @@ class _Wiring:
         self.calls: list[Call] = []
         self._times_called: Counter[str] = Counter()
         self._folds = 0
+        self._training = False
 
-    def call_model(self, model: ModelPart, prefix: str, given: Sequence[Ref] | None) -> Outputs:
+    def call_model(self, model: ModelPart, prefix: str, given: Argument | None) -> Outputs:
         """Writes out one call of a model.
 
         Args:
             model: The model.
             prefix: What to put in front of its layers' names.
-            given: The tensors it is called on; None for the outermost model, whose inputs become
-                the inputs of the graph.
+            given: What it is called on: a tensor, or lists or a dict of them; None for the
+                outermost model, whose inputs become the inputs of the graph.
         """
         if model.config.class_name == "Sequential":
             return self._call_sequential(model, prefix, given)
         return self._call_functional(model, prefix, given)
 
-    def _call_sequential(
-        self, model: ModelPart, prefix: str, given: Sequence[Ref] | None
-    ) -> Outputs:
+    def _call_sequential(self, model: ModelPart, prefix: str, given: Argument | None) -> Outputs:
         members = list(model.members.values())
         if not members:
             raise ModelFileError(f"model {model.config.name}: expected layers, received none")
         first = members[0].part
         if isinstance(first, MergedModelsPart):
-            given = [self._call_merged_models(first, members.pop(0).config.name)(0)]
+            given = self._call_merged_models(first, members.pop(0).config.name)(0)
         elif given is None:
-            given = [self._declare(_sequential_input(members[0]))]
-        outputs = _outputs(given)
+            given = self._declare(_sequential_input(members[0]))
+        outputs = _outputs(list(refs(given)))
         for member in members:
             if not isinstance(member.part, InputPart):
                 outputs = self._call(member, prefix, Node((outputs(0),), {}, None))
@@ -102,17 +101,17 @@ class _Wiring:
         ]
         return self._add(path, part.merge, (outputs,), {}, None)
 
-    def _call_functional(
-        self, model: ModelPart, prefix: str, given: Sequence[Ref] | None
-    ) -> Outputs:
+    def _call_functional(self, model: ModelPart, prefix: str, given: Argument | None) -> Outputs:
         config = model.config.config
         names = [source.layer for source in read_sources(config.get("input_layers"))]
         if given is None:
-            given = [self._declare(_functional_input(model, name)) for name in names]
+            bound = {name: self._declare(_functional_input(model, name)) for name in names}
+        else:
+            bound = _bind(model, given)
         results = read_sources(config.get("output_layers"))
         calls = _calls_of(model, results)
         done: dict[tuple[str, int], Outputs] = {
-            (name, 0): _outputs([ref]) for name, ref in zip(names, given, strict=False)
+            (name, 0): _outputs([ref]) for name, ref in bound.items()
         }
 
         def resolve(source: Source) -> Ref:
@@ -152,9 +151,19 @@ class _Wiring:
         return self._apply(member, name if number == 1 else f"{name}#{number}", node)
 
     def _apply(self, member: Member, path: str, node: Node) -> Outputs:
+        outer = self._training
+        # In Keras 3 predict() has the last word, before that the call (keras 2.15.0 and 3.15.1).
+        calls_in_training = node.kwargs.pop("training", None) is True
+        self._training |= calls_in_training and member.config.dialect.keras < 3
+        try:
+            return self._write_out(member, path, node)
+        finally:
+            self._training = outer
+
+    def _write_out(self, member: Member, path: str, node: Node) -> Outputs:
         match member.part:
             case ModelPart() as model:
-                return self.call_model(model, f"{path}/", list(refs(node.args)))
+                return self.call_model(model, f"{path}/", node.args[0] if node.args else [])
             case TimeDistributedPart(member=child):
                 self._folds += 1
                 outputs = self._apply(child, path, node)
@@ -224,6 +233,7 @@ class _Wiring:
                 layer=layer,
                 args=args,
                 kwargs=kwargs,
+                in_training=self._training,
                 folds=self._folds,
                 input_shape=input_shape,
             )
@@ -233,6 +243,23 @@ class _Wiring:
 
 def _outputs(tensors: Sequence[Ref]) -> Outputs:
     return lambda number: tensors[number]
+
+
+def _bind(model: ModelPart, given: Argument) -> dict[str, Ref]:
+    """The tensor for each input of a model that is called: by key if it is called on a dict."""
+    inputs = model.config.config.get("input_layers")
+    names = [source.layer for source in read_sources(inputs)]
+    if isinstance(given, dict):
+        keys = list(inputs) if isinstance(inputs, dict) else names
+        bound = {name: given.get(key) for name, key in zip(names, keys, strict=True)}
+    else:
+        bound = dict(zip(names, refs(given), strict=False))
+    missing = [name for name in names if not isinstance(bound.get(name), Ref)]
+    if missing:
+        raise ModelFileError(
+            f"model {model.config.name}: its call gives no tensor for {', '.join(missing)}"
+        )
+    return {name: ref for name, ref in bound.items() if isinstance(ref, Ref)}
 
 
 def _sequential_input(first: Member) -> ModelInput:

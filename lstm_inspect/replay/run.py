@@ -10,8 +10,8 @@ from lstm_inspect.errors import InputError, SelectionError, UnsupportedLayerErro
 from lstm_inspect.formats import Array
 from lstm_inspect.inputs import bind_feed, bind_inputs
 from lstm_inspect.layers import Value
-from lstm_inspect.model import Model, ModelInput, Recurrence
-from lstm_inspect.plan import Plan, plan_replay
+from lstm_inspect.model import Model, ModelInput
+from lstm_inspect.plan import plan_replay
 from lstm_inspect.recording import LayerTrace, Trace
 from lstm_inspect.replay.recurrent import signals_of
 from lstm_inspect.replay.walk import CustomLayer, Progress, Walk
@@ -35,8 +35,8 @@ def trace(
 
     Args:
         model: From `lstm_inspect.open_model`.
-        inputs: One array, batch first, or a mapping of input name to array. Only the inputs that
-            the recorded layers depend on are needed.
+        inputs: One array, batch first; a mapping of input name to array; or a list of arrays in the
+            order of the model's inputs. Only those that the recorded layers depend on are needed.
         record: Any of h, c, i, f, g, o (LSTM), h, z, r, n (GRU), x, mask, h0 and c0, or ``"all"``;
             a layer records those it has, in this order.
         select: Which recurrent layers to record: paths, or globs over them (``"encoder/*"``).
@@ -117,7 +117,7 @@ def replay(
         )
     size = _batch_size(model) if stateful else None
     takes = tuple(_any_batch(each) for each in model.inputs) if stateful else model.inputs
-    arrays = bind_inputs(takes, inputs, plan.inputs, _features_read(plan))
+    arrays = bind_inputs(takes, inputs, plan.inputs)
     given = {**arrays, **bind_feed(feed, arrays)}
     walk = Walk(plan, signals, feed=frozenset(feed), custom=layers, progress=progress)
     # What is not finite in the input was reported with its place.
@@ -146,15 +146,6 @@ def _signals(record: Collection[str]) -> tuple[str, ...]:
         if name not in (*SIGNALS, "all"):
             raise SelectionError(f"signal {name}: unknown; there are {', '.join(SIGNALS)} and all")
     return tuple(name for name in SIGNALS if name in asked or "all" in asked)
-
-
-def _features_read(plan: Plan) -> dict[str, int]:
-    """For inputs that a recurrent layer reads directly, the features it takes."""
-    return {
-        call.args[0].path: call.layer.features
-        for call in plan.calls
-        if isinstance(call.layer, Recurrence) and call.args[0].path in plan.inputs
-    }
 
 
 def _batch_size(model: Model) -> int:

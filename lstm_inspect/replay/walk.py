@@ -10,7 +10,7 @@ from lstm_inspect.bridge import Bridge
 from lstm_inspect.errors import InputError
 from lstm_inspect.formats import Array
 from lstm_inspect.layers import Value, form_of, map_values, operation_of
-from lstm_inspect.model import Call, Layer, Recurrence, Ref, flat
+from lstm_inspect.model import SPATIAL_DIMS, Call, Layer, Recurrence, Ref, flat
 from lstm_inspect.plan import FED_INPUT, Plan, needs_of
 from lstm_inspect.recording import LayerTrace
 from lstm_inspect.replay.folding import Folding
@@ -76,6 +76,7 @@ class Walk:
                         units=call.layer.units,
                         direction=call.layer.direction,
                         signals=signals,
+                        dims=_dims(call, call.layer),
                     )
             else:
                 outputs = self._run_layer(call, call.layer)
@@ -151,3 +152,12 @@ class Walk:
         if recurrence.stateful:
             self._carried[recurrence] = list(unfolded[1:])
         return unfolded, {name: folding.unfold(array) for name, array in signals.items()}
+
+
+def _dims(call: Call, recurrence: Recurrence) -> tuple[str, ...]:
+    """The axes of the layer's h."""
+    outer = ("batch", *(f"outer timesteps {number}" for number in range(call.folds)))
+    spatial = SPATIAL_DIMS[recurrence.weights["kernel"].ndim - 2]
+    if recurrence.convolution is not None and recurrence.convolution.channels_first:
+        return (*outer, "timesteps", "units", *spatial)
+    return (*outer, "timesteps", *spatial, "units")

@@ -10,6 +10,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
+from lstm_inspect.model import ModelInput
 from lstm_inspect.notation import shape_text
 from lstm_inspect.shapes import LayerShapes, ModelShapes, Size
 from lstm_inspect.stats import ArrayStats
@@ -50,9 +51,22 @@ def print_shapes(shapes: ModelShapes) -> None:
             f"{file.path.name}, saved by Keras {file.keras_version or 'of unknown version'}"
         )
     )
+    if shapes.model.inputs:
+        inputs = ", ".join(f"{each.name} {_input(each)}" for each in shapes.model.inputs)
+        console.print(Text(f"inputs: {inputs}"))
+    for name in shapes.incomplete:
+        console.print(Text(f"{name} is not whole in the file, which lacks weights of it"))
     for layer in shapes.layers:
+        for note in layer.recurrence.notes:
+            console.print(Text(f"{layer.path}: {note}"))
         if layer.blocked_by:
             console.print(Text(f"{layer.path} cannot be traced: {'; '.join(layer.blocked_by)}"))
+
+
+def _input(each: ModelInput) -> str:
+    if each.shape is None:
+        return "of any shape"
+    return shape_text(["any" if size is None else size for size in each.shape])
 
 
 def _layer_cell(layer: LayerShapes) -> Text:
