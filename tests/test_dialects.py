@@ -1,0 +1,300 @@
+"""What the same words mean in the config of one Keras and of another."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lstm_inspect
+from lstm_inspect import Trace, UnsupportedLayerError
+from tests.conftest import (
+    Json,
+    functional,
+    input_layer,
+    layer,
+    lstm,
+    lstm_weights,
+    random,
+    sequential,
+    write_h5,
+)
+
+
+def traced(
+    folder: Path,
+    config: Json,
+    weights: Any,
+    inputs: Any,
+    *,
+    keras_version: str = "2.15.0",
+    **options: Any,
+) -> Trace:
+    path = write_h5(folder / "m.h5", config, weights, keras_version=keras_version)
+    return lstm_inspect.trace(lstm_inspect.open_model(path), inputs, **options)
+
+
+# --- a model called on a dict
+
+
+def called_on_a_dict(node: Json, *, inner_inputs: Any) -> Json:
+    inner = functional(
+        input_layer("first", 3, 2),
+        input_layer("second", 3, 2),
+        layer("Subtract", "minus", ["first", "second"]),
+        inputs=["first", "second"],
+        outputs=["minus"],
+        name="inner",
+    )
+    inner["config"]["input_layers"] = inner_inputs
+    return functional(
+        input_layer("x", 3, 2),
+        input_layer("y", 3, 2),
+        {**inner, "inbound_nodes": [node]},
+        lstm("lstm", 2, ("inner", 0, 0)),
+        inputs=["x", "y"],
+        outputs=["lstm"],
+    )
+
+
+def keras_tensor(name: str) -> Json:
+    return {"class_name": "__keras_tensor__", "config": {"keras_history": [name, 0, 0]}}
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"b": ["y", 0, 0, {}], "a": ["x", 0, 0, {}]},
+        {"args": [{"b": keras_tensor("y"), "a": keras_tensor("x")}], "kwargs": {}},
+    ],
+    ids=["keras 2", "keras 3"],
+)
+def test_the_inputs_of_a_model_that_is_called_on_a_dict_are_told_by_key(
+    node: Json, tmp_path: Path
+) -> None:
+    config = called_on_a_dict(node, inner_inputs={"b": ["second", 0, 0], "a": ["first", 0, 0]})
+    inputs = {"x": random(1, 3, 2), "y": 2 * random(1, 3, 2)}
+    weights = {"lstm": lstm_weights("lstm", 2, 2)}
+    trace = traced(tmp_path, config, weights, inputs, record="x")
+    np.testing.assert_array_equal(trace["lstm"].x, inputs["x"] - inputs["y"])
+
+
+# --- masks
+
+
+@pytest.mark.parametrize(
+    ("keras_version", "masked_step"),
+    [("2.2.4", "repeats"), ("2.3.1", "repeats"), ("2.2.4-tf", "zero"), ("2.15.0", "zero")],
+)
+def test_a_bidirectional_of_tf_keras_hands_on_0_at_a_masked_step(
+    keras_version: str, masked_step: str, tmp_path: Path
+) -> None:
+    inner = layer("LSTM", "inner", units=2, return_sequences=True)
+    config = functional(
+        input_layer("x", 3, 2),
+        layer("Masking", "masked", "x", mask_value=0.0),
+        layer("Bidirectional", "bi", "masked", layer=inner, merge_mode="concat"),
+        lstm("next", 2, "bi"),
+        inputs=["x"],
+        outputs=["next"],
+    )
+    ways = {**lstm_weights("forward", 2, 2), **lstm_weights("backward", 2, 2)}
+    weights = {"bi": ways, "next": lstm_weights("next", 4, 2)}
+    x = random(1, 3, 2)
+    x[:, 1] = 0
+    trace = traced(tmp_path, config, weights, x, record="x", keras_version=keras_version)
+    forward = trace["next"].x[0, :, :2]
+    expected = forward[0] if masked_step == "repeats" else np.zeros(2)
+    np.testing.assert_array_equal(forward[1], expected)
+
+
+# --- training=True
+
+
+def called_in_training(class_name: str, **config: Any) -> Json:
+    return functional(
+        input_layer("x", 3, 2),
+        layer(class_name, "front", "x", call_kwargs={"training": True}, **config),
+        lstm("lstm", 2, "front"),
+        inputs=["x"],
+        outputs=["lstm"],
+    )
+
+
+def test_a_dropout_that_acts_at_inference_stops_what_stands_behind_it(tmp_path: Path) -> None:
+    config = called_in_training("Dropout", rate=0.5)
+    with pytest.raises(UnsupportedLayerError, match=r"front \(Dropout\) .* training=True"):
+        traced(tmp_path, config, {"lstm": lstm_weights("lstm", 2, 2)}, random(1, 3, 2))
+
+
+def test_in_keras_3_predict_has_the_last_word_on_training(tmp_path: Path) -> None:
+    config = called_in_training("Dropout", rate=0.5)
+    weights = {"lstm": lstm_weights("lstm", 2, 2)}
+    trace = traced(tmp_path, config, weights, random(1, 3, 2), record="x", keras_version="3.15.1")
+    np.testing.assert_array_equal(trace["lstm"].x, random(1, 3, 2))
+
+
+def test_a_recurrence_with_dropout_in_training_is_named(tmp_path: Path) -> None:
+    call = {"call_kwargs": {"training": True}}
+    config = functional(
+        input_layer("x", 3, 2),
+        lstm("lstm", 2, "x", dropout=0.5, **call),
+        inputs=["x"],
+        outputs=["lstm"],
+    )
+    with pytest.raises(UnsupportedLayerError, match="lstm drops at random"):
+        traced(tmp_path, config, {"lstm": lstm_weights("lstm", 2, 2)}, random(1, 3, 2))
+
+
+def test_training_reaches_into_a_nested_model(tmp_path: Path) -> None:
+    inner = sequential(input_layer("in", 3, 2), layer("Dropout", "drop", rate=0.5), name="inner")
+    config = functional(
+        input_layer("x", 3, 2),
+        {**inner, "name": "inner", "inbound_nodes": [[["x", 0, 0, {"training": True}]]]},
+        lstm("lstm", 2, ("inner", 1, 0)),
+        inputs=["x"],
+        outputs=["lstm"],
+    )
+    with pytest.raises(UnsupportedLayerError, match=r"inner/drop \(Dropout\)"):
+        traced(tmp_path, config, {"lstm": lstm_weights("lstm", 2, 2)}, random(1, 3, 2))
+
+
+# --- dtypes
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64"])
+def test_numbers_are_cast_to_the_dtype_of_the_input_before_anything_else(
+    dtype: str, tmp_path: Path
+) -> None:
+    config = functional(
+        input_layer("x", 3, 2, dtype="float32"),
+        layer("Add", "sum", ["x", "x"]),
+        lstm("lstm", 2, "sum"),
+        inputs=["x"],
+        outputs=["lstm"],
+    )
+    x = np.full((1, 3, 2), 200, dtype)
+    weights = {"lstm": lstm_weights("lstm", 2, 2)}
+    trace = traced(tmp_path, config, weights, x, record="x")
+    assert trace["lstm"].x.dtype == "float32"
+    assert (trace["lstm"].x == 400).all()
+
+
+def test_the_indices_of_an_embedding_are_not_rounded_to_its_dtype(tmp_path: Path) -> None:
+    config = functional(
+        input_layer("ids", 1, dtype="float32"),
+        layer("Embedding", "words", "ids", input_dim=4099, output_dim=2, dtype="mixed_float16"),
+        lstm("lstm", 2, "words"),
+        inputs=["ids"],
+        outputs=["lstm"],
+    )
+    table = np.arange(4099 * 2, dtype="float32").reshape(4099, 2) / 4099
+    weights = {"words": {"words/embeddings:0": table}, "lstm": lstm_weights("lstm", 2, 2)}
+    trace = traced(tmp_path, config, weights, np.array([[4097.0]], "float32"), record="x")
+    np.testing.assert_allclose(trace["lstm"].x[0, 0], table[4097], atol=1e-3)
+
+
+# --- Keras 1
+
+
+def test_a_pooling_of_keras_1_pools_by_its_length(tmp_path: Path) -> None:
+    config = {
+        "class_name": "Sequential",
+        "config": [
+            {
+                "class_name": "MaxPooling1D",
+                "config": {
+                    "name": "pool",
+                    "batch_input_shape": [None, 8, 2],
+                    "pool_length": 4,
+                    "stride": 4,
+                    "border_mode": "valid",
+                },
+            },
+            {
+                "class_name": "LSTM",
+                "config": {
+                    "name": "lstm",
+                    "output_dim": 2,
+                    "activation": "tanh",
+                    "inner_activation": "hard_sigmoid",
+                },
+            },
+        ],
+    }
+    gates = {
+        f"lstm_{part}_{gate}:0": random(*shape)
+        for gate in "icfo"
+        for part, shape in (("W", (2, 2)), ("U", (2, 2)), ("b", (2,)))
+    }
+    x = random(1, 8, 2)
+    trace = traced(tmp_path, config, {"lstm": gates}, x, keras_version="1.2.2", record="x")
+    np.testing.assert_array_equal(trace["lstm"].x, x.reshape(1, 2, 4, 2).max(axis=2))
+
+
+# --- structure
+
+
+def test_a_model_of_somebodys_own_class_is_a_model_by_its_wiring(tmp_path: Path) -> None:
+    inner = functional(
+        input_layer("in", 3, 2), lstm("lstm", 2, "in"), inputs=["in"], outputs=["lstm"], name="mine"
+    )
+    config = functional(
+        input_layer("x", 3, 2),
+        {**inner, "class_name": "MyModel", "inbound_nodes": [[["x", 0, 0, {}]]]},
+        inputs=["x"],
+        outputs=[("mine", 1, 0)],
+    )
+    weights = {"mine": lstm_weights("lstm", 2, 2)}
+    assert list(traced(tmp_path, config, weights, random(1, 3, 2))) == ["mine/lstm"]
+
+
+def test_several_inputs_may_be_a_list(tmp_path: Path) -> None:
+    config = functional(
+        input_layer("x", 3, 2),
+        input_layer("y", 3, 2),
+        layer("Subtract", "minus", ["x", "y"]),
+        lstm("lstm", 2, "minus"),
+        inputs=["x", "y"],
+        outputs=["lstm"],
+    )
+    x, y = random(1, 3, 2), 2 * random(1, 3, 2)
+    trace = traced(tmp_path, config, {"lstm": lstm_weights("lstm", 2, 2)}, [x, y], record="x")
+    np.testing.assert_array_equal(trace["lstm"].x, x - y)
+
+
+def test_the_axes_of_a_conv_lstm_with_its_channels_first_are_named(tmp_path: Path) -> None:
+    config = functional(
+        input_layer("x", 3, 2, 4, 5),
+        layer(
+            "ConvLSTM2D",
+            "conv",
+            "x",
+            filters=6,
+            kernel_size=[1, 1],
+            strides=[1, 1],
+            data_format="channels_first",
+        ),
+        inputs=["x"],
+        outputs=["conv"],
+    )
+    arrays = [random(1, 1, 2, 24), random(1, 1, 6, 24), random(24)]
+    weights = {"conv": {f"conv/{number}:0": array for number, array in enumerate(arrays)}}
+    trace = traced(tmp_path, config, weights, random(1, 3, 2, 4, 5))
+    assert trace["conv"].h.shape == (1, 3, 6, 4, 5)
+    assert trace["conv"].dims == ("batch", "timesteps", "units", "rows", "columns")
+    assert trace["conv"].dims_of("h0") == ("batch", "units", "rows", "columns")
+
+
+def test_the_outer_timesteps_of_a_time_distributed_stand_behind_the_batch(tmp_path: Path) -> None:
+    inner = layer("LSTM", "inner", units=2, return_sequences=True)
+    config = functional(
+        input_layer("x", 4, 3, 2),
+        layer("TimeDistributed", "over", "x", layer=inner),
+        inputs=["x"],
+        outputs=["over"],
+    )
+    weights = {"over": lstm_weights("over", 2, 2)}
+    trace = traced(tmp_path, config, weights, random(1, 4, 3, 2))
+    assert trace["over"].h.shape == (1, 4, 3, 2)
+    assert trace["over"].dims == ("batch", "outer timesteps 0", "timesteps", "units")
