@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -10,11 +11,13 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from lstm_inspect.model import ModelInput
 from lstm_inspect.notation import shape_text
-from lstm_inspect.shapes import LayerShapes, ModelShapes, Size
-from lstm_inspect.stats import ArrayStats
-from lstm_inspect.verification import Verification
+
+if TYPE_CHECKING:  # a view is handed these: it need not wait for what makes them
+    from lstm_inspect.model import ModelInput
+    from lstm_inspect.shapes import LayerShapes, ModelShapes, Size
+    from lstm_inspect.stats import ArrayStats
+    from lstm_inspect.verification import Verification
 
 # Wider than any table: what is piped into a file or a CI log is never cut or folded.
 _PIPED_WIDTH = 100_000
@@ -28,7 +31,7 @@ _CELL_NAMES = {
 }
 
 
-def print_shapes(shapes: ModelShapes) -> None:
+def print_shapes(shapes: "ModelShapes") -> None:
     """Prints one row a recurrent layer, and a line of totals."""
     table = _table("layer", "weights", "states, one step", "states, all steps")
     table.leading = 1
@@ -63,13 +66,13 @@ def print_shapes(shapes: ModelShapes) -> None:
             console.print(Text(f"{layer.path} cannot be traced: {'; '.join(layer.blocked_by)}"))
 
 
-def _input(each: ModelInput) -> str:
+def _input(each: "ModelInput") -> str:
     if each.shape is None:
         return "of any shape"
     return shape_text(["any" if size is None else size for size in each.shape])
 
 
-def _layer_cell(layer: LayerShapes) -> Text:
+def _layer_cell(layer: "LayerShapes") -> Text:
     recurrence = layer.recurrence
     text = Text(layer.path, style="bold")
     activations = (recurrence.activation, recurrence.recurrent_activation)
@@ -83,7 +86,7 @@ def _layer_cell(layer: LayerShapes) -> Text:
     return text.append("\n" + "\n".join(facts), style="not bold")
 
 
-def print_trace(stats: Iterable[ArrayStats], dump: Path, seconds: float) -> None:
+def print_trace(stats: "Iterable[ArrayStats]", dump: Path, seconds: float) -> None:
     """Prints one row a recorded array, and a line about the dump and the seconds it took."""
     table = _table("key", "shape", "dtype")
     for name in ("min", "mean", "max", "non-finite"):
@@ -103,7 +106,7 @@ def print_trace(stats: Iterable[ArrayStats], dump: Path, seconds: float) -> None
     console.print(Text(f"{dump}: {decimal(dump.stat().st_size)} in {seconds:.2f} s"))
 
 
-def print_verification(verification: Verification) -> None:
+def print_verification(verification: "Verification") -> None:
     """Prints one row a compared array, and the verdict."""
     table = _table("layer", "compared")
     for name in ("largest difference", "relative", "tolerance"):
@@ -154,5 +157,5 @@ def _lines(lines: Iterable[str]) -> Text:
     return Text("\n".join(lines))
 
 
-def _states(states: Mapping[str, Sequence[Size]]) -> Text:
+def _states(states: "Mapping[str, Sequence[Size]]") -> Text:
     return _lines(f"{name} {shape_text(shape)}" for name, shape in states.items())
