@@ -7,6 +7,8 @@ trace["lstm"].c                        # (batch, timesteps, units)
 
 from typing import TYPE_CHECKING
 
+from lstm_inspect.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from lstm_inspect.errors import (
         InputError,
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from lstm_inspect.replay import trace
     from lstm_inspect.shapes import LayerShapes, ModelShapes, model_shapes
     from lstm_inspect.verification import Comparison, Verification, verify
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Comparison",

@@ -8,6 +8,7 @@ from typing import Any
 from lstm_inspect.dumps import load_dump, save_dump
 from lstm_inspect.errors import InputError, SelectionError
 from lstm_inspect.formats import Array
+from lstm_inspect.version import __version__
 
 SCHEMA = 1
 
@@ -131,8 +132,6 @@ class Trace(Mapping[str, LayerTrace]):
         save_dump(path, self.arrays(), self._meta())
 
     def _meta(self) -> dict[str, Any]:
-        from lstm_inspect import __version__
-
         return {
             "schema": SCHEMA,
             "tool": f"lstm-inspect {__version__}",

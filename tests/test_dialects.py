@@ -1,8 +1,11 @@
 """What the same words mean in the config of one Keras and of another."""
 
+import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -232,7 +235,69 @@ def test_a_pooling_of_keras_1_pools_by_its_length(tmp_path: Path) -> None:
     np.testing.assert_array_equal(trace["lstm"].x, x.reshape(1, 2, 4, 2).max(axis=2))
 
 
+# --- operations of tf.keras
+
+
+def test_what_tf_keras_writes_between_layers_is_computed(tmp_path: Path) -> None:
+    every = {"start": None, "stop": None, "step": None}
+    config = functional(
+        input_layer("x", 3, 2),
+        {
+            "class_name": "SlicingOpLambda",
+            "name": "tail",
+            "config": {"name": "tail", "function": "__operators__.getitem"},
+            "inbound_nodes": [
+                ["x", 0, 0, {"slice_spec": [every, {"start": 1, "stop": None, "step": None}]}]
+            ],
+        },
+        {
+            "class_name": "TFOpLambda",
+            "name": "one_less",
+            "config": {"name": "one_less", "function": "math.subtract"},
+            "inbound_nodes": [["_CONSTANT_VALUE", -1, 1.0, {"y": ["tail", 0, 0], "name": None}]],
+        },
+        {
+            "class_name": "TFOpLambda",
+            "name": "unknown",
+            "config": {"name": "unknown", "function": "py_function"},
+            "inbound_nodes": [["one_less", 0, 0, {}]],
+        },
+        lstm("lstm", 2, "one_less"),
+        lstm("behind", 2, "unknown"),
+        inputs=["x"],
+        outputs=["lstm", "behind"],
+    )
+    x = random(1, 3, 2)
+    weights = {"lstm": lstm_weights("lstm", 2, 2), "behind": lstm_weights("behind", 2, 2)}
+    trace = traced(tmp_path, config, weights, x, record="x")
+    np.testing.assert_array_equal(trace["lstm"].x, 1 - x[:, 1:])
+    assert "unknown (py_function) cannot be run" in trace.untraced["behind"]
+
+
 # --- structure
+
+
+def test_a_subclassed_model_shows_what_its_weights_say(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "model.weights.h5", "w") as file:
+        for number, shape in enumerate([(3, 8), (2, 8), (8,)]):
+            file.create_dataset(f"recurrence/cell/vars/{number}", data=random(*shape))
+    with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "3.15.1"}))
+        archive.writestr("config.json", json.dumps({"class_name": "MyModel", "config": {}}))
+        archive.write(tmp_path / "model.weights.h5", "model.weights.h5")
+    (row,) = lstm_inspect.model_shapes(lstm_inspect.open_model(tmp_path / "m.keras")).layers
+    assert (row.path, row.recurrence.cell, row.recurrence.units) == ("recurrence", "lstm", 2)
+    assert row.blocked_by == ("MyModel is a subclassed model, of which only the weights are saved",)
+
+
+def test_a_store_that_windows_wrote_is_read_by_its_backslashes(tmp_path: Path) -> None:
+    path = tmp_path / "m.weights.h5"
+    with h5py.File(path, "w") as file:
+        group = file.create_group("layers\\lstm\\cell")
+        for number, shape in enumerate([(3, 8), (2, 8), (8,)]):
+            group.create_dataset(f"vars/{number}", data=random(*shape))
+    (row,) = lstm_inspect.model_shapes(lstm_inspect.open_model(path)).layers
+    assert (row.path, row.recurrence.units) == ("lstm", 2)
 
 
 def test_a_model_of_somebodys_own_class_is_a_model_by_its_wiring(tmp_path: Path) -> None:

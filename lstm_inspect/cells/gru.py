@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from lstm_inspect.cells.activations import ACTIVATIONS, Array
+from lstm_inspect.cells.projection import project
 
 
 class GruCell:
@@ -60,9 +61,7 @@ class GruCell:
 
     def project(self, x: Array) -> Array:
         """(timesteps, batch, features) to (timesteps, batch, 3·units): what no state enters."""
-        projected: Array = (x.reshape(-1, x.shape[-1]) @ self._kernel).reshape(*x.shape[:2], -1)
-        projected += self._bias
-        return projected
+        return project(x, self._kernel, self._bias)
 
     def step(
         self, projected: Array, previous: Mapping[str, Array], out: Mapping[str, Array]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from lstm_inspect.cells.activations import ACTIVATIONS, Array
+from lstm_inspect.cells.projection import project
 
 # Blocks as the weights have them, and as computed here: the three gates side by side, so that one
 # call of the recurrent activation serves them all.
@@ -64,10 +65,7 @@ class LstmCell:
         Returns:
             (timesteps, batch, 4·units).
         """
-        projected: Array = (x.reshape(-1, x.shape[-1]) @ self._kernel).reshape(*x.shape[:2], -1)
-        if self._bias is not None:
-            projected += self._bias
-        return projected
+        return project(x, self._kernel, self._bias)
 
     def step(
         self, projected: Array, previous: Mapping[str, Array], out: Mapping[str, Array]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from lstm_inspect.cells.activations import ACTIVATIONS, Array
+from lstm_inspect.cells.projection import project
 
 
 class SimpleRnnCell:
@@ -36,10 +37,7 @@ class SimpleRnnCell:
 
     def project(self, x: Array) -> Array:
         """(timesteps, batch, features) to (timesteps, batch, units): what no state enters."""
-        projected: Array = (x.reshape(-1, x.shape[-1]) @ self._kernel).reshape(*x.shape[:2], -1)
-        if self._bias is not None:
-            projected += self._bias
-        return projected
+        return project(x, self._kernel, self._bias)
 
     def step(
         self, projected: Array, previous: Mapping[str, Array], out: Mapping[str, Array]

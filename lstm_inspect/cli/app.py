@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from lstm_inspect import __version__
 from lstm_inspect.cli.shapes import shapes
 from lstm_inspect.cli.trace import trace
 from lstm_inspect.cli.verify import verify
 from lstm_inspect.errors import InspectError
+from lstm_inspect.version import __version__
 
 EXIT_INTERRUPTED = 130
 

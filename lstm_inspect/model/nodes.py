@@ -45,7 +45,7 @@ def read_node(node: object) -> Node:
         if isinstance(args, list) and isinstance(kwargs, dict):
             return Node(tuple(_revive(args)), _revive(kwargs), _first_shape(args))
     elif isinstance(node, list):
-        entries = [node] if _is_source(node) else node
+        entries = [node] if _is_source(node) or _is_constant(node) else node
         if entries and all(_is_source(entry) or _is_constant(entry) for entry in entries):
             given = [_link(entry) for entry in entries]
             kwargs = entries[0][3] if len(entries[0]) > 3 else {}
