@@ -34,7 +34,7 @@ def import_keras() -> Keras:
 
 
 def padded(tensor: Any, generator: np.random.Generator) -> Array:
-    """Sequences for an input: full, padded on the right, on the left, in the middle, all padding."""
+    """Five sequences: full, padded on the right, on the left, in the middle, and all padding."""
     shape = [size or default for size, default in zip(tensor.shape, (5, 5), strict=False)]
     shape += tensor.shape[2:]
     if "int" in tensor.dtype:
@@ -175,7 +175,7 @@ def signals_of(keras: Keras, called: Called) -> dict[str, Array]:
     )
     arrays = iter(keras.tree.flatten(states))
     cells = getattr(layer.cell, "cells", [layer.cell])
-    signals = {}
+    signals: dict[str, Array] = {}
     for number, cell in enumerate(cells):
         prefix = f"{number}/" if len(cells) > 1 else ""
         signals |= {f"{prefix}x": x} if number == 0 else {}

@@ -267,7 +267,12 @@ def _sequential_input(first: Member) -> ModelInput:
     config = first.config
     if isinstance(first.part, InputPart):
         return ModelInput(config.name, first.part.shape, first.part.dtype)
-    return ModelInput(f"{config.name}_input", config.batch_shape or config.build_shape, "float32")
+    shape = config.batch_shape
+    if shape is None and config.build_shape is not None:
+        # What it happened to be called on first: of that, only the sizes of its weights bind.
+        batch_and_steps = len(config.build_shape) - 1 if config.dialect.keras == 3 else 1
+        shape = (None,) * batch_and_steps + config.build_shape[batch_and_steps:]
+    return ModelInput(f"{config.name}_input", shape, "float32")
 
 
 def _functional_input(model: ModelPart, name: str) -> ModelInput:

@@ -7,7 +7,6 @@ and returns its state: (h_t, c_t), for every t, computed by Keras alone.
 
 import functools
 import itertools
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,13 +17,10 @@ import numpy as np
 import pytest
 
 import lstm_inspect
+from tests.keras_oracle import Array, Keras, KerasLayer, KerasModel, import_keras, padded
 
 pytestmark = pytest.mark.keras
 
-Array = np.ndarray[Any, np.dtype[Any]]
-Keras = Any
-KerasModel = Any
-KerasLayer = Any
 Build = Callable[[Keras], KerasModel]
 
 TIMESTEPS = 5
@@ -36,15 +32,7 @@ TOLERANCE = {"float16": 1e-3, "float32": 1e-6, "float64": 2e-15}
 
 @pytest.fixture(scope="session")
 def keras() -> Keras:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # TensorFlow's and its dependencies' own, at import
-        # Not "keras": without Keras, this folder could be found under that name.
-        pytest.importorskip("keras.layers")
-        import keras
-
-        return keras
+    return import_keras()
 
 
 # --- the oracle
@@ -76,7 +64,7 @@ def reference(build: Build) -> Reference:
     for layer in model.layers:
         shapes = [weight.shape for weight in layer.get_weights()]
         layer.set_weights([generator.uniform(-0.5, 0.5, shape) for shape in shapes])
-    inputs = [padded_input(each, generator) for each in model.inputs]
+    inputs = [padded(each, generator) for each in model.inputs]
     states: dict[str, Array] = {}
     recurrent = dict(recurrent_layers(keras, model))
     for layer, calls in calls_of(model, inputs, list(recurrent.values())).items():
@@ -86,19 +74,6 @@ def reference(build: Build) -> Reference:
             name = path.format("" if number == 1 else f"#{number}")
             states |= {f"{name}/h": h, f"{name}/c": c}
     return Reference(model, inputs, states)
-
-
-def padded_input(tensor: Any, generator: np.random.Generator) -> Array:
-    """Five sequences: full, padded on the right, on the left, in the middle, and all padding."""
-    shape = [size or default for size, default in zip(tensor.shape, (5, TIMESTEPS), strict=False)]
-    shape += tensor.shape[2:]
-    if "int" in tensor.dtype:
-        array = generator.integers(1, 6, shape).astype(tensor.dtype)
-    else:
-        array = generator.uniform(-1, 1, shape).astype(tensor.dtype)
-    if len(shape) > 1 and shape[0] == 5 and shape[1] > 3:
-        array[1, -2:] = array[2, :2] = array[3, 2:3] = array[4] = 0
-    return array
 
 
 def recurrent_layers(
