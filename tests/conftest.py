@@ -54,7 +54,7 @@ def layer(class_name: str, name: str, *calls: Source | list[Source], **config: A
     return {
         "class_name": class_name,
         "name": name,
-        "config": {"name": name, "trainable": True, **config},
+        "config": {"name": name, "dtype": "float32", **config},
         "inbound_nodes": nodes,
     }
 

@@ -9,6 +9,7 @@ from lstm_inspect.model.graph import Shape
 from lstm_inspect.model.keras1 import is_keras1, modernise
 
 MODEL_CLASSES = frozenset({"Sequential", "Functional", "Model"})
+_OPERATIONS_WITH_DTYPE = frozenset({"Cast", "OnesLike", "ZerosLike"})
 TF_OPERATION_CLASSES = frozenset({"TFOpLambda", "SlicingOpLambda"})
 
 
@@ -126,16 +127,17 @@ class LayerConfig:
     def is_operation(self) -> bool:
         """True for a pure operation between layers, which a config lists among them.
 
-        An ``.h5`` does not say the module; but a layer's config says whether it is trainable, and
-        an operation's does not (keras 3.15.1, ops/operation.py, layers/layer.py, ``get_config``).
+        An ``.h5`` does not say the module; but a layer's config has a dtype, and an operation's
+        only if that is what it is about (keras 3.15.1, ops/operation.py, layers/layer.py,
+        ``get_config``).
         """
         if self.class_name in TF_OPERATION_CLASSES:
             return True
         module = self.entry.get("module")
         if isinstance(module, str):
             return module.startswith("keras.src.ops")
-        is_layer = "trainable" in self.config or self.is_model
-        return self.dialect.keras == 3 and not is_layer and self.class_name != "InputLayer"
+        has_dtype = "dtype" in self.config and self.class_name not in _OPERATIONS_WITH_DTYPE
+        return self.dialect.keras == 3 and not has_dtype and not self.is_model
 
     @property
     def merged_models(self) -> "list[LayerConfig]":
@@ -153,6 +155,20 @@ class LayerConfig:
         if not isinstance(nodes, list):
             raise self._unexpected("inbound_nodes", "a list", nodes)
         return nodes
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether its weights count as trainable."""
+        return self.flag("trainable", default=True)
+
+    @property
+    def backward_layer(self) -> "LayerConfig":
+        """Of a Bidirectional: with a config of its own, or the forward layer turned round."""
+        if self.config.get("backward_layer") is not None:
+            return self.child("backward_layer")
+        forward = self.child("layer")
+        turned = {**forward.config, "go_backwards": not forward.flag("go_backwards")}
+        return LayerConfig({**forward.entry, "config": turned}, forward.dialect)
 
     def child(self, key: str) -> "LayerConfig":
         """The layer that a wrapper holds under ``key``."""

@@ -115,9 +115,10 @@ def _part(layer: LayerConfig, weights: Weights, path: str) -> Part:
         child = layer.child("layer")
         return TimeDistributedPart(Member(child, _part(child, weights.wrapped(), path)))
     if layer.class_name == "Bidirectional" and cell_configs(layer.child("layer")):
-        forward, backward = weights.directions(layer.child("layer"))
-        one = _recurrent_part(layer.child("layer"), forward, f"{path}/forward", True)
-        other = _recurrent_part(_backward(layer), backward, f"{path}/backward", True)
+        forward, backward = layer.child("layer"), layer.backward_layer
+        ours, theirs = weights.directions(forward, backward)
+        one = _recurrent_part(forward, ours, f"{path}/forward", True)
+        other = _recurrent_part(backward, theirs, f"{path}/backward", True)
         merge = _layer(layer, (), path)
         if one is None or other is None:
             return replace(merge, is_whole=False)
@@ -190,12 +191,3 @@ def _layer(
         is_operation=layer.is_operation,
         merges_masks=layer.dialect.merges_masks,
     )
-
-
-def _backward(bidirectional: LayerConfig) -> LayerConfig:
-    """The backward layer: with a config of its own, or the forward one turned round."""
-    if bidirectional.config.get("backward_layer") is not None:
-        return bidirectional.child("backward_layer")
-    forward = bidirectional.child("layer")
-    turned = {**forward.config, "go_backwards": not forward.flag("go_backwards")}
-    return LayerConfig({**forward.entry, "config": turned}, forward.dialect)

@@ -1,6 +1,7 @@
 """How many arrays each built-in layer has, for files that list them and do not say whose."""
 
 import re
+from collections.abc import Sequence
 
 from lstm_inspect.model.cell_weights import GATES
 from lstm_inspect.model.layer_config import LayerConfig
@@ -16,12 +17,13 @@ _WEIGHTLESS = re.compile(
 _KERNEL_AND_BIAS = re.compile(r"Dense|Conv[123]D(Transpose)?|Convolution[123]D|DepthwiseConv[12]D")
 
 
-def array_count(cell: LayerConfig) -> int:
-    """How many arrays a recurrent cell has."""
+def cell_counts(cell: LayerConfig) -> tuple[int, int]:
+    """How many trainable and other arrays a recurrent cell has."""
     kind = cell_kind(cell)
+    count = 2 + cell.flag("use_bias", default=True) + (3 if kind == "peephole_lstm" else 0)
     if cell.dialect.keras == 1:
-        return 3 * GATES[kind]
-    return 2 + cell.flag("use_bias", default=True) + (3 if kind == "peephole_lstm" else 0)
+        count = 3 * GATES[kind]
+    return (count, 0) if cell.is_trained else (0, count)
 
 
 def weight_counts(layer: LayerConfig) -> tuple[int, int] | None:
@@ -33,21 +35,25 @@ def weight_counts(layer: LayerConfig) -> tuple[int, int] | None:
     elif layer.class_name == "TimeDistributed":
         members = [weight_counts(layer.child("layer"))]
     elif layer.class_name == "Bidirectional":
-        members = [weight_counts(layer.child("layer"))] * 2
+        members = [weight_counts(layer.child("layer")), weight_counts(layer.backward_layer)]
     else:
         members = [_own_counts(layer)]
     known = [member for member in members if member is not None]
     if len(known) != len(members):
         return None
-    trainable, others = (sum(each) for each in zip((0, 0), *known, strict=True))
-    return (trainable, others) if layer.flag("trainable", default=True) else (0, trainable + others)
+    trainable, others = _sum(known)
+    return (trainable, others) if layer.is_trained else (0, trainable + others)
+
+
+def _sum(counts: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    return sum(trainable for trainable, _ in counts), sum(others for _, others in counts)
 
 
 def _own_counts(layer: LayerConfig) -> tuple[int, int] | None:
     if layer.is_operation:
         return 0, 0
     if cells := cell_configs(layer):
-        return sum(array_count(cell) for cell in cells), 0
+        return _sum([cell_counts(cell) for cell in cells])
     if _WEIGHTLESS.fullmatch(layer.class_name):
         return 0, 0
     if _KERNEL_AND_BIAS.fullmatch(layer.class_name):

@@ -6,13 +6,13 @@ Both classes answer the same two questions, so the reading of a layer does not k
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.formats import Array, LayerWeights, SavedFile, VariableList, VariableTree
 from lstm_inspect.model.layer_config import LayerConfig
-from lstm_inspect.model.weight_counts import array_count, weight_counts
+from lstm_inspect.model.weight_counts import cell_counts, weight_counts
 
 
 class Weights(Protocol):
@@ -24,7 +24,7 @@ class Weights(Protocol):
     def of_cells(self, cells: Sequence[LayerConfig]) -> list[tuple[Array, ...]]:
         """The arrays of each cell of a recurrent layer."""
 
-    def directions(self, forward: LayerConfig) -> "tuple[Weights, Weights]":
+    def directions(self, forward: LayerConfig, backward: LayerConfig) -> "tuple[Weights, Weights]":
         """The weights of a Bidirectional's forward and backward layer."""
 
     def wrapped(self) -> "Weights":
@@ -42,11 +42,11 @@ def weights_of_layers(file: SavedFile, layers: Sequence[LayerConfig]) -> list[We
         case LayerWeights(layers=named):
             names = _names_of(layers, named, file)
             return [
-                _ListedWeights(_listed(layer, name, named), layer_by_layer=False)
+                _ListedWeights(_listed(layer, name, named), member_by_member=not layer.is_trained)
                 for layer, name in zip(layers, names, strict=True)
             ]
         case VariableList(variables=variables):
-            return _ListedWeights(variables, layer_by_layer=True).of_layers(layers)
+            return _ListedWeights(variables, member_by_member=True).of_layers(layers)
 
 
 def _listed(
@@ -109,7 +109,9 @@ class _TreeWeights:
             return [self._at("cell").arrays() or self.arrays()]
         return [own.arrays() for own in self._at("cell")._members("cells", cells)]
 
-    def directions(self, forward: LayerConfig) -> "tuple[_TreeWeights, _TreeWeights]":
+    def directions(
+        self, forward: LayerConfig, backward: LayerConfig
+    ) -> "tuple[_TreeWeights, _TreeWeights]":
         return self._at("forward_layer"), self._at("backward_layer")
 
     def wrapped(self) -> "_TreeWeights":
@@ -139,51 +141,69 @@ def _snake_case(class_name: str) -> str:
 
 
 class _ListedWeights:
-    """Weights in a list, each with a name, as ``.h5`` files and SavedModels store them."""
+    """Weights in a list, each with a name, as ``.h5`` files and SavedModels store them.
 
-    def __init__(self, named: Sequence[tuple[str, Array]], layer_by_layer: bool) -> None:
+    An ``.h5`` lists the trainable ones of all members of a layer first, then the others (keras
+    3.15.1, legacy_h5_format.py, ``_legacy_weights``); of a layer that is not trained itself, and in
+    a SavedModel, member by member.
+    """
+
+    def __init__(self, named: Sequence[tuple[str, Array]], member_by_member: bool) -> None:
         self._named = named
-        self._layer_by_layer = layer_by_layer
+        self._member_by_member = member_by_member
 
     def arrays(self) -> tuple[Array, ...]:
         return tuple(array for _, array in self._named)
 
     def of_cells(self, cells: Sequence[LayerConfig]) -> list[tuple[Array, ...]]:
-        arrays = iter(self.arrays())
         if len(cells) == 1:
-            return [tuple(arrays)]
-        return [tuple(itertools.islice(arrays, array_count(cell))) for cell in cells]
+            return [self.arrays()]
+        parts = self._split(cells, [cell_counts(cell) for cell in cells])
+        return [part.arrays() for part in parts or []]
 
-    def directions(self, forward: LayerConfig) -> "tuple[_ListedWeights, _ListedWeights]":
-        # With a config of its own, the backward layer may have another number of arrays.
-        count = sum(weight_counts(forward) or (len(self._named) // 2,))
-        return self._part(self._named[:count]), self._part(self._named[count:])
+    def directions(
+        self, forward: LayerConfig, backward: LayerConfig
+    ) -> "tuple[_ListedWeights, _ListedWeights]":
+        ways = (forward, backward)
+        half = len(self._named) // 2
+        parts = self._split(ways, [weight_counts(way) for way in ways])
+        one, other = parts or (self._part(self._named[:half]), self._part(self._named[half:]))
+        return one, other
 
     def wrapped(self) -> "_ListedWeights":
         return self
 
     def of_layers(self, layers: Sequence[LayerConfig]) -> list[Weights]:
-        """Hands out the weights of several layers, by how many each has or else by its name.
-
-        An ``.h5`` lists the trainable ones of all layers first, then the others (keras 3.15.1,
-        legacy_h5_format.py, ``_legacy_weights``); a SavedModel lists layer by layer.
-        """
-        counts = [weight_counts(layer) for layer in layers]
-        known = [count for count in counts if count is not None]
-        trainable, others = (sum(both) for both in zip((0, 0), *known, strict=True))
-        if len(known) == len(layers) and trainable + others == len(self._named):
-            if self._layer_by_layer:
-                every = iter(self._named)
-                return [self._part(itertools.islice(every, sum(count))) for count in known]
-            first, then = iter(self._named[:trainable]), iter(self._named[trainable:])
-            return [
-                self._part([*itertools.islice(first, some), *itertools.islice(then, rest)])
-                for some, rest in known
-            ]
+        """The weights of each layer: by how many each has, else by the layers' names in theirs."""
+        parts = self._split(layers, [weight_counts(layer) for layer in layers])
+        if parts is not None:
+            return [*parts]
         return [
-            self._part(each for each in self._named if layer.name in each[0].split("/"))
+            self._part([each for each in self._named if layer.name in each[0].split("/")])
             for layer in layers
         ]
 
-    def _part(self, named: Iterable[tuple[str, Array]]) -> "_ListedWeights":
-        return _ListedWeights(list(named), self._layer_by_layer)
+    def _split(
+        self, members: Sequence[LayerConfig], counts: Sequence[tuple[int, int] | None]
+    ) -> "list[_ListedWeights] | None":
+        """The weights of each member, or None if it is not known how many each has."""
+        known = [count for count in counts if count is not None]
+        trainable, others = (sum(both) for both in zip((0, 0), *known, strict=True))
+        if len(known) < len(members) or trainable + others != len(self._named):
+            return None
+        if self._member_by_member:
+            every = iter(self._named)
+            named = [[*itertools.islice(every, sum(count))] for count in known]
+        else:
+            first, then = iter(self._named[:trainable]), iter(self._named[trainable:])
+            named = [
+                [*itertools.islice(first, some), *itertools.islice(then, rest)]
+                for some, rest in known
+            ]
+        return [
+            _ListedWeights(own, self._member_by_member or not member.is_trained)
+            for own, member in zip(named, members, strict=True)
+        ]
+
+    def _part(self, named: Sequence[tuple[str, Array]]) -> "_ListedWeights":
+        return _ListedWeights(named, self._member_by_member)

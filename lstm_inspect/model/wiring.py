@@ -1,7 +1,7 @@
 """Parts and the wiring of their config, written out as one flat list of calls."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from lstm_inspect.errors import ModelFileError
@@ -61,7 +61,6 @@ class _Wiring:
     def __init__(self) -> None:
         self.inputs: list[ModelInput] = []
         self.calls: list[Call] = []
-        self._times_called: Counter[str] = Counter()
         self._folds = 0
         self._training = False
 
@@ -90,7 +89,8 @@ class _Wiring:
         outputs = _outputs(list(refs(given)))
         for member in members:
             if not isinstance(member.part, InputPart):
-                outputs = self._call(member, prefix, Node((outputs(0),), {}, None))
+                node = Node((outputs(0),), {}, None)
+                outputs = self._apply(member, f"{prefix}{member.config.name}", node)
         return outputs
 
     def _call_merged_models(self, part: MergedModelsPart, path: str) -> Outputs:
@@ -110,6 +110,7 @@ class _Wiring:
             bound = _bind(model, given)
         results = read_sources(config.get("output_layers"))
         calls = _calls_of(model, results)
+        paths = _paths_of(calls)
         done: dict[tuple[str, int], Outputs] = {
             (name, 0): _outputs([ref]) for name, ref in bound.items()
         }
@@ -133,24 +134,17 @@ class _Wiring:
             for key in ready:
                 node = calls.pop(key)
                 args = tuple(map_sources(argument, resolve) for argument in node.args)
-                kwargs = map_sources(node.kwargs, resolve)
-                done[key] = self._call(
-                    model.members[key[0]], prefix, node._replace(args=args, kwargs=kwargs)
-                )
+                resolved = node._replace(args=args, kwargs=map_sources(node.kwargs, resolve))
+                member = model.members[key[0]]
+                done[key] = self._apply(member, f"{prefix}{paths[key]}", resolved)
         return _outputs([resolve(source) for source in results])
 
     def _declare(self, model_input: ModelInput) -> Ref:
         self.inputs.append(model_input)
         return Ref(model_input.name)
 
-    def _call(self, member: Member, prefix: str, node: Node) -> Outputs:
-        """Writes out one call of a layer whose arguments are resolved."""
-        name = f"{prefix}{member.config.name}"
-        self._times_called[name] += 1
-        number = self._times_called[name]
-        return self._apply(member, name if number == 1 else f"{name}#{number}", node)
-
     def _apply(self, member: Member, path: str, node: Node) -> Outputs:
+        """Writes out one call of a layer whose arguments are resolved."""
         outer = self._training
         # In Keras 3 predict() has the last word, before that the call (keras 2.15.0 and 3.15.1).
         calls_in_training = node.kwargs.pop("training", None) is True
@@ -307,6 +301,16 @@ def _calls_of(model: ModelPart, results: Sequence[Source]) -> dict[tuple[str, in
         for name, own in nodes.items()
         for number, node in enumerate(own)
     }
+
+
+def _paths_of(calls: Iterable[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """What each call is called: by the layer's name; its second call is ``name#2``."""
+    numbers: Counter[str] = Counter()
+    paths = {}
+    for name, number in calls:
+        numbers[name] += 1
+        paths[name, number] = name if numbers[name] == 1 else f"{name}#{numbers[name]}"
+    return paths
 
 
 def _reads_only(node: Node, done: dict[tuple[str, int], Any]) -> bool:
