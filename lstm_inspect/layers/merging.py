@@ -78,8 +78,14 @@ def _average(arrays: list[Array]) -> Array:
 
 
 def _bidirectional(layer: Layer, inputs: Sequence[Value]) -> Array | tuple[Array, ...]:
-    """Merges the two directions' outputs (layers/rnn/bidirectional.py, ``Bidirectional.call``)."""
+    """Merges the two directions' outputs (layers/rnn/bidirectional.py, ``Bidirectional.call``).
+
+    The second sequence is turned round, whichever way its layer reads.
+    """
     forward, backward = (given.array for given in inputs)
+    options = layer.config.get("layer", {}).get("config", {})
+    if options.get("return_sequences"):
+        backward = np.flip(backward, axis=0 if options.get("time_major") else 1)
     match layer.config.get("merge_mode", "concat"):
         case "concat":
             return np.concatenate([forward, backward], axis=-1)

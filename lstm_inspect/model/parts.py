@@ -143,18 +143,15 @@ def _recurrent_part(
 ) -> RecurrentPart | None:
     """Reads a recurrent layer; None if the file holds no array of it.
 
-    A Bidirectional may decide what is emitted at masked steps, and turns the backward sequence
-    round again.
+    A Bidirectional may decide what is emitted at masked steps.
     """
     cells = cell_configs(layer)
     arrays = weights.of_cells(cells)
     if not any(arrays):
         return None
     overrides: dict[str, Any] = {}
-    if in_bidirectional:
-        overrides["restores_order"] = True
-        if layer.dialect.bidirectional_zeroes:
-            overrides["zero_output_for_mask"] = layer.flag("return_sequences")
+    if in_bidirectional and layer.dialect.bidirectional_zeroes:
+        overrides["zero_output_for_mask"] = layer.flag("return_sequences")
     if len(cells) == 1:
         return RecurrentPart((read_recurrence(layer, cells[0], arrays[0], path, **overrides),))
     below = {**overrides, "return_sequences": True, "restores_order": True}
