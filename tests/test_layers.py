@@ -172,6 +172,42 @@ def test_subtract_takes_the_second_from_the_first() -> None:
     assert apply(make("Subtract"), f32([[5, 1]]), f32([[2, 4]])).array.tolist() == [[3, -3]]
 
 
+@pytest.mark.parametrize(
+    ("merges_masks", "masks", "expected"),
+    [
+        ("all", [MASK, MASK], [[4, 4, 4], [4, 4, 4]]),
+        ("none", [MASK, None], [[4, 4, 4], [4, 4, 4]]),
+        ("any", [None, None], [[4, 4, 4], [4, 4, 4]]),
+        ("any", [MASK, None], [[4, 4, 2], [4, 2, 2]]),
+        ("any", [MASK, MASK], [[4, 4, 0], [4, 0, 0]]),
+        ("any", [MASK, ~MASK], [[2, 2, 2], [2, 2, 2]]),
+    ],
+)
+def test_a_masked_step_counts_as_1_in_a_product_since_masks_merge_by_any(
+    merges_masks: str, masks: list[Any], expected: list[Any]
+) -> None:
+    layer = replace(make("Multiply"), merges_masks=merges_masks)
+    twos = f32(np.full((2, 3, 1), 2))
+    assert apply(layer, twos, twos, masks=masks).array[..., 0].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("merges_masks", "masks", "expected"),
+    [
+        ("all", [MASK, MASK], [[2, 2, 2], [2, 2, 2]]),
+        ("any", [MASK, None], [[2, 2, 1], [2, 1, 1]]),
+        ("any", [None, MASK], [[2, 2, 2], [2, 2, 2]]),
+        ("any", [MASK, ~MASK], [[2, 2, 1], [2, 1, 1]]),
+    ],
+)
+def test_a_masked_step_gives_way_in_a_maximum_since_masks_merge_by_any(
+    merges_masks: str, masks: list[Any], expected: list[Any]
+) -> None:
+    layer = replace(make("Maximum"), merges_masks=merges_masks)
+    twos, ones = f32(np.full((2, 3, 1), 2)), f32(np.ones((2, 3, 1)))
+    assert apply(layer, twos, ones, masks=masks).array[..., 0].tolist() == expected
+
+
 def test_a_merging_layer_broadcasts() -> None:
     output = apply(make("Add"), f32([[[1, 2], [3, 4]]]), f32([[[10], [20]]]))
     assert output.array.tolist() == [[[11, 12], [23, 24]]]

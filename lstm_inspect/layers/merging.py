@@ -1,6 +1,7 @@
 """Layers that bring several tensors together."""
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 
 import numpy as np
 
@@ -21,8 +22,7 @@ def _concatenate_mask(layer: Layer, inputs: Sequence[Value]) -> Array | None:
     masks = []
     for given in inputs:
         mask = np.ones(given.array.shape[:2], bool) if given.mask is None else given.mask
-        mask = mask.reshape(mask.shape + (1,) * (given.array.ndim - mask.ndim))
-        masks.append(np.broadcast_to(mask, given.array.shape))
+        masks.append(np.broadcast_to(_along(mask, given.array), given.array.shape))
     joined: Array = merge(np.concatenate(masks, axis=axis), axis=-1)
     return joined
 
@@ -45,32 +45,79 @@ def _broadcast_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape:
     )
 
 
+def _along(mask: Array, array: Array) -> Array:
+    """A mask with the rank of the array that it covers."""
+    return mask.reshape(mask.shape + (1,) * (array.ndim - mask.ndim))
+
+
+def _merged_mask(layer: Layer, inputs: Sequence[Value]) -> Array | None:
+    masks = [given.mask for given in inputs if given.mask is not None]
+    match layer.merges_masks:
+        case "all" if masks:
+            merged: Array = np.logical_and.reduce(masks)
+        case "any" if len(masks) == len(inputs):
+            merged = np.logical_or.reduce(masks)
+        case _:
+            return None
+    return merged
+
+
 def _merging(combine: Callable[[list[Array]], Array]) -> Form:
     def compute(layer: Layer, inputs: Sequence[Value]) -> Array:
         return combine([given.array for given in inputs])
 
-    def mask(layer: Layer, inputs: Sequence[Value]) -> Array | None:
-        masks = [given.mask for given in inputs if given.mask is not None]
-        match layer.merges_masks:
-            case "all" if masks:
-                merged: Array = np.logical_and.reduce(masks)
-            case "any" if len(masks) == len(inputs):
-                merged = np.logical_or.reduce(masks)
-            case _:
-                return None
-        return merged
-
-    return Form(compute, mask, _broadcast_shape)
+    return Form(compute, _merged_mask, _broadcast_shape)
 
 
 def _fold(combine: Callable[[Array, Array], Array]) -> Callable[[list[Array]], Array]:
     def folded(arrays: list[Array]) -> Array:
-        first, *rest = arrays
-        for array in rest:
-            first = combine(first, array)
-        return first
+        return reduce(combine, arrays)
 
     return folded
+
+
+_product = _fold(np.multiply)
+
+
+def _multiply(layer: Layer, inputs: Sequence[Value]) -> Array:
+    """The product; since masks merge by "any", a masked step is 1 in it, and 0 where none counts.
+
+    keras 3.4.1, 3.6.0 and 3.15.1: layers/merging/multiply.py, ``_merge_function``; 3.3.3 and 2.15.0
+    multiply the masked steps too.
+    """
+    if layer.merges_masks != "any":
+        return _product([given.array for given in inputs])
+    factors = [
+        array if mask is None else np.where(_along(mask, array), array, array.dtype.type(1))
+        for array, mask in ((given.array, given.mask) for given in inputs)
+    ]
+    product, merged = _product(factors), _merged_mask(layer, inputs)
+    if merged is None:
+        return product
+    return np.where(_along(merged, product), product, product.dtype.type(0))
+
+
+def _extreme(pick: Callable[[Array, Array], Array]) -> Form:
+    """A maximum or minimum; since masks merge by "any", a masked step gives way to the others.
+
+    keras 3.4.1 and 3.15.1: layers/merging/base_merge.py, ``_apply_merge_op_and_or_mask``.
+    """
+
+    def picked(one: Value, other: Value) -> Value:
+        ours, theirs, mask = one.array, other.array, None
+        if other.mask is not None:
+            theirs = np.where(_along(other.mask, theirs), theirs, ours)
+        if one.mask is not None:
+            ours = np.where(_along(one.mask, ours), ours, theirs)
+            mask = None if other.mask is None else one.mask | other.mask
+        return Value(pick(ours, theirs), mask)
+
+    def compute(layer: Layer, inputs: Sequence[Value]) -> Array:
+        if layer.merges_masks != "any":
+            inputs = [Value(given.array) for given in inputs]
+        return reduce(picked, inputs).array
+
+    return Form(compute, _merged_mask, _broadcast_shape)
 
 
 def _average(arrays: list[Array]) -> Array:
@@ -94,7 +141,7 @@ def _bidirectional(layer: Layer, inputs: Sequence[Value]) -> Array | tuple[Array
         case "ave":
             return _average([forward, backward])
         case "mul":
-            return _fold(np.multiply)([forward, backward])
+            return _product([forward, backward])
         case _:
             return forward, backward
 
@@ -109,9 +156,9 @@ FORMS = {
     "Concatenate": Form(_concatenate, _concatenate_mask, _concatenate_shape),
     "Add": _merging(_fold(np.add)),
     "Subtract": _merging(_fold(np.subtract)),
-    "Multiply": _merging(_fold(np.multiply)),
+    "Multiply": Form(_multiply, _merged_mask, _broadcast_shape),
     "Average": _merging(_average),
-    "Maximum": _merging(_fold(np.maximum)),
-    "Minimum": _merging(_fold(np.minimum)),
+    "Maximum": _extreme(np.maximum),
+    "Minimum": _extreme(np.minimum),
     "Bidirectional": Form(_bidirectional, pass_mask, _bidirectional_shape),
 }

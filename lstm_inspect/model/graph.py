@@ -151,12 +151,13 @@ class Recurrence:
         recurrent_activation: Of the gates; None where the cell has none or the file does not say.
         reset_after: Of a GRU: whether the reset gate acts after the recurrent product.
         convolution: Of a ConvLSTM.
-        go_backwards: Reads the last timestep first. This and the next four are None where the file
+        go_backwards: Reads the last timestep first. This and the next five are None where the file
             does not say.
         return_sequences: Hands h of every timestep to the next layer, not only the last one.
         return_state: Hands the final states to the next layer too.
         stateful: Keras carries the states from batch to batch.
         zero_output_for_mask: Hands on 0 at a masked step, where the states are carried over.
+        unroll: Keras runs it without a loop.
         time_major: Reads and hands on sequences with the timesteps in front of the batch.
         restores_order: Hands its sequence on in the order of its input, whichever way it reads.
         drops: Whether it has dropout, which acts in training.
@@ -178,6 +179,7 @@ class Recurrence:
     return_state: bool | None = None
     stateful: bool | None = None
     zero_output_for_mask: bool | None = None
+    unroll: bool | None = None
     time_major: bool = False
     restores_order: bool = False
     drops: bool = False

@@ -55,11 +55,15 @@ def read_node(node: object) -> Node:
 
 
 def read_sources(value: object) -> list[Source]:
-    """Reads ``input_layers`` or ``output_layers``: one source, or lists or dicts of sources."""
+    """Reads ``input_layers`` or ``output_layers``: one source, or lists or dicts of sources.
+
+    The sources of a dict are in the order of its keys, whichever the file has (keras 3.15.1,
+    models/functional.py: ``tree.flatten``; 2.15.0, engine/functional.py: ``tf.nest.flatten``).
+    """
     if _is_source(value):
         return [Source(*value[:3])]
     if isinstance(value, dict):
-        value = list(value.values())
+        value = [value[key] for key in sorted(value)]
     if not isinstance(value, list):
         raise ModelFileError(f"model config: expected a list of tensors, received {value!r:.80}")
     return [source for item in value for source in read_sources(item)]

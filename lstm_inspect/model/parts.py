@@ -154,7 +154,7 @@ def _recurrent_part(
         overrides["zero_output_for_mask"] = layer.flag("return_sequences")
     if len(cells) == 1:
         return RecurrentPart((read_recurrence(layer, cells[0], arrays[0], path, **overrides),))
-    below = {**overrides, "return_sequences": True, "restores_order": True}
+    below = {**overrides, "return_sequences": True, "unroll": False, "restores_order": True}
     return RecurrentPart(
         tuple(
             read_recurrence(

@@ -73,6 +73,7 @@ def read_recurrence(
         "return_state": layer.flag("return_state"),
         "stateful": layer.flag("stateful"),
         "zero_output_for_mask": layer.flag("zero_output_for_mask"),
+        "unroll": layer.flag("unroll"),
         "time_major": layer.flag("time_major"),
     }
     return Recurrence(

@@ -244,7 +244,7 @@ def _bind(model: ModelPart, given: Argument) -> dict[str, Ref]:
     inputs = model.config.config.get("input_layers")
     names = [source.layer for source in read_sources(inputs)]
     if isinstance(given, dict):
-        keys = list(inputs) if isinstance(inputs, dict) else names
+        keys = sorted(inputs) if isinstance(inputs, dict) else names
         bound = {name: given.get(key) for name, key in zip(names, keys, strict=True)}
     else:
         bound = dict(zip(names, refs(given), strict=False))

@@ -172,15 +172,19 @@ def _outputs(
     """What the layer hands on.
 
     At a masked step it repeats its previous output, which is 0 before the first unmasked step
-    even if the initial state is not (keras 3.15.1, backend/tensorflow/rnn.py, ``rnn``). Its
+    even if the initial state is not (keras 3.15.1, backend/tensorflow/rnn.py, ``rnn``). An unrolled
+    layer that is to hand on 0 there reads backwards, but has its mask forwards. Its
     sequence is in the order in which it read, its mask in that of its input
     (layers/rnn/rnn.py, ``compute_mask``).
     """
     output = recorded["h"]
     if mask is not None:
         counts = mask[:, order]
+        since_first = np.logical_or.accumulate(counts, axis=1)
         if not recurrence.zero_output_for_mask:
-            counts = np.logical_or.accumulate(counts, axis=1)
+            counts = since_first
+        elif recurrence.unroll and recurrence.return_sequences:
+            counts = since_first & mask
         counts = counts.reshape(counts.shape + (1,) * (output.ndim - 2))
         output = np.where(counts, output, output.dtype.type(0))
     last = tuple(Value(recorded[state][:, -1]) for state in recurrence.states)

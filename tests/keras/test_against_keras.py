@@ -534,6 +534,22 @@ def a_layer_that_reads_its_own_output(keras: Keras) -> KerasModel:
     return keras.Model(x := sequences(keras), again(again(x)))
 
 
+@whole_model
+def unrolled_bidirectional_behind_a_mask(keras: Keras) -> KerasModel:
+    k = keras.layers
+    both = k.Bidirectional(k.LSTM(3, unroll=True, return_sequences=True))
+    return keras.Sequential([sequences(keras), k.Masking(), both, k.LSTM(2)])
+
+
+@whole_model
+def nested_model_with_a_dict_of_outputs(keras: Keras) -> KerasModel:
+    k = keras.layers
+    x = sequences(keras, 3)
+    outputs = {"second": lstm(keras, 3)(x), "first": k.Dense(3)(x)}
+    outputs = keras.Model(x, outputs)(x := sequences(keras, 3))
+    return keras.Model(x, k.LSTM(2)(k.Concatenate()([outputs["second"], outputs["first"]])))
+
+
 # --- other layers in front
 
 
@@ -565,7 +581,12 @@ def masks_joined(keras: Keras) -> KerasModel:
     masked = k.Masking()(a)
     joined = [k.Concatenate()([masked, b]), k.Concatenate()([masked, k.Masking()(b)])]
     added = k.Add()([masked, k.Masking()(b)])
-    return keras.Model([a, b], [k.LSTM(4)(each) for each in (*joined, added)])
+    where_one_counts = [
+        merge(pair)
+        for merge in (k.Multiply(), k.Maximum(), k.Minimum())
+        for pair in ([masked, b], [b, masked], [masked, k.Masking()(b)])
+    ]
+    return keras.Model([a, b], [k.LSTM(4)(each) for each in (*joined, added, *where_one_counts)])
 
 
 @whole_model
