@@ -1,7 +1,7 @@
 """Layers that bring several tensors together."""
 
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import partial, reduce
 
 import numpy as np
 
@@ -69,14 +69,8 @@ def _merging(combine: Callable[[list[Array]], Array]) -> Form:
     return Form(compute, _merged_mask, _broadcast_shape)
 
 
-def _fold(combine: Callable[[Array, Array], Array]) -> Callable[[list[Array]], Array]:
-    def folded(arrays: list[Array]) -> Array:
-        return reduce(combine, arrays)
-
-    return folded
-
-
-_product = _fold(np.multiply)
+_sum: Callable[[list[Array]], Array] = partial(reduce, np.add)
+_product: Callable[[list[Array]], Array] = partial(reduce, np.multiply)
 
 
 def _multiply(layer: Layer, inputs: Sequence[Value]) -> Array:
@@ -121,7 +115,7 @@ def _extreme(pick: Callable[[Array, Array], Array]) -> Form:
 
 
 def _average(arrays: list[Array]) -> Array:
-    return np.divide(_fold(np.add)(arrays), len(arrays), dtype=arrays[0].dtype)
+    return np.divide(_sum(arrays), len(arrays), dtype=arrays[0].dtype)
 
 
 def _bidirectional(layer: Layer, inputs: Sequence[Value]) -> Array | tuple[Array, ...]:
@@ -137,7 +131,7 @@ def _bidirectional(layer: Layer, inputs: Sequence[Value]) -> Array | tuple[Array
         case "concat":
             return np.concatenate([forward, backward], axis=-1)
         case "sum":
-            return _fold(np.add)([forward, backward])
+            return _sum([forward, backward])
         case "ave":
             return _average([forward, backward])
         case "mul":
@@ -154,8 +148,8 @@ def _bidirectional_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape:
 
 FORMS = {
     "Concatenate": Form(_concatenate, _concatenate_mask, _concatenate_shape),
-    "Add": _merging(_fold(np.add)),
-    "Subtract": _merging(_fold(np.subtract)),
+    "Add": _merging(_sum),
+    "Subtract": _merging(partial(reduce, np.subtract)),
     "Multiply": Form(_multiply, _merged_mask, _broadcast_shape),
     "Average": _merging(_average),
     "Maximum": _extreme(np.maximum),
