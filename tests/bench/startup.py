@@ -57,13 +57,17 @@ def compare(comparison: Comparison, runs: int) -> tuple[list[Cost], list[Cost]]:
 
 
 def cost_of(arguments: list[str]) -> Cost:
-    """Runs Python once, in the current folder, and waits for it alone."""
+    """Runs Python once, in the current folder, and waits for it alone.
+
+    It may keep its bytecode, as pip keeps that of what it installs.
+    """
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "CUDA_VISIBLE_DEVICES": "-1",
     }
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     quiet = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_WRONLY, 0) for stream in (1, 2)]
     started = time.perf_counter()
     process = os.posix_spawn(
