@@ -178,6 +178,15 @@ def test_sizes_given_do_not_change_those_the_file_states() -> None:
     assert json.loads(given.stdout)["layers"][0]["sequences"]["h"] == [2, 5, 8]
 
 
+@pytest.mark.parametrize("name", ["[bold]lstm[/bold]", "a:fire:b", "\N{GREEK SMALL LETTER SIGMA}"])
+def test_the_name_of_a_layer_is_printed_as_it_is(folder: Path, name: str) -> None:
+    config = sequential(lstm(name, 2, batch_input_shape=[None, 3, 1]))
+    write_h5(folder / "named.h5", config, {name: lstm_weights(name, 1, 2)})
+    for result in (run("shapes", "named.h5"), trace(model="named.h5")):
+        assert result.exit_code == 0
+        assert f" {name}" in result.stdout
+
+
 def test_piped_output_is_never_cut() -> None:
     """As a process of its own, for rich asks the surroundings how wide a line may be."""
     piped = subprocess.run(

@@ -150,7 +150,9 @@ def _table(*columns: str) -> Table:
 
 
 def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False)
+    return Console(
+        width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False, emoji=False
+    )
 
 
 def _lines(lines: Iterable[str]) -> Text:
