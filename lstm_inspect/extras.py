@@ -20,7 +20,7 @@ def import_tensorflow(needed_for: str) -> ModuleType:
     """
     with _stderr_closed(), _explained(needed_for):
         import tensorflow
-    return tensorflow  # type: ignore[no-any-return]
+    return tensorflow  # type: ignore[no-any-return]  # mypy is to skip it: it has no types
 
 
 def import_keras(needed_for: str) -> ModuleType:
@@ -34,7 +34,7 @@ def import_keras(needed_for: str) -> ModuleType:
     """
     with _stderr_closed(), _explained(needed_for):
         import keras
-    return keras  # type: ignore[no-any-return]
+    return keras  # type: ignore[no-any-return]  # mypy is to skip it: it has no types
 
 
 @contextmanager

@@ -16,6 +16,9 @@ from lstm_inspect.replay import Replayed, replay
 # 256 steps of an LSTM on large inputs: 2.6e-5 from float64 here, 4e-6 in Keras (float32).
 TOLERANCES = {"float64": 1e-10, "float32": 1e-4, "float16": 5e-3, "bfloat16": 4e-2}
 
+# What a genuine layer is run on, and what it gives.
+_NEEDED = ("x", "mask", "h0", "c0", "h", "c")
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -83,7 +86,7 @@ def verify(model: Model, inputs: Any = None, **options: Any) -> Verification:
     Raises:
         MissingExtraError: Keras is not installed.
     """
-    replayed = replay(model, inputs, record="all", **options)
+    replayed = replay(model, inputs, record=_NEEDED, **options)
     comparisons: list[Comparison] = []
     skipped = dict(replayed.trace.untraced)
     for call, recurrence in model.recurrent_calls:
@@ -116,7 +119,7 @@ def _compare_layer(
     initial = [folded(recorded.signals[f"{state}0"]) for state in recurrence.states]
     outputs = bridge.run_recurrence(genuine, recurrence, x, mask, initial)
     sequence, *last = outputs
-    order = slice(None, None, -1) if recurrence.go_backwards else slice(None)
+    order = recurrence.reading_order
     h = folded(recorded.h)
     counts = mask.reshape(mask.shape + (1,) * (h.ndim - mask.ndim))
     # At a masked step the layer's output is not its state.

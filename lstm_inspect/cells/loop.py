@@ -64,7 +64,7 @@ def run(
     }
     kept = None if mask is None else ~mask.reshape(batch, timesteps, *(1 for _ in shape))
     previous = initial_state
-    step_bytes = max(1, cell.project(x[:, :1].swapaxes(0, 1)).nbytes)
+    step_bytes = max(1, batch * cell.project(x[:1, :1].swapaxes(0, 1)).nbytes)
     block = max(1, _BLOCK_BYTES // step_bytes)
     for start in range(0, timesteps, block):
         sequence = np.ascontiguousarray(x[:, start : start + block].swapaxes(0, 1))

@@ -9,11 +9,11 @@ from typing import Any
 from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.layers import basic, merging, reshaping, spatial
 from lstm_inspect.layers.basic import RANDOM_CLASSES
-from lstm_inspect.layers.form import Form, Value, map_values
+from lstm_inspect.layers.form import Form, Value, map_values, mask_over
 from lstm_inspect.layers.operations import operation_of
 from lstm_inspect.model import Layer, refs
 
-__all__ = ["RANDOM_CLASSES", "Form", "Value", "form_of", "map_values", "operation_of"]
+__all__ = ["RANDOM_CLASSES", "Form", "Value", "form_of", "map_values", "mask_over", "operation_of"]
 
 _FORMS = {**basic.FORMS, **merging.FORMS, **reshaping.FORMS, **spatial.FORMS}
 

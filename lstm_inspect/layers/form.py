@@ -22,6 +22,11 @@ class Value:
     mask: Array | None = None
 
 
+def mask_over(mask: Array, array: Array) -> Array:
+    """A mask with the rank of the array that it covers."""
+    return mask.reshape(mask.shape + (1,) * (array.ndim - mask.ndim))
+
+
 def map_values(argument: Any, read: Callable[[Value], Any]) -> Any:
     """An argument of a call with every `Value` in it replaced by what is read of it."""
     if isinstance(argument, Value):

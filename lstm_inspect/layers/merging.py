@@ -6,7 +6,7 @@ from functools import partial, reduce
 import numpy as np
 
 from lstm_inspect.formats import Array
-from lstm_inspect.layers.form import Form, Value, pass_mask
+from lstm_inspect.layers.form import Form, Value, mask_over, pass_mask
 from lstm_inspect.model import Layer, Shape
 
 
@@ -22,7 +22,7 @@ def _concatenate_mask(layer: Layer, inputs: Sequence[Value]) -> Array | None:
     masks = []
     for given in inputs:
         mask = np.ones(given.array.shape[:2], bool) if given.mask is None else given.mask
-        masks.append(np.broadcast_to(_along(mask, given.array), given.array.shape))
+        masks.append(np.broadcast_to(mask_over(mask, given.array), given.array.shape))
     joined: Array = merge(np.concatenate(masks, axis=axis), axis=-1)
     return joined
 
@@ -43,11 +43,6 @@ def _broadcast_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape:
     return tuple(
         next((size for size in sizes if size != 1), 1) for sizes in zip(*padded, strict=True)
     )
-
-
-def _along(mask: Array, array: Array) -> Array:
-    """A mask with the rank of the array that it covers."""
-    return mask.reshape(mask.shape + (1,) * (array.ndim - mask.ndim))
 
 
 def _merged_mask(layer: Layer, inputs: Sequence[Value]) -> Array | None:
@@ -82,13 +77,13 @@ def _multiply(layer: Layer, inputs: Sequence[Value]) -> Array:
     if layer.merges_masks != "any":
         return _product([given.array for given in inputs])
     factors = [
-        array if mask is None else np.where(_along(mask, array), array, array.dtype.type(1))
+        array if mask is None else np.where(mask_over(mask, array), array, array.dtype.type(1))
         for array, mask in ((given.array, given.mask) for given in inputs)
     ]
     product, merged = _product(factors), _merged_mask(layer, inputs)
     if merged is None:
         return product
-    return np.where(_along(merged, product), product, product.dtype.type(0))
+    return np.where(mask_over(merged, product), product, product.dtype.type(0))
 
 
 def _extreme(pick: Callable[[Array, Array], Array]) -> Form:
@@ -100,9 +95,9 @@ def _extreme(pick: Callable[[Array, Array], Array]) -> Form:
     def picked(one: Value, other: Value) -> Value:
         ours, theirs, mask = one.array, other.array, None
         if other.mask is not None:
-            theirs = np.where(_along(other.mask, theirs), theirs, ours)
+            theirs = np.where(mask_over(other.mask, theirs), theirs, ours)
         if one.mask is not None:
-            ours = np.where(_along(one.mask, ours), ours, theirs)
+            ours = np.where(mask_over(one.mask, ours), ours, theirs)
             mask = None if other.mask is None else one.mask | other.mask
         return Value(pick(ours, theirs), mask)
 

@@ -197,6 +197,11 @@ class Recurrence:
         return {True: "backward", False: "forward", None: "unknown"}[self.go_backwards]
 
     @property
+    def reading_order(self) -> slice:
+        """From timesteps in the order of the input to those in which it reads, and back."""
+        return slice(None, None, -1) if self.go_backwards else slice(None)
+
+    @property
     def parameters(self) -> int:
         """How many numbers its weights hold."""
         return sum(array.size for array in self.weights.values())

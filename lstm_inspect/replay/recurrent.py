@@ -9,7 +9,7 @@ import numpy as np
 from lstm_inspect.cells import Cell, ConvLstmCell, GruCell, LstmCell, SimpleRnnCell, run
 from lstm_inspect.errors import InputError
 from lstm_inspect.formats import Array
-from lstm_inspect.layers import Value
+from lstm_inspect.layers import Value, mask_over
 from lstm_inspect.model import Recurrence
 from lstm_inspect.precision import cast
 
@@ -67,7 +67,7 @@ def replay_recurrence(
     # In half precision the sums are made in single precision and rounded once, when recorded.
     working = np.promote_types(x.dtype, np.float32)
     cell = _cell(recurrence, working)
-    order = slice(None, None, -1) if recurrence.go_backwards else slice(None)
+    order = recurrence.reading_order
     read = x.astype(working, copy=False)[:, order]
     if channels_first:
         read = np.moveaxis(read, 2, -1)
@@ -185,8 +185,7 @@ def _outputs(
             counts = since_first
         elif recurrence.unroll and recurrence.return_sequences:
             counts = since_first & mask
-        counts = counts.reshape(counts.shape + (1,) * (output.ndim - 2))
-        output = np.where(counts, output, output.dtype.type(0))
+        output = np.where(mask_over(counts, output), output, output.dtype.type(0))
     last = tuple(Value(recorded[state][:, -1]) for state in recurrence.states)
     if not recurrence.return_sequences:
         return Value(output[:, -1]), *last

@@ -13,11 +13,10 @@ from lstm_inspect.layers import Value
 from lstm_inspect.model import Model, ModelInput
 from lstm_inspect.plan import plan_replay
 from lstm_inspect.recording import LayerTrace, Trace
-from lstm_inspect.replay.recurrent import signals_of
+from lstm_inspect.replay.recurrent import CELL_SIGNALS, signals_of
 from lstm_inspect.replay.walk import CustomLayer, Progress, Walk
 
-_CELLS = ("lstm", "gru", "simple_rnn", "peephole_lstm", "conv_lstm")
-SIGNALS = tuple(dict.fromkeys(name for cell in _CELLS for name in signals_of(cell)))
+SIGNALS = tuple(dict.fromkeys(name for cell in CELL_SIGNALS for name in signals_of(cell)))
 
 
 def trace(
@@ -51,8 +50,7 @@ def trace(
     Returns:
         The signals of each recorded layer, of the layer's compute dtype: (batch, timesteps, units);
         x is (batch, timesteps, features), mask (batch, timesteps) bool, h0 and c0 (batch, units).
-        A layer that stands behind
-        one that cannot be run is left out and named in ``untraced``.
+        A layer that stands behind one that cannot be run is left out and named in ``untraced``.
 
     Raises:
         InputError: An input is missing, unknown, or does not fit.
