@@ -76,7 +76,7 @@ class ConvLstmCell:
 
     def step(
         self, projected: Array, previous: Mapping[str, Array], out: Mapping[str, Array]
-    ) -> None:
+    ) -> Mapping[str, Array]:
         """Computes one timestep; projected is (batch, *spatial, 4·filters)."""
         ones = (1,) * (projected.ndim - 2)
         projected += convolve(
@@ -90,11 +90,9 @@ class ConvLstmCell:
         for gate in (i, f, o):
             self._activate_gates(gate)
         self._activate(g)
-        for name, gate in (("i", i), ("f", f), ("g", g), ("o", o)):
-            if name in out:
-                out[name][...] = gate
         np.multiply(f, previous["c"], out=out["c"])
         out["c"] += i * g
         out["h"][...] = out["c"]
         self._activate(out["h"])
         np.multiply(out["h"], o, out=out["h"])
+        return {"i": i, "f": f, "g": g, "o": o}

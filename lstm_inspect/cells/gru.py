@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from lstm_inspect.cells.activations import ACTIVATIONS, Array
-from lstm_inspect.cells.projection import project
+from lstm_inspect.cells.matrix_cell import MatrixCell
 
 
-class GruCell:
+class GruCell(MatrixCell):
     """One step of a GRU, with everything it computes on the way.
 
     ``z`` and ``r`` are ``x_t·kernel + bias + h_{t-1}·recurrent_kernel`` in their blocks, through
@@ -39,33 +39,24 @@ class GruCell:
         recurrent_activation: str,
         reset_after: bool,
     ) -> None:
-        self.units = recurrent_kernel.shape[0]
-        self.dtype = kernel.dtype
-        self._kernel = kernel
-        self._recurrent_gates = np.ascontiguousarray(recurrent_kernel[:, : 2 * self.units])
-        self._recurrent_candidate = np.ascontiguousarray(recurrent_kernel[:, 2 * self.units :])
-        biases = np.zeros((2, 3 * self.units), kernel.dtype)
+        units = recurrent_kernel.shape[0]
+        biases = np.zeros((2, 3 * units), kernel.dtype)
         if bias is not None:
-            biases[: bias.size // (3 * self.units)] = bias
+            biases[: bias.size // (3 * units)] = bias
         # What is added before the reset gate acts can be added for all timesteps at once.
-        self._bias = biases[0].copy()
-        self._bias[: 2 * self.units] += biases[1, : 2 * self.units]
-        self._recurrent_bias = biases[1, 2 * self.units :]
+        before_reset = biases[0].copy()
+        before_reset[: 2 * units] += biases[1, : 2 * units]
+        super().__init__(kernel, before_reset, units)
+        self._recurrent_bias = biases[1, 2 * units :]
+        self._recurrent_gates = np.ascontiguousarray(recurrent_kernel[:, : 2 * units])
+        self._recurrent_candidate = np.ascontiguousarray(recurrent_kernel[:, 2 * units :])
         self._activate = ACTIVATIONS[activation]
         self._activate_gates = ACTIVATIONS[recurrent_activation]
         self._reset_after = reset_after
 
-    def state_shape(self, features: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of a state without the batch: (units,)."""
-        return (self.units,)
-
-    def project(self, x: Array) -> Array:
-        """(timesteps, batch, features) to (timesteps, batch, 3·units): what no state enters."""
-        return project(x, self._kernel, self._bias)
-
     def step(
         self, projected: Array, previous: Mapping[str, Array], out: Mapping[str, Array]
-    ) -> None:
+    ) -> Mapping[str, Array]:
         """Computes one timestep; the shapes are those of `LstmCell.step`."""
         blocks = projected.reshape(len(projected), 3, self.units)
         h = previous["h"]
@@ -78,8 +69,6 @@ class GruCell:
         else:
             n += (r * h) @ self._recurrent_candidate
         self._activate(n)
-        for name, gate in (("z", z), ("r", r), ("n", n)):
-            if name in out:
-                out[name][...] = gate
         np.multiply(z, h - n, out=out["h"])
         out["h"] += n
+        return {"z": z, "r": r, "n": n}

@@ -28,8 +28,8 @@ class Cell(Protocol):
 
     def step(
         self, projected: Array, previous: Mapping[str, Array], out: Mapping[str, Array]
-    ) -> None:
-        """Computes one timestep into ``out``."""
+    ) -> Mapping[str, Array]:
+        """Computes one timestep: its states into ``out``, and its gates."""
 
 
 def run(
@@ -62,6 +62,7 @@ def run(
         for name in cell.signals
         if name in cell.states or name in record
     }
+    gates = [name for name in recorded if name not in cell.states]
     kept = None if mask is None else ~mask.reshape(batch, timesteps, *(1 for _ in shape))
     previous = initial_state
     step_bytes = max(1, batch * cell.project(x[:1, :1].swapaxes(0, 1)).nbytes)
@@ -69,8 +70,10 @@ def run(
     for start in range(0, timesteps, block):
         sequence = np.ascontiguousarray(x[:, start : start + block].swapaxes(0, 1))
         for t, projected in enumerate(cell.project(sequence), start):
-            out = {name: array[:, t] for name, array in recorded.items()}
-            cell.step(projected, previous, out)
+            out = {state: recorded[state][:, t] for state in cell.states}
+            computed = cell.step(projected, previous, out)
+            for gate in gates:
+                recorded[gate][:, t] = computed[gate]
             if kept is not None:
                 for state in cell.states:
                     np.copyto(out[state], previous[state], where=kept[:, t])

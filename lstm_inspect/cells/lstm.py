@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from lstm_inspect.cells.activations import ACTIVATIONS, Array
-from lstm_inspect.cells.projection import project
+from lstm_inspect.cells.matrix_cell import MatrixCell
 
 # Blocks as the weights have them, and as computed here: the three gates side by side, so that one
 # call of the recurrent activation serves them all.
@@ -13,7 +13,7 @@ _STORED = ("i", "f", "g", "o")
 _COMPUTED = ("i", "f", "o", "g")
 
 
-class LstmCell:
+class LstmCell(MatrixCell):
     """One step of an LSTM, with everything it computes on the way.
 
     ``z = x_t·kernel + h_{t-1}·recurrent_kernel + bias``; ``i, f, g, o = split(z)``, i, f and o
@@ -43,39 +43,28 @@ class LstmCell:
         recurrent_activation: str,
         peepholes: Array | None = None,
     ) -> None:
-        self.units = recurrent_kernel.shape[0]
-        self.dtype = kernel.dtype
-        self._kernel = _as_computed(kernel)
+        super().__init__(
+            _as_computed(kernel),
+            None if bias is None else _as_computed(bias),
+            units=recurrent_kernel.shape[0],
+        )
         self._recurrent_kernel = _as_computed(recurrent_kernel)
-        self._bias = None if bias is None else _as_computed(bias)
         self._peepholes = peepholes
         self._activate = ACTIVATIONS[activation]
         self._activate_gates = ACTIVATIONS[recurrent_activation]
 
-    def state_shape(self, features: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of a state without the batch: (units,)."""
-        return (self.units,)
-
-    def project(self, x: Array) -> Array:
-        """The part of z that does not depend on the state.
-
-        Args:
-            x: (timesteps, batch, features).
-
-        Returns:
-            (timesteps, batch, 4·units).
-        """
-        return project(x, self._kernel, self._bias)
-
     def step(
         self, projected: Array, previous: Mapping[str, Array], out: Mapping[str, Array]
-    ) -> None:
+    ) -> Mapping[str, Array]:
         """Computes one timestep.
 
         Args:
             projected: (batch, 4·units) of `project`; overwritten.
             previous: h_{t-1} and c_{t-1}, (batch, units) each.
-            out: Where to write h, c, and any of i, f, g, o; (batch, units) each.
+            out: Where to write h and c, (batch, units) each.
+
+        Returns:
+            i, f, g and o, (batch, units) each, in the memory of ``projected``.
         """
         projected += previous["h"] @ self._recurrent_kernel
         blocks = projected.reshape(len(projected), 4, self.units)
@@ -95,9 +84,7 @@ class LstmCell:
         h[...] = c
         self._activate(h)
         h *= o
-        for name, gate in zip(_COMPUTED, (i, f, o, g), strict=True):
-            if name in out:
-                out[name][...] = gate
+        return {"i": i, "f": f, "g": g, "o": o}
 
 
 def _as_computed(weights: Array) -> Array:
