@@ -36,6 +36,9 @@ BUILT_IN = frozenset(
 # What Keras 2 calls the arguments of a layer (keras 2.15.0, layers/activation/leaky_relu.py).
 _RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
 
+# What needs Keras where nothing has to be run by it.
+_COMPARISON = "the comparison with Keras"
+
 
 def is_installed() -> bool:
     """Whether Keras can be imported."""
@@ -67,7 +70,7 @@ class Bridge:
         Raises:
             UnsupportedLayerError: Keras does not take the layer's config, weights or input.
         """
-        keras = import_keras(f"{layer.name} ({layer.class_name})")
+        keras = import_keras(layer.label)
         arrays = map_values(list(args), lambda value: value.array)
         options = {
             name: map_values(given, lambda value: value.array)
@@ -88,12 +91,12 @@ class Bridge:
         except (TypeError, ValueError, RuntimeError) as error:
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise UnsupportedLayerError(
-                f"{layer.name} ({layer.class_name}): today's Keras does not take it ({reason:.160})"
+                f"{layer.label}: today's Keras does not take it ({reason:.160})"
             ) from error
         flat = outputs if isinstance(outputs, (list, tuple)) else [outputs]
         return tuple(
             Value(
-                _activated(layer, np.array(keras.ops.convert_to_numpy(output))),
+                _activated(layer, _to_numpy(keras, output)),
                 _mask_array(keras, mask),
             )
             for output in flat
@@ -108,7 +111,7 @@ def genuine_recurrence(recurrence: Recurrence) -> Any:
     Raises:
         MissingExtraError: Keras is not installed.
     """
-    keras = import_keras("the comparison with Keras")
+    keras = import_keras(_COMPARISON)
     options: dict[str, Any] = {
         "activation": _keras_activation(keras, recurrence.activation),
         "use_bias": "bias" in recurrence.weights,
@@ -154,12 +157,13 @@ def run_recurrence(
     Returns:
         Its sequence in the order in which it reads, and its final states.
     """
+    keras = import_keras(_COMPARISON)
     genuine.build(x.shape)
     genuine.set_weights([recurrence.weights[weight.name] for weight in genuine.weights])
     outputs = genuine(
         x, initial_state=list(initial_state), mask=None if mask.all() else mask, training=False
     )
-    return [_to_numpy(output) for output in outputs]
+    return [_to_numpy(keras, output) for output in outputs]
 
 
 def run_whole_model(
@@ -186,7 +190,7 @@ def run_whole_model(
         return f"it has layers that are not built in ({', '.join(dict.fromkeys(strange))})"
     if len(inputs) != len(model.inputs):
         return "not all of its inputs are given"
-    keras = import_keras("the comparison with Keras")
+    keras = import_keras(_COMPARISON)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -197,7 +201,7 @@ def run_whole_model(
         except Exception as error:
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             return f"today's Keras does not load it ({reason:.120})"
-    return [_to_numpy(output) for output in keras.tree.flatten(outputs)]
+    return [_to_numpy(keras, output) for output in keras.tree.flatten(outputs)]
 
 
 def is_built_in(call: Call) -> bool:
@@ -208,8 +212,7 @@ def is_built_in(call: Call) -> bool:
     return bool(covers(layer) or form_of(layer, call.kwargs) or operation_of(layer))
 
 
-def _to_numpy(tensor: Any) -> Array:
-    keras = import_keras("the comparison with Keras")
+def _to_numpy(keras: ModuleType, tensor: Any) -> Array:
     return np.array(keras.ops.convert_to_numpy(tensor))
 
 

@@ -109,7 +109,7 @@ def _check_feed(model: Model, feed: Collection[str]) -> None:
 
 def _classes(model: Model) -> str:
     layers = [call.layer for call in model.calls if isinstance(call.layer, Layer)]
-    return ", ".join(f"{layer.name} ({layer.class_name})" for layer in layers) or "no layers"
+    return ", ".join(layer.label for layer in layers) or "no layers"
 
 
 def _obstacles(call: Call, custom: Collection[str]) -> Iterator[str]:
@@ -124,13 +124,13 @@ def _obstacles(call: Call, custom: Collection[str]) -> Iterator[str]:
         case Layer() as layer:
             computed = layer.is_whole and (form_of(layer, call.kwargs) or operation_of(layer))
             if call.in_training and layer.class_name in (*RANDOM_CLASSES, "BatchNormalization"):
-                yield f"{layer.name} ({layer.class_name}) is called with training=True"
+                yield f"{layer.label} is called with training=True"
             if computed or {layer.name, layer.class_name}.intersection(custom):
                 return
-            what = f"{layer.name} ({layer.class_name})"
             if not layer.is_whole:
-                yield f"{what} is not whole in the file, which lacks weights of it"
+                yield f"{layer.label} is not whole in the file, which lacks weights of it"
             elif not bridge.covers(layer):
-                yield f"{what} cannot be run; give its output with --feed {call.path}=FILE.npy"
+                hint = f"give its output with --feed {call.path}=FILE.npy"
+                yield f"{layer.label} cannot be run; {hint}"
             elif not bridge.is_installed():
-                yield f'{what} needs Keras: pip install "lstm-inspect[tensorflow]"'
+                yield f'{layer.label} needs Keras: pip install "lstm-inspect[tensorflow]"'

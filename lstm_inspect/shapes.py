@@ -89,7 +89,7 @@ class ModelShapes:
     def incomplete(self) -> tuple[str, ...]:
         """Layers of which the file lacks weights: ``name (class)``."""
         layers = [call.layer for call in self.model.calls if isinstance(call.layer, Layer)]
-        return tuple(f"{layer.name} ({layer.class_name})" for layer in layers if not layer.is_whole)
+        return tuple(layer.label for layer in layers if not layer.is_whole)
 
     @property
     def parameters(self) -> int:

@@ -65,9 +65,9 @@ def _one_array(path: Path) -> Any:
 
 @contextmanager
 def quiet_warnings() -> Iterator[None]:
-    """Shows a warning as one line on stderr."""
+    """Shows a warning as one line on stderr, and the same one once."""
     with warnings.catch_warnings():
-        warnings.simplefilter("always")
+        warnings.simplefilter("default")
         warnings.showwarning = _show_warning
         yield
 

@@ -97,12 +97,12 @@ def trace(
             stateful=stateful,
             progress=progress,
         )
-    verification = None
-    if verify:
-        from lstm_inspect.verification import verify as compare
+        verification = None
+        if verify:
+            from lstm_inspect.verification import verify as compare
 
-        verification = compare(opened, arrays, select=select, feed=fed, stateful=stateful)
-        recorded = recorded.with_verification(verification.as_json())
+            verification = compare(opened, arrays, select=select, feed=fed, stateful=stateful)
+            recorded = recorded.with_verification(verification.as_json())
     recorded.save(out)
     print_trace(trace_stats(recorded), out, time.perf_counter() - started)
     for path, reason in recorded.untraced.items():

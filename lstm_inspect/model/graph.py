@@ -92,6 +92,11 @@ class Layer:
     is_operation: bool = False
     merges_masks: str = "all"
 
+    @property
+    def label(self) -> str:
+        """What errors call it: ``encoder/dense (Dense)``."""
+        return f"{self.name} ({self.class_name})"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Convolution:

@@ -1,6 +1,6 @@
-"""Which arrays of a file belong to which layer: the two ways in which Keras has stored them.
+"""Which arrays of a file belong to which layer, whether Keras stored them by path or in a list.
 
-Both classes answer the same two questions, so the reading of a layer does not know which it has.
+Both kinds are `Weights`, so the reading of a layer does not know which it has.
 """
 
 import itertools

@@ -141,6 +141,18 @@ def test_trace_stores_the_verdict_in_the_dump(tmp_path: Path) -> None:
     assert verdict["agrees"] is True
 
 
+def test_trace_and_its_verification_warn_of_the_same_input_once(tmp_path: Path) -> None:
+    x = np.load(SAMPLES / "stacked.npy")
+    x[0, 0, 0] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    arguments = ["--input", str(tmp_path / "x.npy"), "--out", str(tmp_path / "s.npz")]
+    command = ["trace", str(SAMPLES / "stacked.keras"), *arguments, "--verify"]
+    result = CliRunner().invoke(cli, command, catch_exceptions=False)
+    name = lstm_inspect.open_model(SAMPLES / "stacked.keras").inputs[0].name
+    warned = [line for line in result.stderr.splitlines() if "not finite" in line]
+    assert warned == [f"warning: input {name}: not finite, first nan at [0, 0, 0]"]
+
+
 def test_nothing_that_tensorflow_says_reaches_the_terminal() -> None:
     command = ["verify", str(SAMPLES / "stacked.keras"), "--input", str(SAMPLES / "stacked.npy")]
     result = subprocess.run(
