@@ -2,6 +2,7 @@
 
     InspectError
     ├── ModelFileError          the model file cannot be read, or contradicts itself
+    ├── LimitError              a file asks for more than is granted without being told to
     ├── UnsupportedLayerError   a layer that the asked-for result depends on cannot be run
     ├── InputError              the arrays given do not fit the model
     ├── SelectionError          a layer pattern or signal name matches nothing
@@ -12,15 +13,36 @@ Every message is one line: what; expected; received; what to do next. Anything e
 the library is a bug of ours and keeps its traceback.
 """
 
+_LONGEST = 300
+
+
+def one_line(text: str) -> str:
+    """A message that may quote a file, safe to print: on one line, escaped, of 300 characters.
+
+    What is too long loses its middle: what it is about stands first, what to do last.
+    """
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    if len(line) <= _LONGEST:
+        return line
+    kept = (_LONGEST - 5) // 2
+    return f"{line[:kept]} ... {line[-kept:]}"
+
 
 class InspectError(Exception):
     """Base of every error that a file, an input or a choice of the user can cause."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
     __str__ = Exception.__str__  # that of KeyError would quote the message
 
 
 class ModelFileError(InspectError, ValueError):
     """The model file cannot be read, is in a format not read yet, or contradicts itself."""
+
+
+class LimitError(InspectError, ValueError):
+    """A file asks for more than is granted; the message names the limit and how to raise it."""
 
 
 class UnsupportedLayerError(InspectError, NotImplementedError):
@@ -43,5 +65,20 @@ class MissingExtraError(InspectError, ImportError):
     """An optional package is not installed; the message has the pip line."""
 
 
-class NonFiniteWarning(UserWarning):
-    """An input holds NaN or infinity; the message names the first place."""
+class InspectWarning(UserWarning):
+    """Base of what the tool warns of; every message is one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+class NonFiniteWarning(InspectWarning):
+    """Numbers hold NaN or infinity; the message names the first place."""
+
+
+class RoundingWarning(InspectWarning):
+    """An input was rounded to the dtype the model computes in."""
+
+
+class UnreadWeightsWarning(InspectWarning):
+    """An array of the file is not made of stored numbers, and was not read."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_inspect.errors import InputError, NonFiniteWarning
+from lstm_inspect.errors import InputError, NonFiniteWarning, RoundingWarning
 from lstm_inspect.formats import Array
 from lstm_inspect.model import ModelInput, Shape
 from lstm_inspect.notation import shape_text
@@ -17,6 +17,7 @@ def bind_inputs(
     inputs: tuple[ModelInput, ...],
     given: Any,
     needed: Collection[str],
+    allow_nonfinite: bool,
 ) -> dict[str, Array]:
     """Fits the given arrays to the model's inputs.
 
@@ -24,12 +25,17 @@ def bind_inputs(
         inputs: The model's inputs.
         given: One array, arrays by input name, or a list of them in the order of the inputs.
         needed: The names of the inputs that the result depends on; the others may be missing.
+        allow_nonfinite: Whether they may hold NaN or infinity, which is then warned of.
 
     Returns:
         The arrays by input name.
 
     Raises:
         InputError: A name is missing or unknown, or an array does not fit.
+
+    Warns:
+        NonFiniteWarning: One holds NaN or infinity, as it may.
+        RoundingWarning: One was rounded to the dtype that the model takes.
     """
     named = {} if given is None else _by_name(inputs, given, needed)
     expected = {each.name: each for each in inputs}
@@ -44,7 +50,10 @@ def bind_inputs(
                 f"input {name}: missing; the model takes {_list(expected)}, "
                 f"received {', '.join(named) or 'none'}"
             )
-    fitted = {name: _fit(expected[name], _array(name, array)) for name, array in named.items()}
+    fitted = {
+        name: _fit(expected[name], _array(name, array), allow_nonfinite)
+        for name, array in named.items()
+    }
     batches = {name: len(array) for name, array in fitted.items()}
     if len(set(batches.values())) > 1:
         raise InputError(
@@ -109,7 +118,7 @@ def _array(name: str, given: Any) -> Array:
         raise InputError(f"input {name}: expected one array of numbers ({error})") from error
 
 
-def _fit(expected: ModelInput, array: Array) -> Array:
+def _fit(expected: ModelInput, array: Array, allow_nonfinite: bool) -> Array:
     name = expected.name
     if array.dtype.kind not in "iufb":
         raise InputError(f"input {name}: expected numbers, received an array of {array.dtype}")
@@ -122,14 +131,41 @@ def _fit(expected: ModelInput, array: Array) -> Array:
             raise InputError(f"input {name}: {takes}")
     if 0 in array.shape:
         raise InputError(f"input {name}: {takes}; it is empty")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        first = [int(axis) for axis in np.argwhere(~np.isfinite(array))[0]]
-        warnings.warn(
-            f"input {name}: not finite, first {array[tuple(first)]} at {first}",
-            NonFiniteWarning,
-            stacklevel=2,
+    if place := first_nonfinite(array):
+        message = f"input {name}: not finite, first {place}"
+        if not allow_nonfinite:
+            raise InputError(f"{message}; allow it with --allow-nonfinite")
+        warnings.warn(NonFiniteWarning(message), stacklevel=2)
+    return _exactly(name, array, expected.dtype) if expected.dtype in FLOATS else array
+
+
+def first_nonfinite(array: Array) -> str | None:
+    """The first NaN or infinity of an array and where it stands; None if there is none."""
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return None
+    first = [int(axis) for axis in np.argwhere(~np.isfinite(array))[0]]
+    return f"{array[tuple(first)]} at {first}"
+
+
+def _exactly(name: str, array: Array, dtype: str) -> Array:
+    """An array in the dtype that the model takes, with word of what that changed in it."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        fitted = cast(array, dtype)
+        lost = (fitted.astype(array.dtype) != array) & np.isfinite(array)
+    if not lost.any():
+        return fitted
+    first = [int(axis) for axis in np.argwhere(lost)[0]]
+    if array.dtype.kind != "f" or not np.isfinite(fitted[lost]).all():
+        raise InputError(
+            f"input {name}: expected numbers that {dtype} has, received "
+            f"{array[tuple(first)]} at {first}"
         )
-    return cast(array, expected.dtype) if expected.dtype in FLOATS else array
+    most = float(np.abs(fitted[lost] - array[lost]).max())
+    message = (
+        f"input {name}: rounded from {array.dtype} to the model's {dtype}, by up to {most:.1e}"
+    )
+    warnings.warn(RoundingWarning(message), stacklevel=2)
+    return fitted
 
 
 def _agree(shape: tuple[int, ...], expected: Shape) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
+import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -74,7 +75,8 @@ def test_version_is_that_of_the_package() -> None:
     result = run("--version")
     assert (result.exit_code, result.stdout) == (
         0,
-        f"lstm-inspect, version {lstm_inspect.__version__}\n",
+        f"lstm-inspect, version {lstm_inspect.__version__}\n"
+        f"NumPy {np.__version__}, h5py {h5py.version.version}, HDF5 {h5py.version.hdf5_version}\n",
     )
 
 
@@ -277,7 +279,7 @@ def test_force_does_not_replace_what_is_read(folder: Path, name: str) -> None:
 
 def test_a_nan_is_warned_of_by_its_place_and_counted(folder: Path) -> None:
     np.save("nan.npy", np.array([[[0.5], [np.nan], [0.5]]], np.float32))
-    result = trace("--input", "nan.npy")
+    result = trace("--input", "nan.npy", "--allow-nonfinite")
     assert (result.exit_code, result.stderr) == (
         0,
         "warning: input input: not finite, first nan at [0, 1, 0]\n",

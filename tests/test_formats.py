@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import lstm_inspect
-from lstm_inspect import ModelFileError
+from lstm_inspect import LimitError, ModelFileError
 from lstm_inspect.formats import LayerWeights, VariableTree, read_model_file
+from lstm_inspect.limits import DEFAULT_LIMITS
 from tests.conftest import SAMPLES, input_layer, lstm, lstm_weights, sequential, write_h5
 
 ZIP = SAMPLES / "one_unit_last_h.keras"
@@ -159,7 +160,7 @@ def test_a_layer_of_which_an_array_was_never_written_counts_as_without_weights(
     path = written(tmp_path / "model.h5")
     with h5py.File(path, "a") as file:
         del file[f"model_weights/lstm/{H5_NAMES[1]}"]
-    weights = read_model_file(path).weights
+    weights = read_model_file(path, DEFAULT_LIMITS).weights
     assert isinstance(weights, LayerWeights)
     assert weights.layers["lstm"] == ()
 
@@ -169,16 +170,19 @@ def test_numbers_that_hdf5_would_invent_are_not_read(tmp_path: Path) -> None:
     with h5py.File(path, "w") as file:
         file.create_dataset("layers/lstm/cell/vars/0", data=np.ones((2, 4), "float32"))
         file.create_dataset("layers/lstm/cell/vars/1", (1, 4), "float32", fillvalue=7)
-    weights = read_model_file(path).weights
-    assert isinstance(weights, VariableTree)
-    assert list(weights.arrays) == ["layers/lstm/cell/vars/0"]
+    file = read_model_file(path, DEFAULT_LIMITS)
+    assert isinstance(file.weights, VariableTree)
+    # A kernel alone would be taken for the only array that there is.
+    assert dict(file.weights.arrays) == {}
+    assert list(file.unread) == ["layers/lstm/cell/vars/1"]
 
 
 def test_a_claim_of_far_more_numbers_than_the_file_holds_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.weights.h5"
     with h5py.File(path, "w") as file:
         file.create_dataset("layers/lstm/cell/vars/0", (2**20, 2**20), "float32", chunks=(64, 64))
-    assert "claims 4398046511104 bytes, of which the file holds 0" in refusal(path)
+    with pytest.raises(LimitError, match="4398046511104 is more than the limit weight_bytes"):
+        lstm_inspect.open_model(path)
 
 
 def test_the_arrays_of_a_zip_are_those_of_its_hdf5() -> None:

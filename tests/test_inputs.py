@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import lstm_inspect
-from lstm_inspect import InputError, NonFiniteWarning
+from lstm_inspect import InputError, NonFiniteWarning, RoundingWarning
 from lstm_inspect.arrays import read_arrays
 from tests.conftest import SAMPLES, random, sample_input
 
@@ -153,11 +153,56 @@ def test_a_number_that_is_not_finite_is_warned_of_with_its_first_place(
     x[1, 5] = value
     model = lstm_inspect.open_model(SAMPLES / "stacked.keras")
     with pytest.warns(NonFiniteWarning) as warned:
-        trace = lstm_inspect.trace(model, x)
+        trace = lstm_inspect.trace(model, x, allow_nonfinite=True)
     assert [str(each.message) for each in warned] == [
         f"input input: not finite, first {text} at [1, 4, 2]"
     ]
     assert np.isfinite(trace["lstm"].h[0]).all()
+    assert refusal("stacked", x) == (
+        f"input input: not finite, first {text} at [1, 4, 2]; allow it with --allow-nonfinite"
+    )
+
+
+# --- dtypes
+
+
+def test_a_double_that_single_precision_has_is_taken_without_a_word() -> None:
+    model = lstm_inspect.open_model(SAMPLES / "stacked.keras")
+    lstm_inspect.trace(model, random(2, 10, 7).astype(np.float64))
+
+
+def test_a_double_that_is_rounded_is_warned_of_with_the_largest_change() -> None:
+    x = random(2, 10, 7).astype(np.float64)
+    x[1, 2, 3] = 0.5 + 2.0**-26
+    model = lstm_inspect.open_model(SAMPLES / "stacked.keras")
+    with pytest.warns(RoundingWarning) as warned:
+        lstm_inspect.trace(model, x)
+    assert [str(each.message) for each in warned] == [
+        "input input: rounded from float64 to the model's float32, by up to 1.5e-08"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "text"),
+    [
+        (2**24 + 1, np.int64, "16777217"),
+        (2**53 + 1, np.int64, "9007199254740993"),
+        (1e300, "f8", "1e+300"),
+    ],
+)
+def test_a_number_that_the_model_s_dtype_does_not_have_is_refused(
+    value: float, dtype: Any, text: str
+) -> None:
+    x = np.zeros((2, 10, 7), dtype)
+    x[1, 2, 3] = value
+    assert refusal("stacked", x) == (
+        f"input input: expected numbers that float32 has, received {text} at [1, 2, 3]"
+    )
+
+
+def test_a_whole_number_that_single_precision_has_is_taken() -> None:
+    model = lstm_inspect.open_model(SAMPLES / "stacked.keras")
+    lstm_inspect.trace(model, np.full((2, 10, 7), 2**24))
 
 
 # --- from disk

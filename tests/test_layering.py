@@ -18,10 +18,11 @@ ALLOWED: dict[str, set[str]] = {
     "version": set(),
     "cells": set(),
     "extras": {"errors"},
-    "formats": {"errors", "extras"},
-    "arrays": {"errors", "formats"},
+    "limits": {"errors"},
+    "formats": {"errors", "extras", "limits"},
+    "arrays": {"errors", "formats", "limits"},
     "precision": {"formats"},
-    "model": {"errors", "formats", "notation"},
+    "model": {"errors", "formats", "limits", "notation"},
     "layers": {"cells", "errors", "formats", "model", "precision"},
     "inputs": {"errors", "formats", "model", "notation", "precision"},
     "dumps": {"arrays", "errors", "formats"},
@@ -35,6 +36,7 @@ ALLOWED: dict[str, set[str]] = {
         "formats",
         "inputs",
         "layers",
+        "limits",
         "model",
         "plan",
         "precision",
@@ -48,6 +50,8 @@ ALLOWED: dict[str, set[str]] = {
         "arrays",
         "dumps",
         "errors",
+        "formats",
+        "limits",
         "model",
         "replay",
         "shapes",
@@ -58,6 +62,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "__init__": {
         "errors",
+        "limits",
         "model",
         "recording",
         "replay",
@@ -77,6 +82,7 @@ THIRD_PARTY: dict[str, set[str]] = {
         "formats",
         "inputs",
         "layers",
+        "limits",
         "model",
         "precision",
         "replay",
@@ -93,12 +99,13 @@ THIRD_PARTY: dict[str, set[str]] = {
 
 # Reading zip archives and JSON is formats' work, but for these.
 ONLY_IN: dict[str, set[str]] = {
-    "zipfile": {"formats", "dumps", "arrays"},  # dumps: is it a dump?; arrays: numpy's BadZipFile
+    "zipfile": {"dumps"},  # is it a dump?
     "json": {"formats", "dumps", "cli"},  # dumps: its own __meta__; cli: to print
     "importlib": {"__init__", "bridge"},  # __init__: lazy exports; bridge: is Keras installed?
     "pickle": set(),
     "marshal": set(),
     "subprocess": set(),
+    "resource": {"formats"},  # the confined process
 }
 
 Imported = tuple[str, str]

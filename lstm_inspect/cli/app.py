@@ -1,31 +1,22 @@
 """The command group, and the one place where errors become a line and an exit status."""
 
-import errno
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
 
+from lstm_inspect.cli.messages import say_error, warnings_as_lines
 from lstm_inspect.cli.shapes import shapes
 from lstm_inspect.cli.trace import trace
 from lstm_inspect.cli.verify import verify
 from lstm_inspect.errors import InspectError
 from lstm_inspect.version import __version__
 
+EXIT_FAILED = 2  # 1 is for a look that found a difference
 EXIT_INTERRUPTED = 130
-
-
-class _Failure(click.ClickException):
-    """The tool could not look; 1 is for a look that found a difference."""
-
-    exit_code = 2
-
-    def show(self, file: Any = None) -> None:
-        # A name may hold anything; an error stays one line.
-        line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in self.message)
-        click.echo(f"error: {line}", err=True)
-
+EXIT_BROKEN_PIPE = 141
 
 # The products of one timestep are small: BLAS threads spin against each other, and where others use
 # the machine were measured to make a replay 25 times slower. Read when NumPy is imported.
@@ -33,26 +24,78 @@ for _variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
 
+class _Failure(click.ClickException):
+    exit_code = EXIT_FAILED
+
+    def show(self, file: Any = None) -> None:
+        say_error(self.message)
+
+
 class _Group(click.Group):
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **extra)
+        except click.UsageError as error:
+            raise _usage(error) from error
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            result = super().invoke(ctx)
+            if sys.stdout is None:
+                # The next file to be opened would take its place, and what is printed.
+                raise _Failure("standard output is closed; redirect it to a file or /dev/null")
+            with warnings_as_lines():
+                result = super().invoke(ctx)
             sys.stdout.flush()
             return result
+        except click.UsageError as error:
+            raise _usage(error) from error
         except InspectError as error:
+            if ctx.params["debug"]:
+                import traceback
+
+                traceback.print_exc()
             raise _Failure(str(error)) from error
+        except BrokenPipeError:
+            # Who reads has read enough. Python would try once more to write, at its end.
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(EXIT_BROKEN_PIPE)
         except OSError as error:
-            if error.errno == errno.EPIPE:
-                raise
             raise _Failure(f"{error.strerror}: {error.filename or 'standard output'}") from error
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(EXIT_INTERRUPTED)
 
 
+def _usage(error: click.UsageError) -> click.ClickException:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return error
+    command = error.ctx.command_path if error.ctx else "lstm-inspect"
+    return _Failure(f"{error.format_message()} See '{command} --help'.")
+
+
+def _print_version(ctx: click.Context, option: click.Parameter, asked: bool) -> None:
+    if asked:
+        from lstm_inspect.formats import known_holes, library_versions
+
+        click.echo(f"lstm-inspect, version {__version__}")
+        click.echo(", ".join(f"{name} {version}" for name, version in library_versions().items()))
+        if holes := known_holes():
+            click.echo(f"warning: {holes}", err=True)
+        ctx.exit()
+
+
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="lstm-inspect")
-def cli() -> None:
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the versions of the tool and of the libraries that read files.",
+)
+@click.option("--debug", is_flag=True, help="Show where an error comes from.")
+def cli(debug: bool) -> None:
     """See inside saved recurrent Keras models, without TensorFlow.
 
     Exit status: 0 done, or nothing differs; 1 something differs; 2 could not look, or not at all

@@ -34,3 +34,17 @@ format_option = click.option(
     show_default=True,
     help="A table to read, or one JSON object.",
 )
+
+limit_option = click.option(
+    "--limit",
+    "limit",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Allow a file to ask for more, where an error names a limit.",
+)
+
+nonfinite_option = click.option(
+    "--allow-nonfinite",
+    is_flag=True,
+    help="Replay inputs and weights that hold NaN or infinity, with a warning.",
+)

@@ -1,12 +1,13 @@
 """What the options of several commands name, read from disk."""
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from lstm_inspect.limits import Limits
 
 
 def split_input(given: str) -> tuple[str | None, Path]:
@@ -25,7 +26,26 @@ def split_feed(given: str) -> tuple[str, Path]:
     return path, Path(file)
 
 
-def read_inputs(inputs: Sequence[str]) -> Any:
+def read_limits(given: Sequence[str]) -> "Limits":
+    """What ``--limit`` names."""
+    from dataclasses import fields
+
+    from lstm_inspect.limits import Limits
+
+    names = [each.name for each in fields(Limits)]
+    chosen = {}
+    for each in given:
+        name, _, value = each.partition("=")
+        if name not in names or not value.isdecimal():
+            raise click.BadParameter(
+                f"expected NAME=WHOLE NUMBER with a name of {', '.join(names)}, received {each}",
+                param_hint="--limit",
+            )
+        chosen[name] = int(value)
+    return Limits(**chosen)
+
+
+def read_inputs(inputs: Sequence[str], limits: "Limits") -> Any:
     """What ``--input`` names: None, one array, or arrays by input name."""
     from lstm_inspect.arrays import read_arrays
     from lstm_inspect.errors import InputError
@@ -34,7 +54,7 @@ def read_inputs(inputs: Sequence[str]) -> Any:
         case []:
             return None
         case [(None, path)]:
-            return read_arrays(path)
+            return read_arrays(path, limits=limits)
         case several:
             arrays = {}
             for name, path in several:
@@ -44,40 +64,20 @@ def read_inputs(inputs: Sequence[str]) -> Any:
                     )
                 if name in arrays:
                     raise InputError(f"--input {name}={path}: {name} is given twice")
-                arrays[name] = _one_array(path)
+                arrays[name] = _one_array(path, limits)
             return arrays
 
 
-def read_feed(feed: Sequence[str]) -> dict[str, Any]:
+def read_feed(feed: Sequence[str], limits: "Limits") -> dict[str, Any]:
     """What ``--feed`` names: arrays by path."""
-    return {path: _one_array(file) for path, file in map(split_feed, feed)}
+    return {path: _one_array(file, limits) for path, file in map(split_feed, feed)}
 
 
-def _one_array(path: Path) -> Any:
+def _one_array(path: Path, limits: "Limits") -> Any:
     from lstm_inspect.arrays import read_arrays
     from lstm_inspect.errors import InputError
 
-    array = read_arrays(path)
+    array = read_arrays(path, limits=limits)
     if isinstance(array, dict):
         raise InputError(f"{path}: expected one array, a .npy, received an .npz of {len(array)}")
     return array
-
-
-@contextmanager
-def quiet_warnings() -> Iterator[None]:
-    """Shows a warning as one line on stderr, and the same one once."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        warnings.showwarning = _show_warning
-        yield
-
-
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    click.echo(f"warning: {message}", err=True)

@@ -1,10 +1,12 @@
 """``lstm-inspect shapes``."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from lstm_inspect.cli.options import config_option, format_option
+from lstm_inspect.cli.options import config_option, format_option, limit_option
+from lstm_inspect.cli.reading import read_limits
 
 _EXAMPLES = """\b
 Examples:
@@ -19,14 +21,21 @@ Examples:
 @click.option("--batch", type=click.IntRange(min=1), help="Fill in the batch size.")
 @click.option("--timesteps", type=click.IntRange(min=1), help="Fill in the number of timesteps.")
 @config_option
+@limit_option
 def shapes(
-    model: Path, config: Path | None, format_: str, batch: int | None, timesteps: int | None
+    model: Path,
+    format_: str,
+    batch: int | None,
+    timesteps: int | None,
+    config: Path | None,
+    limit: Sequence[str],
 ) -> None:
     """Print the shapes of a model's recurrent weights and states."""
     from lstm_inspect.model import open_model
     from lstm_inspect.shapes import model_shapes
 
-    found = model_shapes(open_model(model, config), batch=batch, timesteps=timesteps)
+    opened = open_model(model, config, limits=read_limits(limit))
+    found = model_shapes(opened, batch=batch, timesteps=timesteps)
     if format_ == "json":
         import json
 

@@ -6,11 +6,18 @@ from pathlib import Path
 
 import click
 
-from lstm_inspect.cli.options import config_option, feed_option, input_option
+from lstm_inspect.cli.messages import say_error
+from lstm_inspect.cli.options import (
+    config_option,
+    feed_option,
+    input_option,
+    limit_option,
+    nonfinite_option,
+)
 from lstm_inspect.cli.reading import (
-    quiet_warnings,
     read_feed,
     read_inputs,
+    read_limits,
     split_feed,
     split_input,
 )
@@ -54,6 +61,8 @@ Examples:
 )
 @click.option("--force", is_flag=True, help="Replace a file at --out that is no dump.")
 @config_option
+@nonfinite_option
+@limit_option
 @click.pass_context
 def trace(
     ctx: click.Context,
@@ -67,6 +76,8 @@ def trace(
     verify: bool,
     force: bool,
     config: Path | None,
+    allow_nonfinite: bool,
+    limit: Sequence[str],
 ) -> None:
     """Replay a model and dump h_t, c_t and gates.
 
@@ -84,10 +95,11 @@ def trace(
     given = [path for _, path in [*map(split_input, inputs), *map(split_feed, feed)]]
     sources = [model, *given, *([config] if config else [])]
     check_target(out, sources=sources, may_replace=is_dump, force=force)
-    opened = open_model(model, config)
-    arrays, fed = read_inputs(inputs), read_feed(feed)
+    limits = read_limits(limit)
+    opened = open_model(model, config, limits=limits)
+    arrays, fed = read_inputs(inputs, limits), read_feed(feed, limits)
     select = layers or ("*",)
-    with quiet_warnings(), progress_bar() as progress:
+    with progress_bar() as progress:
         recorded = replay(
             opened,
             arrays,
@@ -95,20 +107,30 @@ def trace(
             select=select,
             feed=fed,
             stateful=stateful,
+            allow_nonfinite=allow_nonfinite,
+            limits=limits,
             progress=progress,
         )
         verification = None
         if verify:
             from lstm_inspect.verification import verify as compare
 
-            verification = compare(opened, arrays, select=select, feed=fed, stateful=stateful)
+            verification = compare(
+                opened,
+                arrays,
+                select=select,
+                feed=fed,
+                stateful=stateful,
+                allow_nonfinite=allow_nonfinite,
+                limits=limits,
+            )
             recorded = recorded.with_verification(verification.as_json())
     recorded.save(out)
     print_trace(trace_stats(recorded), out, time.perf_counter() - started)
     for path, reason in recorded.untraced.items():
-        click.echo(f"error: {path} not traced: {reason}", err=True)
+        say_error(f"{path} not traced: {reason}")
     if recorded.untraced:
         ctx.exit(2)
     if verification is not None and not verification.agrees:
-        click.echo("error: the replay and Keras differ; see lstm-inspect verify", err=True)
+        say_error("the replay and Keras differ; see lstm-inspect verify")
         ctx.exit(1)

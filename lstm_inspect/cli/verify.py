@@ -5,8 +5,15 @@ from pathlib import Path
 
 import click
 
-from lstm_inspect.cli.options import config_option, feed_option, format_option, input_option
-from lstm_inspect.cli.reading import quiet_warnings, read_feed, read_inputs
+from lstm_inspect.cli.options import (
+    config_option,
+    feed_option,
+    format_option,
+    input_option,
+    limit_option,
+    nonfinite_option,
+)
+from lstm_inspect.cli.reading import read_feed, read_inputs, read_limits
 
 _EXAMPLES = """\b
 Examples:
@@ -21,6 +28,8 @@ Examples:
 @feed_option
 @format_option
 @config_option
+@nonfinite_option
+@limit_option
 @click.pass_context
 def verify(
     ctx: click.Context,
@@ -29,6 +38,8 @@ def verify(
     feed: Sequence[str],
     format_: str,
     config: Path | None,
+    allow_nonfinite: bool,
+    limit: Sequence[str],
 ) -> None:
     """Hold the replay against genuine Keras.
 
@@ -39,8 +50,14 @@ def verify(
     from lstm_inspect.model import open_model
     from lstm_inspect.verification import verify as compare
 
-    with quiet_warnings():
-        verification = compare(open_model(model, config), read_inputs(inputs), feed=read_feed(feed))
+    limits = read_limits(limit)
+    verification = compare(
+        open_model(model, config, limits=limits),
+        read_inputs(inputs, limits),
+        feed=read_feed(feed, limits),
+        allow_nonfinite=allow_nonfinite,
+        limits=limits,
+    )
     if format_ == "json":
         import json
 

@@ -43,7 +43,7 @@ def load_dump(path: str | Path, schema: int) -> tuple[dict[str, Array], dict[str
     Raises:
         InputError: Not there, damaged, no dump, or of a newer schema.
     """
-    arrays = read_arrays(path, expected=_EXPECTED)
+    arrays = read_arrays(path, expected=_EXPECTED, limit="dump_bytes")
     try:
         if not isinstance(arrays, dict):
             raise ValueError("one array")

@@ -1,7 +1,12 @@
 """Writing a file so that whoever looks sees the old one or the whole new one, and no debris."""
 
+import errno
 import os
-from collections.abc import Callable
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -9,7 +14,9 @@ from lstm_inspect.errors import OutputError
 
 
 def replace_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    """Writes a file beside its place and renames it into it once it is whole and on disk.
+    """Writes a file that gets its name once it is whole and on disk.
+
+    Where the system can, it has no name until then: not even a killed process leaves debris.
 
     Raises:
         OutputError: The folder is not there or not writable, or the disk is full.
@@ -18,17 +25,63 @@ def replace_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     path = path.resolve()
     beside = path.with_name(f".{path.name[:200]}.{os.urandom(4).hex()}.tmp")
     try:
-        with beside.open("xb") as file:
+        descriptor, is_named = _open_new(beside)
+        with os.fdopen(descriptor, "w+b") as file:
             try:
                 write(file)
                 file.flush()
-                os.fsync(file.fileno())
-                beside.replace(path)
+                os.fsync(descriptor)
+                with _signals_held():
+                    if is_named or _name(descriptor, path, beside):
+                        beside.replace(path)
             except BaseException:
                 beside.unlink(missing_ok=True)
                 raise
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def _open_new(beside: Path) -> tuple[int, bool]:
+    """A new file without a name, or with one where the file system has no such files."""
+    if sys.platform == "linux":
+        try:
+            return os.open(beside.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666), False
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT):
+                raise
+    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
+    return os.open(beside, flags, 0o666), True
+
+
+def _name(descriptor: int, path: Path, beside: Path) -> bool:
+    """Gives a file its name; true if it was taken, so that it now has the one beside."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        # Without a folder descriptor Python would link the entry in /proc, not what it points to.
+        name = partial(os.link, f"/proc/self/fd/{descriptor}", dst_dir_fd=folder)
+        try:
+            name(path.name)
+        except FileExistsError:
+            name(beside.name)
+            return True
+        os.fsync(folder)
+        return False
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Lets interruptions wait for the moment in which a file may have two names."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    held = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def check_target(
@@ -47,6 +100,8 @@ def check_target(
     """
     if not path.parent.is_dir():
         raise OutputError(f"{path}: the folder {path.parent} does not exist; create it first")
+    if not os.access(path.parent, os.W_OK):
+        raise OutputError(f"{path}: the folder {path.parent} is not writable; choose another")
     if not path.exists():
         return
     if not path.is_file():

@@ -7,25 +7,27 @@ from lstm_inspect.formats.hdf5 import Group, read_hdf5
 from lstm_inspect.formats.json_text import optional_text, parse_object
 from lstm_inspect.formats.saved_file import Array, LayerWeights, SavedFile, VariableTree
 from lstm_inspect.formats.variable_tree import is_variable_tree, read_variable_tree
+from lstm_inspect.limits import Limits
 
 
-def read_keras_h5(path: Path, data: bytes) -> SavedFile:
+def read_keras_h5(path: Path, data: bytes, limits: Limits) -> SavedFile:
     """Reads an HDF5 file: a whole model, or weights alone, of any Keras.
 
     Layout: keras 3.15.1, legacy/saving/legacy_h5_format.py and saving/saving_lib.py.
 
     Raises:
         ModelFileError: Damaged, or no file of Keras.
+        LimitError: It claims more than is granted.
     """
-    root = read_hdf5(memoryview(data), str(path))
-    config = root.attributes.get("model_config")
+    root = read_hdf5(data, str(path), limits)
+    config = optional_text(root.attributes.get("model_config"), f"{path}: model_config")
     named = root.groups.get("model_weights", root)
     weights: LayerWeights | VariableTree
     if _names(named, "layer_names"):
         weights = _layer_weights(named)
     elif is_variable_tree(root):
         weights = read_variable_tree(root)
-    elif isinstance(config, str):
+    elif config is not None:
         weights = LayerWeights(layers={})
     else:
         raise ModelFileError(
@@ -43,8 +45,9 @@ def read_keras_h5(path: Path, data: bytes) -> SavedFile:
         format="weights.h5" if config is None else "h5",
         keras_version=stated("keras_version"),
         backend=stated("backend"),
-        config=None if config is None else parse_object(config, f"{path}: model_config"),
+        config=None if config is None else parse_object(config, f"{path}: model_config", limits),
         weights=weights,
+        unread=root.all_unread(),
         data=data,
     )
 

@@ -1,7 +1,7 @@
 """What a model file holds, as plain data: the one thing that leaves this package."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ class SavedFile:
         backend: As the file states it (``"tensorflow"``, ``"theano"`` ...), or None.
         config: The model's config, ``{"class_name": ..., "config": ...}``; None if it holds none.
         weights: Read-only arrays that share the memory of ``data``, under the file's own keys.
+        unread: Why other arrays of the file have no numbers, by the file's own keys.
         data: The bytes of the file; of a file that names others, its own.
     """
 
@@ -71,6 +72,7 @@ class SavedFile:
     backend: str | None = None
     config: Mapping[str, Any] | None
     weights: VariableTree | LayerWeights | VariableList
+    unread: Mapping[str, str] = field(default_factory=dict)
     data: bytes
 
     @cached_property

@@ -8,11 +8,13 @@ from typing import Any
 
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.extras import import_tensorflow
+from lstm_inspect.formats.file_bytes import read_bytes
 from lstm_inspect.formats.json_text import optional_text, parse_object
 from lstm_inspect.formats.saved_file import Array, SavedFile, VariableList
+from lstm_inspect.limits import Limits
 
 
-def read_saved_model(folder: Path) -> SavedFile:
+def read_saved_model(folder: Path, limits: Limits) -> SavedFile:
     """Reads the config and the variables of a SavedModel; never its graph.
 
     Layout: keras 2.15.0, saving/legacy/saved_model/save.py. The config is the metadata of the root
@@ -21,6 +23,7 @@ def read_saved_model(folder: Path) -> SavedFile:
 
     Raises:
         ModelFileError: No such folder of Keras, or damaged.
+        LimitError: It claims more than is granted.
         MissingExtraError: TensorFlow is not installed.
     """
     if not (folder / "saved_model.pb").is_file():
@@ -29,8 +32,10 @@ def read_saved_model(folder: Path) -> SavedFile:
             "saved_model.pb"
         )
     tf = import_tensorflow(f"{folder}, a SavedModel folder,")
-    data = (folder / "saved_model.pb").read_bytes()
-    root = parse_object(_root_metadata(folder, data), f"{folder}: the metadata of its root")
+    data = read_bytes(folder / "saved_model.pb", limits, "file_bytes")
+    root = parse_object(
+        _root_metadata(folder, data, limits), f"{folder}: the metadata of its root", limits
+    )
     return SavedFile(
         path=folder,
         format="saved_model",
@@ -41,10 +46,10 @@ def read_saved_model(folder: Path) -> SavedFile:
     )
 
 
-def _root_metadata(folder: Path, saved_model: bytes) -> str | bytes:
+def _root_metadata(folder: Path, saved_model: bytes, limits: Limits) -> str | bytes:
     metadata = folder / "keras_metadata.pb"
     if metadata.is_file():
-        for node in _length_delimited(metadata.read_bytes(), 1):
+        for node in _length_delimited(read_bytes(metadata, limits, "file_bytes"), 1):
             fields = {number: next(_length_delimited(node, number), b"") for number in (3, 5)}
             if fields[3] == b"root":
                 return fields[5]

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from lstm_inspect.errors import ModelFileError
+from lstm_inspect.formats.file_bytes import read_bytes
 from lstm_inspect.formats.hdf5 import read_hdf5
 from lstm_inspect.formats.saved_file import Array, SavedFile, VariableTree
 from lstm_inspect.formats.variable_tree import read_variable_tree
+from lstm_inspect.limits import Limits
 
 
-def read_shards(path: Path, data: bytes, index: dict[str, Any]) -> SavedFile:
+def read_shards(path: Path, data: bytes, index: dict[str, Any], limits: Limits) -> SavedFile:
     """Reads every shard that an index names.
 
     Layout: keras 3.15.1, saving/saving_lib.py, ``ShardedH5IOStore``.
@@ -19,17 +21,22 @@ def read_shards(path: Path, data: bytes, index: dict[str, Any]) -> SavedFile:
         path: Of the index.
         data: Its bytes.
         index: Its JSON.
+        limits: What each shard may claim.
 
     Raises:
         ModelFileError: A shard is missing or damaged, or the index names a file elsewhere.
+        LimitError: A shard claims more than is granted.
     """
     arrays: dict[str, Array] = {}
     names: dict[str, str] = {}
+    unread: dict[str, str] = {}
     for name in sorted(set(_shard_names(path, index))):
         shard = path.with_name(name)
         if not shard.is_file():
             raise ModelFileError(f"{path}: its shard {name} is missing; put it beside the index")
-        tree = read_variable_tree(read_hdf5(memoryview(shard.read_bytes()), str(shard)))
+        root = read_hdf5(read_bytes(shard, limits, "file_bytes"), str(shard), limits)
+        tree = read_variable_tree(root)
+        unread.update(root.all_unread())
         arrays.update(tree.arrays)
         names.update(tree.names)
     return SavedFile(
@@ -38,6 +45,7 @@ def read_shards(path: Path, data: bytes, index: dict[str, Any]) -> SavedFile:
         keras_version=None,
         config=None,
         weights=VariableTree(arrays=arrays, names=names),
+        unread=unread,
         data=data,
     )
 

@@ -13,9 +13,17 @@ def is_variable_tree(root: Group) -> bool:
 
 
 def read_variable_tree(root: Group) -> VariableTree:
-    """Reads a store; the paths are those of Keras 3, whichever Keras wrote it."""
+    """Reads a store; the paths are those of Keras 3, whichever Keras wrote it.
+
+    Of a layer of which one array has no numbers there are none: the others would take its place.
+    """
     return VariableTree(
-        arrays={_normal(path): array for path, array in root.all_arrays().items()},
+        arrays={
+            _normal(f"{path}/{name}".lstrip("/")): array
+            for path, group in root.walk()
+            if not group.unread
+            for name, array in group.arrays.items()
+        },
         names={
             _normal(path).removesuffix("vars").rstrip("/"): name
             for path, group in root.walk()

@@ -1,17 +1,25 @@
 """The one call that replays a model: what is asked for, checked, walked and put together."""
 
+import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from lstm_inspect.errors import InputError, SelectionError, UnsupportedLayerError
+from lstm_inspect.errors import (
+    InputError,
+    ModelFileError,
+    NonFiniteWarning,
+    SelectionError,
+    UnsupportedLayerError,
+)
 from lstm_inspect.formats import Array
-from lstm_inspect.inputs import bind_feed, bind_inputs
+from lstm_inspect.inputs import bind_feed, bind_inputs, first_nonfinite
 from lstm_inspect.layers import Value
+from lstm_inspect.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.model import Model, ModelInput
-from lstm_inspect.plan import plan_replay
+from lstm_inspect.plan import Plan, plan_replay
 from lstm_inspect.recording import LayerTrace, Trace
 from lstm_inspect.replay.recurrent import CELL_SIGNALS, signals_of
 from lstm_inspect.replay.walk import CustomLayer, Progress, Walk
@@ -28,6 +36,8 @@ def trace(
     feed: Mapping[str, Any] | None = None,
     layers: Mapping[str, CustomLayer] | None = None,
     stateful: bool = False,
+    allow_nonfinite: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
 ) -> Trace:
     """Replays a model and records the signals of its recurrent layers at every timestep.
@@ -45,6 +55,8 @@ def trace(
             (the `Layer`, its input arrays ...), it gives the output array.
         stateful: The input is several batches of the model's own batch size, one behind the other:
             stateful layers carry their states from each to the next, as they do in Keras.
+        allow_nonfinite: Whether inputs and weights may hold NaN or infinity; each is warned of.
+        limits: How large what is computed and recorded may become.
         progress: Called with (path, timesteps done, timesteps in all) after every step.
 
     Returns:
@@ -54,6 +66,8 @@ def trace(
 
     Raises:
         InputError: An input is missing, unknown, or does not fit.
+        LimitError: What would be computed or recorded is larger than granted.
+        ModelFileError: A weight is NaN or infinite.
         SelectionError: A pattern or a signal matches nothing.
         UnsupportedLayerError: None of the selected layers can be replayed.
     """
@@ -65,6 +79,8 @@ def trace(
         feed=feed,
         layers=layers,
         stateful=stateful,
+        allow_nonfinite=allow_nonfinite,
+        limits=limits,
         progress=progress,
     ).trace
 
@@ -95,6 +111,8 @@ def replay(
     feed: Mapping[str, Any] | None = None,
     layers: Mapping[str, CustomLayer] | None = None,
     stateful: bool = False,
+    allow_nonfinite: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
 ) -> Replayed:
     """Replays a model; the arguments and errors are those of `trace`."""
@@ -115,10 +133,13 @@ def replay(
         )
     size = _batch_size(model) if stateful else None
     takes = tuple(_any_batch(each) for each in model.inputs) if stateful else model.inputs
-    arrays = bind_inputs(takes, inputs, plan.inputs)
+    arrays = bind_inputs(takes, inputs, plan.inputs, allow_nonfinite)
+    _check_weights(plan, allow_nonfinite)
     given = {**arrays, **bind_feed(feed, arrays)}
-    walk = Walk(plan, signals, feed=frozenset(feed), custom=layers, progress=progress)
-    # What is not finite in the input was reported with its place.
+    walk = Walk(
+        plan, signals, feed=frozenset(feed), custom=layers, limits=limits, progress=progress
+    )
+    # What is not finite in input and weights was reported with its place.
     with np.errstate(invalid="ignore", over="ignore"):
         batches = [walk.run(batch) for batch in _batches(given, size)]
     traced = (
@@ -136,6 +157,21 @@ def replay(
         },
     )
     return Replayed(trace=recorded, outputs=walk.outputs, given=given, is_fed=bool(feed))
+
+
+def _check_weights(plan: Plan, allow_nonfinite: bool) -> None:
+    """Refuses weights that are not finite, or warns of them."""
+    for call in plan.calls:
+        weights = call.layer.weights
+        named = weights.items() if isinstance(weights, Mapping) else enumerate(weights)
+        for name, array in named:
+            place = first_nonfinite(array)
+            if place is None:
+                continue
+            message = f"layer {call.path}: weight {name} is not finite, first {place}"
+            if not allow_nonfinite:
+                raise ModelFileError(f"{message}; allow it with --allow-nonfinite")
+            warnings.warn(NonFiniteWarning(message), stacklevel=4)
 
 
 def _signals(record: Collection[str]) -> tuple[str, ...]:

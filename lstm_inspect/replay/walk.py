@@ -1,5 +1,6 @@
 """The walk over a plan's calls: recurrent layers to instrumented cells, others as they can be."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,6 +11,7 @@ from lstm_inspect.bridge import Bridge
 from lstm_inspect.errors import InputError
 from lstm_inspect.formats import Array
 from lstm_inspect.layers import Value, form_of, map_values, operation_of
+from lstm_inspect.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.model import SPATIAL_DIMS, Call, Layer, Recurrence, Ref, flat
 from lstm_inspect.plan import FED_INPUT, Plan, needs_of
 from lstm_inspect.recording import LayerTrace
@@ -18,6 +20,8 @@ from lstm_inspect.replay.recurrent import replay_recurrence
 
 Progress = Callable[[str, int, int], None]
 """Called with (path, timesteps done, timesteps in all) after every step of a recurrent layer."""
+
+_NUMBER_BYTES = 4
 
 CustomLayer = Callable[..., Array]
 """Called with (the layer, its input arrays ...); gives its output array."""
@@ -31,6 +35,7 @@ class Walk:
         signals: What to record of the plan's recorded layers.
         feed: The paths whose output is given, and ``<path>:input`` of those whose x is.
         custom: What computes layers that the caller has the code of, by class or by layer name.
+        limits: How large what is computed and recorded may become.
         progress: Called after every step.
     """
 
@@ -41,13 +46,16 @@ class Walk:
         *,
         feed: frozenset[str] = frozenset(),
         custom: Mapping[str, CustomLayer] | None = None,
+        limits: Limits = DEFAULT_LIMITS,
         progress: Progress | None = None,
     ) -> None:
         self._plan = plan
         self._signals = signals
         self._feed = feed
         self._custom = custom or {}
+        self._limits = limits
         self._progress = progress
+        self._recorded_bytes = 0
         self._bridge = Bridge()
         self._values: dict[str, tuple[Value, ...]] = {}
         # The final states of each stateful layer, where its next call starts.
@@ -120,6 +128,9 @@ class Walk:
             values = [
                 leaf if isinstance(leaf, Value) else Value(np.asarray(leaf)) for leaf in flat(args)
             ]
+            shape = form.shape(layer, [value.array.shape for value in values]) or ()
+            size = math.prod(axis or 1 for axis in shape) * _NUMBER_BYTES
+            self._limits.check("array_bytes", size, f"the output of layer {call.path}")
             outputs = form.apply(layer, values)
         else:
             outputs = self._bridge.call(layer, args, kwargs)
@@ -136,6 +147,11 @@ class Walk:
         folding = Folding(call.folds, [x])
         folded = folding.fold(x)
         mask = folded.mask
+        record = self._signals if call.path in self._plan.recorded else ()
+        size = x.array.size // recurrence.features * recurrence.units * _NUMBER_BYTES
+        self._limits.check("array_bytes", size, f"a state of layer {call.path}")
+        self._recorded_bytes += size * len(record)
+        self._limits.check("dump_bytes", self._recorded_bytes, "the states and gates to record")
         if "mask" in call.kwargs:
             wired = call.kwargs["mask"]
             mask = None if wired is None else folding.fold(self._value(wired)).array
@@ -145,7 +161,7 @@ class Walk:
             folded,
             mask=mask,
             initial_state=[folding.fold(state).array for state in states],
-            record=self._signals if call.path in self._plan.recorded else (),
+            record=record,
             progress=self._progress,
         )
         unfolded = folding.unfold_all(outputs)

@@ -1,0 +1,35 @@
+"""What goes to stderr: one line each, whatever a file or a name in it holds."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+import click
+
+from lstm_inspect.errors import one_line
+
+
+def say_error(message: str) -> None:
+    """Prints what went wrong."""
+    click.echo(f"error: {one_line(message)}", err=True)
+
+
+@contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Shows a warning as one line, and the same one once."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        warnings.showwarning = _show_warning
+        yield
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    click.echo(f"warning: {one_line(str(message))}", err=True)

@@ -1,0 +1,128 @@
+"""A child process in which a parser of untrusted bytes can crash, hang or be taken over alone."""
+
+import json
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+from lstm_inspect.errors import InspectError, LimitError, ModelFileError
+from lstm_inspect.limits import Limits
+
+IS_CONFINED = sys.platform == "linux"
+"""Whether there is such a child: other systems lack the limits, or the fork."""
+
+if IS_CONFINED:
+    import resource
+
+_REFUSALS = {error.__name__: error for error in (ModelFileError, LimitError)}
+_WALL_CLOCK_SLACK = 60
+
+
+def run_confined(parse: Callable[[], Any], what: str, limits: Limits) -> Any:
+    """Calls a parser where it can open, write and send nothing, and gives its answer.
+
+    A forked child sees the bytes that this process has read. It has no descriptor but that of its
+    answer and can open none, writes no file and no core, and is held to a share of memory and time.
+    Where the system has no such child, the parser is called here.
+
+    Args:
+        parse: Gives JSON data, or raises ModelFileError or LimitError.
+        what: What to call the bytes in an error.
+        limits: Its memory and time.
+
+    Raises:
+        ModelFileError: The parser refuses the bytes, crashes or does not come to an end.
+        LimitError: The bytes ask for more than is granted.
+    """
+    if not IS_CONFINED:
+        return parse()
+    receiving, sending = os.pipe()
+    with warnings.catch_warnings():
+        # Python 3.12 warns of threads: one that holds a lock at this moment never releases it in
+        # the child. The child takes h5py's alone, which h5py holds while it forks.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if not child:
+        _answer(parse, what, sending, limits)
+    os.close(sending)
+    status = 0
+    try:
+        with os.fdopen(receiving, "rb") as pipe:
+            text = pipe.read(2 * limits.hdf5_metadata_bytes)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        with suppress(ChildProcessError):  # who ignores SIGCHLD has no children to wait for
+            _, status = os.waitpid(child, 0)
+    return _outcome(text, status, what, limits)
+
+
+def _outcome(text: bytes, status: int, what: str, limits: Limits) -> Any:
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        code = os.waitstatus_to_exitcode(status)
+        if code == -signal.SIGXCPU:
+            reason = f"it took longer than the limit parser_seconds={limits.parser_seconds}"
+        else:
+            how = signal.Signals(-code).name if code < 0 else f"status {code}"
+            reason = f"it stopped with {how}"
+        raise ModelFileError(
+            f"{what}: damaged or hostile HDF5 data; the confined process that parsed it was lost: "
+            f"{reason}"
+        ) from None
+    if "bug" in answer:
+        raise RuntimeError(f"in the confined process:\n{answer['bug']}")
+    if "refusal" in answer:
+        raise _REFUSALS[answer["refusal"]](answer["message"])
+    return answer["parsed"]
+
+
+def _answer(parse: Callable[[], Any], what: str, sending: int, limits: Limits) -> NoReturn:
+    """Parses in the child and sends what came of it."""
+    try:
+        _confine(sending, limits)
+        try:
+            text = json.dumps({"parsed": parse()})
+        except InspectError as error:
+            text = json.dumps({"refusal": type(error).__name__, "message": str(error)})
+        except MemoryError:
+            message = (
+                f"{what}: parsing it takes more memory than parser_bytes={limits.parser_bytes}"
+            )
+            text = json.dumps({"refusal": "LimitError", "message": message})
+        except Exception:
+            text = json.dumps({"bug": traceback.format_exc()})
+        left = memoryview(text.encode())
+        while left:
+            left = left[os.write(sending, left) :]
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def _confine(sending: int, limits: Limits) -> None:
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGXCPU):
+        signal.signal(each, signal.SIG_DFL)
+    os.closerange(0, sending)
+    os.closerange(sending + 1, os.sysconf("SC_OPEN_MAX"))
+    own = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    for name, most in {
+        resource.RLIMIT_AS: own + limits.parser_bytes,
+        resource.RLIMIT_CPU: limits.parser_seconds,
+        resource.RLIMIT_NOFILE: 0,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+    }.items():
+        _, hard = resource.getrlimit(name)
+        if hard != resource.RLIM_INFINITY:
+            most = min(most, hard)
+        # Past the soft limit of time a process is told, past the hard one killed without a reason.
+        resource.setrlimit(name, (most, most + (name == resource.RLIMIT_CPU and hard != most)))
+    signal.alarm(limits.parser_seconds + _WALL_CLOCK_SLACK)

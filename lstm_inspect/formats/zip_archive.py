@@ -1,0 +1,220 @@
+"""Zip bytes to the bytes of their members: structure, limits and sums checked on the way.
+
+zipfile is not used: it takes the last of two members of one name, and reads an archive whose local
+headers say otherwise than its directory, which is how two readers of one file come to differ.
+
+Layout: APPNOTE.TXT 6.3.10 of PKWARE, sections 4.3 and 4.5.3.
+"""
+
+import struct
+import zlib
+from dataclasses import dataclass
+from itertools import pairwise
+
+from lstm_inspect.errors import ModelFileError
+from lstm_inspect.limits import Limits
+
+SIGNATURE = b"PK\x03\x04"
+
+_LOCAL = struct.Struct("<4s5H3L2H")
+_ENTRY = struct.Struct("<4s6H3L5H2L")
+_END = struct.Struct("<4s4H2LH")
+_END64_LOCATOR = struct.Struct("<4sLQL")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+
+_STORED, _DEFLATED = 0, 8
+_ENCRYPTED_OR_PATCHED = 0x2061
+_HAS_DESCRIPTOR = 0x8
+_UTF8 = 0x800
+_IN_EXTRA = 0xFFFFFFFF
+_DESCRIPTORS = (0, 12, 16, 20, 24)
+_ALWAYS_EXPANDS = 8 << 20
+
+
+@dataclass(frozen=True)
+class _Member:
+    """One entry of the directory."""
+
+    name: str
+    raw_name: bytes
+    flags: int
+    method: int
+    crc: int
+    stored_size: int
+    size: int
+    header: int
+
+
+class ZipArchive:
+    """The members of a zip, by name.
+
+    Args:
+        data: The bytes of the zip.
+        what: What to call it in an error.
+        limits: What it may claim.
+
+    Raises:
+        ModelFileError: Damaged, or of a structure that two readers could understand in two ways.
+        LimitError: It claims more than is granted.
+    """
+
+    def __init__(self, data: bytes, what: str, limits: Limits) -> None:
+        self._data = data
+        self._what = what
+        self._limits = limits
+        try:
+            self._members = {member.name: member for member in self._directory()}
+            self._starts = self._check_cover()
+        except struct.error as error:
+            raise self._damaged("it ends too early") from error
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its members, in the order of its directory."""
+        return tuple(self._members)
+
+    def read(self, name: str) -> memoryview:
+        """The bytes of a member: of a stored one those of the zip, not a copy.
+
+        Raises:
+            KeyError: There is no such member.
+            ModelFileError: Damaged.
+            LimitError: It would expand to more than is granted.
+        """
+        member = self._members[name]
+        start = self._starts[name]
+        content = memoryview(self._data)[start : start + member.stored_size]
+        what = f"{self._what}: {name}"
+        self._limits.check("file_bytes", member.size, what)
+        if member.method == _DEFLATED:
+            if member.size > _ALWAYS_EXPANDS:
+                ratio = -(-member.size // max(1, member.stored_size))
+                self._limits.check("expansion", ratio, what)
+            content = self._inflated(member, content)
+        if len(content) != member.size or zlib.crc32(content) != member.crc:
+            raise ModelFileError(f"{what} is damaged (its checksum is another)")
+        return content
+
+    def _inflated(self, member: _Member, content: memoryview) -> memoryview:
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            inflated = inflater.decompress(content, member.size + 1)
+        except zlib.error as error:
+            raise ModelFileError(f"{self._what}: {member.name} is damaged ({error})") from error
+        if not inflater.eof or inflater.unused_data:
+            raise ModelFileError(f"{self._what}: {member.name} is damaged (not of its size)")
+        return memoryview(inflated)
+
+    def _directory(self) -> list[_Member]:
+        data = self._data
+        end = data.rfind(b"PK\x05\x06")
+        if end < 0:
+            raise self._damaged("it has no directory")
+        _, disk, first_disk, here, count, size, offset, comment = _END.unpack_from(data, end)
+        stop = end
+        if end + _END.size + comment != len(data):
+            raise self._damaged("something follows its end")
+        if _IN_EXTRA in (size, offset) or count == 0xFFFF:
+            stop = end - _END64_LOCATOR.size
+            sign, _, stop, _ = _END64_LOCATOR.unpack_from(data, max(stop, 0))
+            if sign != b"PK\x06\x07" or stop + _END64.size != end - _END64_LOCATOR.size:
+                raise self._damaged("its zip64 end is not where it should be")
+            sign, _, _, _, disk, first_disk, here, count, size, offset = _END64.unpack_from(
+                data, stop
+            )
+            if sign != b"PK\x06\x06":
+                raise self._damaged("it has no zip64 end")
+        self._limits.check("zip_members", count, self._what)
+        self._limits.check("zip_directory_bytes", size, self._what)
+        if disk or first_disk or here != count or offset + size != stop:
+            raise self._damaged("its directory is not where it should be")
+        self._stop = offset
+        members = []
+        for _ in range(count):
+            member, offset = self._entry(offset)
+            members.append(member)
+        if offset != stop:
+            raise self._damaged("its directory has another size than it says")
+        if len({member.name for member in members}) != count:
+            raise self._damaged("it has two members of one name")
+        return members
+
+    def _entry(self, at: int) -> tuple[_Member, int]:
+        sign, _, _, flags, method, _, _, crc, stored, size, *lengths, _, _, attributes, header = (
+            _ENTRY.unpack_from(self._data, at)
+        )
+        name_size, extra_size, comment_size = lengths[:3]
+        if sign != b"PK\x01\x02":
+            raise self._damaged("its directory has an entry that is none")
+        at += _ENTRY.size
+        raw_name = self._data[at : at + name_size]
+        extra = self._data[at + name_size : at + name_size + extra_size]
+        size, stored, header = _wide(extra, [size, stored, header])
+        name = self._name(raw_name, flags)
+        if flags & _ENCRYPTED_OR_PATCHED:
+            raise self._damaged(f"{name} is encrypted")
+        if method not in (_STORED, _DEFLATED):
+            raise self._damaged(f"{name} is compressed with method {method}, not with deflate")
+        if attributes >> 28 == 0xA:  # the mode of a symbolic link, in Unix's upper half
+            raise self._damaged(f"{name} is a symbolic link")
+        if method == _STORED and stored != size:
+            raise self._damaged(f"{name} has two sizes")
+        member = _Member(name, raw_name, flags, method, crc, stored, size, header)
+        return member, at + name_size + extra_size + comment_size
+
+    def _name(self, raw: bytes, flags: int) -> str:
+        try:
+            return raw.decode("utf-8" if flags & _UTF8 else "cp437")
+        except UnicodeDecodeError as error:
+            raise self._damaged(f"a member's name is not UTF-8: {raw[:40]!r}") from error
+
+    def _check_cover(self) -> dict[str, int]:
+        """Where the content of each member starts; each byte belongs to one member alone."""
+        starts = {}
+        ends = []
+        members = sorted(self._members.values(), key=lambda member: member.header)
+        for member in members:
+            sign, _, flags, method, _, _, crc, stored, size, name_size, extra_size = (
+                _LOCAL.unpack_from(self._data, member.header)
+            )
+            start = member.header + _LOCAL.size + name_size
+            raw_name = self._data[member.header + _LOCAL.size : start]
+            extra = self._data[start : start + extra_size]
+            size, stored = _wide(extra, [size, stored])
+            described = bool(flags & _HAS_DESCRIPTOR)
+            if (
+                sign != SIGNATURE
+                or (method, raw_name, flags) != (member.method, member.raw_name, member.flags)
+                or (crc, stored, size)
+                not in [(member.crc, member.stored_size, member.size), (0, 0, 0)][: 1 + described]
+            ):
+                raise self._damaged(f"{member.name} has a header unlike its entry in the directory")
+            starts[member.name] = start + extra_size
+            ends.append((starts[member.name] + member.stored_size, described))
+        begins = [*(member.header for member in members), self._stop]
+        gaps = [begin - end for begin, (end, _) in zip(begins[1:], ends, strict=True)]
+        covered = all(
+            gap in (_DESCRIPTORS if described else (0,))
+            for gap, (_, described) in zip(gaps, ends, strict=True)
+        )
+        if begins[0] != 0 or not covered or any(a > b for a, b in pairwise(begins)):
+            raise self._damaged("its members overlap, or leave room between them")
+        return starts
+
+    def _damaged(self, reason: str) -> ModelFileError:
+        return ModelFileError(f"{self._what}: damaged or truncated zip archive ({reason})")
+
+
+def _wide(extra: bytes, sizes: list[int]) -> list[int]:
+    """Sizes and offset, those too large for 32 bits from the zip64 extra field, in this order."""
+    if _IN_EXTRA not in sizes:
+        return sizes
+    at = 0
+    while at < len(extra):
+        tag, length = struct.unpack_from("<2H", extra, at)
+        if tag == 1:
+            wanted = sizes.count(_IN_EXTRA)
+            wide = iter(struct.unpack_from(f"<{wanted}Q", extra[: at + 4 + length], at + 4))
+            return [next(wide) if size == _IN_EXTRA else size for size in sizes]
+        at += 4 + length
+    return sizes

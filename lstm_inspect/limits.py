@@ -1,0 +1,71 @@
+"""How much a file may ask for before anything is done on its word."""
+
+from dataclasses import dataclass
+
+from lstm_inspect.errors import LimitError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a file may make this tool read, build or write; far above what Keras writes.
+
+    An error names the limit that it is about; ``--limit NAME=VALUE`` sets one.
+
+    Attributes:
+        file_bytes: Size of a model file, of a shard, or of a member of a zip once inflated.
+        zip_members: Members of a zip.
+        zip_directory_bytes: Size of its directory.
+        expansion: How many times its compressed size a member above 8 MiB may have.
+        config_bytes: Size of a config.
+        metadata_bytes: Size of a metadata.json.
+        json_depth: How deep the values of a JSON text may nest.
+        json_values: How many values it may have.
+        hdf5_objects: Groups, arrays, attributes and chunks of an HDF5 file.
+        hdf5_depth: How deep its groups may nest.
+        hdf5_metadata_bytes: Size of what is neither array, in the file and once read.
+        weight_bytes: Size of all arrays of a model.
+        parser_bytes: Memory that parsing an HDF5 file may take.
+        parser_seconds: Processor time that it may take.
+        input_bytes: Size of a file of input arrays.
+        array_bytes: Size of any one array that a replay computes.
+        dump_bytes: Size of all that a replay records.
+    """
+
+    file_bytes: int = 2 << 30
+    zip_members: int = 4096
+    zip_directory_bytes: int = 1 << 20
+    expansion: int = 100
+    config_bytes: int = 16 << 20
+    metadata_bytes: int = 1 << 20
+    json_depth: int = 128
+    json_values: int = 200_000
+    hdf5_objects: int = 20_000
+    hdf5_depth: int = 32
+    hdf5_metadata_bytes: int = 64 << 20
+    weight_bytes: int = 1 << 30
+    parser_bytes: int = 1 << 30
+    parser_seconds: int = 60
+    input_bytes: int = 1 << 30
+    array_bytes: int = 1 << 30
+    dump_bytes: int = 2 << 30
+
+    def check(self, name: str, value: int, what: str) -> None:
+        """Refuses what exceeds a limit.
+
+        Args:
+            name: Of the limit.
+            value: What is asked for.
+            what: What asks for it, as the error calls it.
+
+        Raises:
+            LimitError: It exceeds the limit.
+        """
+        most: int = getattr(self, name)
+        if value > most:
+            raise LimitError(
+                f"{what}: {value} is more than the limit {name}={most}; "
+                f"if the file is to be trusted, raise it with --limit {name}={value}"
+            )
+
+
+DEFAULT_LIMITS = Limits()
