@@ -13,6 +13,8 @@ Every message is one line: what; expected; received; what to do next. Anything e
 the library is a bug of ours and keeps its traceback.
 """
 
+from lstm_inspect.notation import printable
+
 _LONGEST = 300
 
 
@@ -21,7 +23,7 @@ def one_line(text: str) -> str:
 
     What is too long loses its middle: what it is about stands first, what to do last.
     """
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    line = printable(text)
     if len(line) <= _LONGEST:
         return line
     kept = (_LONGEST - 5) // 2

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from lstm_inspect.notation import printable
 from lstm_inspect.replay import Progress
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ class _Bar:
             self._drawn = RichProgress(console=Console(stderr=True), transient=True)
             self._drawn.start()
         if path not in self._tasks:
-            self._tasks[path] = self._drawn.add_task(path, total=timesteps)
+            from rich.markup import escape
+
+            self._tasks[path] = self._drawn.add_task(escape(printable(path)), total=timesteps)
         self._drawn.update(self._tasks[path], completed=done)
 
     def close(self) -> None:

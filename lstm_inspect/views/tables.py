@@ -11,7 +11,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from lstm_inspect.notation import shape_text
+from lstm_inspect.notation import printable, shape_text
 
 if TYPE_CHECKING:  # a view is handed these: it need not wait for what makes them
     from lstm_inspect.model import ModelInput
@@ -56,14 +56,14 @@ def print_shapes(shapes: "ModelShapes") -> None:
     )
     if shapes.model.inputs:
         inputs = ", ".join(f"{each.name} {_input(each)}" for each in shapes.model.inputs)
-        console.print(Text(f"inputs: {inputs}"))
+        console.print(_text(f"inputs: {inputs}"))
     for name in shapes.incomplete:
-        console.print(Text(f"{name} is not whole in the file, which lacks weights of it"))
+        console.print(_text(f"{name} is not whole in the file, which lacks weights of it"))
     for layer in shapes.layers:
         for note in layer.recurrence.notes:
-            console.print(Text(f"{layer.path}: {note}"))
+            console.print(_text(f"{layer.path}: {note}"))
         if layer.blocked_by:
-            console.print(Text(f"{layer.path} cannot be traced: {'; '.join(layer.blocked_by)}"))
+            console.print(_text(f"{layer.path} cannot be traced: {'; '.join(layer.blocked_by)}"))
 
 
 def _input(each: "ModelInput") -> str:
@@ -74,7 +74,7 @@ def _input(each: "ModelInput") -> str:
 
 def _layer_cell(layer: "LayerShapes") -> Text:
     recurrence = layer.recurrence
-    text = Text(layer.path, style="bold")
+    text = _text(layer.path, "bold")
     activations = (recurrence.activation, recurrence.recurrent_activation)
     facts = [
         f"{_CELL_NAMES[recurrence.cell]}, {recurrence.direction}",
@@ -83,7 +83,7 @@ def _layer_cell(layer: "LayerShapes") -> Text:
     ]
     if recurrence.stateful:
         facts.append("stateful")
-    return text.append("\n" + "\n".join(facts), style="not bold")
+    return text.append("\n" + "\n".join(map(printable, facts)), style="not bold")
 
 
 def print_trace(stats: "Iterable[ArrayStats]", dump: Path, seconds: float) -> None:
@@ -93,7 +93,7 @@ def print_trace(stats: "Iterable[ArrayStats]", dump: Path, seconds: float) -> No
         table.add_column(name, justify="right")
     for row in stats:
         table.add_row(
-            Text(row.key, style="bold"),
+            _text(row.key, "bold"),
             shape_text(row.shape),
             row.dtype,
             f"{row.low:.4g}",
@@ -103,7 +103,7 @@ def print_trace(stats: "Iterable[ArrayStats]", dump: Path, seconds: float) -> No
         )
     console = _console()
     console.print(table)
-    console.print(Text(f"{dump}: {decimal(dump.stat().st_size)} in {seconds:.2f} s"))
+    console.print(_text(f"{dump}: {decimal(dump.stat().st_size)} in {seconds:.2f} s"))
 
 
 def print_verification(verification: "Verification") -> None:
@@ -115,7 +115,7 @@ def print_verification(verification: "Verification") -> None:
     table.add_column("verdict")
     for each in verification.comparisons:
         table.add_row(
-            Text(each.path, style="bold"),
+            _text(each.path, "bold"),
             each.what,
             f"{each.absolute:.2g}",
             f"{each.relative:.2g}",
@@ -127,12 +127,12 @@ def print_verification(verification: "Verification") -> None:
     if verification.comparisons:
         console.print(table)
     for path, reason in verification.skipped.items():
-        console.print(Text(f"{path} not compared: {reason}"))
+        console.print(_text(f"{path} not compared: {reason}"))
     differing = [each for each in verification.comparisons if not each.agrees]
     if differing:
-        console.print(Text(f"{len(differing)} of {len(verification.comparisons)} arrays differ"))
+        console.print(_text(f"{len(differing)} of {len(verification.comparisons)} arrays differ"))
     elif verification.comparisons:
-        console.print(Text("The replay and Keras agree."))
+        console.print(_text("The replay and Keras agree."))
 
 
 def _place(place: Sequence[int]) -> str:
@@ -155,8 +155,13 @@ def _console() -> Console:
     )
 
 
+def _text(text: str, style: str = "") -> Text:
+    """Text with names from a file in it: neither markup nor escape sequences."""
+    return Text(printable(text), style=style)
+
+
 def _lines(lines: Iterable[str]) -> Text:
-    return Text("\n".join(lines))
+    return Text("\n".join(map(printable, lines)))
 
 
 def _states(states: "Mapping[str, Sequence[Size]]") -> Text:
