@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 from lstm_inspect.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from lstm_inspect.contract import Contract, check_contract, read_contract
+    from lstm_inspect.diff import Tolerance, diff_dumps, diff_models
     from lstm_inspect.errors import (
+        ContractError,
         InputError,
         InspectError,
         InspectWarning,
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
         UnreadWeightsWarning,
         UnsupportedLayerError,
     )
+    from lstm_inspect.findings import Finding
     from lstm_inspect.limits import Limits
     from lstm_inspect.model import Model, Recurrence, open_model
     from lstm_inspect.recording import LayerTrace, Trace, load_trace
@@ -33,6 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Comparison",
+    "Contract",
+    "ContractError",
+    "Finding",
     "InputError",
     "InspectError",
     "InspectWarning",
@@ -49,19 +56,27 @@ __all__ = [
     "Recurrence",
     "RoundingWarning",
     "SelectionError",
+    "Tolerance",
     "Trace",
     "UnreadWeightsWarning",
     "UnsupportedLayerError",
     "Verification",
+    "check_contract",
+    "diff_dumps",
+    "diff_models",
     "load_trace",
     "model_shapes",
     "open_model",
+    "read_contract",
     "trace",
     "verify",
 ]
 
 _ROOMS = {
+    "contract": ("Contract", "check_contract", "read_contract"),
+    "diff": ("Tolerance", "diff_dumps", "diff_models"),
     "errors": (
+        "ContractError",
         "InputError",
         "InspectError",
         "InspectWarning",
@@ -75,6 +90,7 @@ _ROOMS = {
         "UnreadWeightsWarning",
         "UnsupportedLayerError",
     ),
+    "findings": ("Finding",),
     "limits": ("Limits",),
     "model": ("Model", "Recurrence", "open_model"),
     "recording": ("LayerTrace", "Trace", "load_trace"),

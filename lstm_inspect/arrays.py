@@ -2,12 +2,14 @@
 
 import io
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from lstm_inspect.errors import InputError, LimitError, ModelFileError
-from lstm_inspect.formats import Array, ZipArchive, read_bytes
+from lstm_inspect.formats import Array, FileBytes, ZipArchive, read_bytes
 from lstm_inspect.limits import DEFAULT_LIMITS, Limits
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
@@ -18,6 +20,7 @@ _READERS = {
     (2, 0): np.lib.format.read_array_header_2_0,
 }
 _LONGEST_HEADER = 10_000
+_BLOCK = 1 << 17
 
 
 def read_arrays(
@@ -55,10 +58,14 @@ def read_arrays(
         raise InputError(str(error)) from error
     try:
         if data.startswith(_NPY):
-            return _array(data)
+            return _Header(data).array(data)
         if data.startswith(_ZIP):
             archive = ZipArchive(data, str(path), limits)
-            return {name.removesuffix(".npy"): _array(archive.read(name)) for name in archive.names}
+            members = {name: archive.read(name) for name in archive.names}
+            return {
+                name.removesuffix(".npy"): _Header(member).array(member)
+                for name, member in members.items()
+            }
     except LimitError:
         raise
     except ValueError as error:
@@ -66,22 +73,97 @@ def read_arrays(
     raise refusal(f"something else (its first bytes are {data[:6]!r})")
 
 
-def _array(data: bytes | memoryview) -> Array:
-    """An array from the bytes of a ``.npy``, which have to be those it claims and no others."""
-    header = io.BytesIO(data[:_LONGEST_HEADER])
-    try:
-        version = np.lib.format.read_magic(header)
-        shape, fortran_order, dtype = _READERS[version](header)
-    except (KeyError, ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
-        raise ValueError(f"a damaged one (its header is none: {error})") from error
-    if dtype.hasobject:
-        raise ValueError("pickled objects")
-    if dtype.itemsize == 0 or dtype.names or dtype.subdtype:
-        raise ValueError(f"an array of {dtype}")
-    claimed, held = math.prod(shape) * dtype.itemsize, len(data) - header.tell()
-    if claimed != held:
-        raise ValueError(f"a damaged one (it claims {claimed} bytes of numbers and has {held})")
-    flat = np.frombuffer(data, dtype, offset=header.tell()) if held else np.empty(0, dtype)
-    array = flat.reshape(shape, order="F" if fortran_order else "C")
-    array.flags.writeable = False
-    return array
+@contextmanager
+def open_arrays(path: Path, expected: str) -> "Iterator[dict[str, StoredArray]]":
+    """Opens an ``.npz`` whose arrays stay on disk; those of one larger than memory too.
+
+    Args:
+        path: Where it is.
+        expected: What to say in an error that the file should be.
+
+    Raises:
+        InputError: Not there, damaged, or no ``.npz``.
+    """
+    if not path.is_file():
+        received = "a folder or device" if path.exists() else "none: no such file"
+        raise InputError(f"{path}: expected {expected}, received {received}")
+    with path.open("rb") as file:
+        try:
+            archive = ZipArchive(FileBytes(file), str(path), DEFAULT_LIMITS)
+            stored = {
+                name.removesuffix(".npy"): StoredArray(archive, name) for name in archive.names
+            }
+        except ValueError as error:
+            reason = str(error).removeprefix(f"{path}: ")
+            raise InputError(f"{path}: expected {expected}, received {reason}") from error
+        yield stored
+
+
+def blocks_of(array: Array) -> Iterator[Array]:
+    """The numbers of an array in C order, in flat blocks as those of a `StoredArray`."""
+    flat = array.reshape(-1)
+    return (flat[at : at + _BLOCK] for at in range(0, flat.size, _BLOCK))
+
+
+class StoredArray:
+    """An array of an ``.npz`` that is read piece by piece.
+
+    Attributes:
+        shape: Its shape.
+        dtype: Its dtype.
+    """
+
+    def __init__(self, archive: ZipArchive, name: str) -> None:
+        self._archive = archive
+        self._name = name
+        self._header = _Header(next(archive.pieces(name), memoryview(b"")))
+        self.shape, self.dtype = self._header.shape, self._header.dtype
+
+    def read(self) -> Array:
+        """The array, in memory."""
+        return self._header.array(self._archive.read(self._name))
+
+    def blocks(self) -> Iterator[Array]:
+        """Its numbers in C order, in flat blocks of a size that depends on nothing but how many."""
+        if self._header.fortran_order and len(self.shape) > 1:
+            yield from blocks_of(self.read())
+            return
+        wanted, left = _BLOCK * self.dtype.itemsize, bytearray()
+        skipped = self._header.size
+        for piece in self._archive.pieces(self._name):
+            left += piece[skipped:]
+            skipped = 0
+            while len(left) >= wanted:
+                yield np.frombuffer(bytes(left[:wanted]), self.dtype)
+                del left[:wanted]
+        if left:
+            yield np.frombuffer(bytes(left), self.dtype)
+
+
+class _Header:
+    """The header of a ``.npy``, from its first bytes."""
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        header = io.BytesIO(data[:_LONGEST_HEADER])
+        try:
+            version = np.lib.format.read_magic(header)
+            self.shape, self.fortran_order, self.dtype = _READERS[version](header)
+        except (KeyError, ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+            raise ValueError(f"a damaged one (its header is none: {error})") from error
+        if self.dtype.hasobject:
+            raise ValueError("pickled objects")
+        if self.dtype.itemsize == 0 or self.dtype.names or self.dtype.subdtype:
+            raise ValueError(f"an array of {self.dtype}")
+        self.size = header.tell()
+
+    def array(self, data: bytes | memoryview) -> Array:
+        """The array, of which the bytes have to hold what its header claims and no more."""
+        claimed, held = math.prod(self.shape) * self.dtype.itemsize, len(data) - self.size
+        if claimed != held:
+            raise ValueError(f"a damaged one (it claims {claimed} bytes of numbers and has {held})")
+        if not held:
+            return np.empty(self.shape, self.dtype)
+        flat = np.frombuffer(data, self.dtype, offset=self.size)
+        array = flat.reshape(self.shape, order="F" if self.fortran_order else "C")
+        array.flags.writeable = False
+        return array

@@ -6,6 +6,7 @@
     ├── UnsupportedLayerError   a layer that the asked-for result depends on cannot be run
     ├── InputError              the arrays given do not fit the model
     ├── SelectionError          a layer pattern or signal name matches nothing
+    ├── ContractError           a contract cannot be read, or mentions what no model has
     ├── OutputError             the result cannot be written where it was asked for
     └── MissingExtraError       an optional package that this needs is not installed
 
@@ -57,6 +58,10 @@ class InputError(InspectError, ValueError):
 
 class SelectionError(InspectError, KeyError):
     """A layer pattern or a signal name matches nothing; the message lists what there is."""
+
+
+class ContractError(InspectError, ValueError):
+    """A contract cannot be read, or mentions what no model has."""
 
 
 class OutputError(InspectError, OSError):

@@ -1,12 +1,17 @@
 """Figures about recorded arrays."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lstm_inspect.formats import Array
 from lstm_inspect.recording import Trace
+
+SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,30 @@ def trace_stats(trace: Trace) -> Iterator[ArrayStats]:
     """Yields the figures of every array of a trace."""
     for key, array in trace.arrays().items():
         yield _stats(key, array)
+
+
+def stats_as_json(stats: Iterable[ArrayStats], trace: Trace, dump: Path) -> dict[str, Any]:
+    """What ``trace --format json`` prints: the figures, and what was left out.
+
+    Args:
+        stats: The figures of the trace.
+        trace: The trace.
+        dump: Where it was written to.
+    """
+    return {
+        "schema": SCHEMA,
+        "dump": str(dump),
+        "model": dict(trace.model),
+        "arrays": [
+            {
+                key: None if isinstance(value, float) and math.isnan(value) else value
+                for key, value in asdict(each).items()
+            }
+            for each in stats
+        ],
+        "untraced": dict(trace.untraced),
+        "verification": trace.verification,
+    }
 
 
 def _stats(key: str, array: Array) -> ArrayStats:

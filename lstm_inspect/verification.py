@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from lstm_inspect.formats import Array
 from lstm_inspect.model import Call, Model, Recurrence
 from lstm_inspect.recording import LayerTrace
 from lstm_inspect.replay import Replayed, replay
+
+SCHEMA = 1
 
 # How far sums in another order may drift apart over a sequence, relative to the largest number.
 # 256 steps of an LSTM on large inputs: 2.6e-5 from float64 here, 4e-6 in Keras (float32).
@@ -45,6 +48,14 @@ class Comparison:
         """Whether the difference is within the tolerance; NaN is not."""
         return self.relative <= self.tolerance
 
+    def as_json(self) -> dict[str, Any]:
+        """The comparison as plain JSON data; null for a difference that is NaN or infinite."""
+        plain = {
+            name: None if isinstance(value, float) and not isfinite(value) else value
+            for name, value in asdict(self).items()
+        }
+        return {**plain, "agrees": self.agrees}
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Verification:
@@ -66,8 +77,9 @@ class Verification:
     def as_json(self) -> dict[str, Any]:
         """The verification as plain JSON data."""
         return {
+            "schema": SCHEMA,
             "agrees": self.agrees,
-            "comparisons": [{**asdict(each), "agrees": each.agrees} for each in self.comparisons],
+            "comparisons": [each.as_json() for each in self.comparisons],
             "skipped": dict(self.skipped),
         }
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from lstm_inspect.cli.check import check, contract
+from lstm_inspect.cli.diff import diff
 from lstm_inspect.cli.messages import say_error, warnings_as_lines
 from lstm_inspect.cli.shapes import shapes
 from lstm_inspect.cli.trace import trace
@@ -85,7 +87,9 @@ def _print_version(ctx: click.Context, option: click.Parameter, asked: bool) -> 
         ctx.exit()
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    name="lstm-inspect", cls=_Group, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.option(
     "--version",
     is_flag=True,
@@ -103,6 +107,5 @@ def cli(debug: bool) -> None:
     """
 
 
-cli.add_command(shapes)
-cli.add_command(trace)
-cli.add_command(verify)
+for _command in (shapes, trace, verify, check, contract, diff):
+    cli.add_command(_command)

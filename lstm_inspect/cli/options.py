@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import os
 from pathlib import Path
 
 import click
@@ -33,6 +34,15 @@ format_option = click.option(
     default="table",
     show_default=True,
     help="A table to read, or one JSON object.",
+)
+
+report_option = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json", "junit", "sarif", "github"]),
+    default=lambda: "github" if os.environ.get("GITHUB_ACTIONS") == "true" else "text",
+    show_default="text; github in GitHub Actions",
+    help="Lines to read, or a report for machines.",
 )
 
 limit_option = click.option(

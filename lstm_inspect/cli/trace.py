@@ -10,6 +10,7 @@ from lstm_inspect.cli.messages import say_error
 from lstm_inspect.cli.options import (
     config_option,
     feed_option,
+    format_option,
     input_option,
     limit_option,
     nonfinite_option,
@@ -60,6 +61,7 @@ Examples:
     "--verify", is_flag=True, help="Hold the replay against Keras; the dump has the verdict."
 )
 @click.option("--force", is_flag=True, help="Replace a file at --out that is no dump.")
+@format_option
 @config_option
 @nonfinite_option
 @limit_option
@@ -75,6 +77,7 @@ def trace(
     stateful: bool,
     verify: bool,
     force: bool,
+    format_: str,
     config: Path | None,
     allow_nonfinite: bool,
     limit: Sequence[str],
@@ -87,7 +90,7 @@ def trace(
     from lstm_inspect.dumps import check_target, is_dump
     from lstm_inspect.model import open_model
     from lstm_inspect.replay import trace as replay
-    from lstm_inspect.stats import trace_stats
+    from lstm_inspect.stats import stats_as_json, trace_stats
     from lstm_inspect.views import print_trace
     from lstm_inspect.views.progress import progress_bar
 
@@ -126,7 +129,13 @@ def trace(
             )
             recorded = recorded.with_verification(verification.as_json())
     recorded.save(out)
-    print_trace(trace_stats(recorded), out, time.perf_counter() - started)
+    stats = trace_stats(recorded)
+    if format_ == "json":
+        import json
+
+        click.echo(json.dumps(stats_as_json(stats, recorded, out), indent=2))
+    else:
+        print_trace(stats, out, time.perf_counter() - started)
     for path, reason in recorded.untraced.items():
         say_error(f"{path} not traced: {reason}")
     if recorded.untraced:

@@ -2,13 +2,14 @@
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lstm_inspect.arrays import read_arrays
+from lstm_inspect.arrays import StoredArray, open_arrays, read_arrays
 from lstm_inspect.dumps.target import replace_atomically
 from lstm_inspect.errors import InputError
 from lstm_inspect.formats import Array
@@ -28,7 +29,9 @@ def save_dump(path: str | Path, arrays: Mapping[str, Array], meta: Mapping[str, 
     Raises:
         OutputError: It cannot be written there.
     """
-    members: dict[str, Any] = {_META: np.asarray(json.dumps(meta)), **arrays}
+    # In C order an array can be read piece by piece.
+    ordered = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
+    members: dict[str, Any] = {_META: np.asarray(json.dumps(meta)), **ordered}
     # np.savez sets the time of every member to 1980, so equal traces give equal bytes.
     replace_atomically(Path(path), lambda file: np.savez(file, **members))
 
@@ -44,20 +47,38 @@ def load_dump(path: str | Path, schema: int) -> tuple[dict[str, Array], dict[str
         InputError: Not there, damaged, no dump, or of a newer schema.
     """
     arrays = read_arrays(path, expected=_EXPECTED, limit="dump_bytes")
+    document = arrays.pop(_META, None) if isinstance(arrays, dict) else None
+    if not isinstance(arrays, dict) or document is None:
+        raise InputError(f"{path}: expected {_EXPECTED}, received arrays without a document")
+    return arrays, _document(path, document, schema)
+
+
+@contextmanager
+def open_dump(path: Path, schema: int) -> Iterator[tuple[dict[str, StoredArray], dict[str, Any]]]:
+    """Opens a dump whose arrays stay on disk, one larger than memory too.
+
+    The arguments and errors are those of `load_dump`.
+    """
+    with open_arrays(path, _EXPECTED) as arrays:
+        document = arrays.pop(_META, None)
+        if document is None:
+            raise InputError(f"{path}: expected {_EXPECTED}, received arrays without a document")
+        yield arrays, _document(path, document.read(), schema)
+
+
+def _document(path: str | Path, stored: Array, schema: int) -> dict[str, Any]:
     try:
-        if not isinstance(arrays, dict):
-            raise ValueError("one array")
-        meta = json.loads(str(arrays.pop(_META)))
+        meta: dict[str, Any] = json.loads(str(stored))
         if type(meta["schema"]) is not int:
             raise ValueError("no schema number")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: expected {_EXPECTED}, received another ({error})") from error
     if meta["schema"] > schema:
         raise InputError(
             f"{path}: written with schema {meta['schema']}; this version reads up to {schema}, "
             "upgrade lstm-inspect"
         )
-    return arrays, meta
+    return meta
 
 
 def is_dump(path: Path) -> bool:

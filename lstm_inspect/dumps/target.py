@@ -13,7 +13,7 @@ from typing import BinaryIO
 from lstm_inspect.errors import OutputError
 
 
-def replace_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def replace_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Writes a file that gets its name once it is whole and on disk.
 
     Where the system can, it has no name until then: not even a killed process leaves debris.

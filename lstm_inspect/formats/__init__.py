@@ -22,11 +22,12 @@ from lstm_inspect.formats.saved_file import (
 )
 from lstm_inspect.formats.saved_model import read_saved_model
 from lstm_inspect.formats.shards import read_shards
-from lstm_inspect.formats.zip_archive import ZipArchive
+from lstm_inspect.formats.zip_archive import FileBytes, ZipArchive
 from lstm_inspect.limits import Limits
 
 __all__ = [
     "Array",
+    "FileBytes",
     "LayerWeights",
     "SavedFile",
     "VariableList",
@@ -34,6 +35,7 @@ __all__ = [
     "ZipArchive",
     "known_holes",
     "library_versions",
+    "parse_object",
     "read_bytes",
     "read_config_file",
     "read_model_file",

@@ -6,10 +6,13 @@ headers say otherwise than its directory, which is how two readers of one file c
 Layout: APPNOTE.TXT 6.3.10 of PKWARE, sections 4.3 and 4.5.3.
 """
 
+import os
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, BinaryIO
 
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.limits import Limits
@@ -29,6 +32,8 @@ _UTF8 = 0x800
 _IN_EXTRA = 0xFFFFFFFF
 _DESCRIPTORS = (0, 12, 16, 20, 24)
 _ALWAYS_EXPANDS = 8 << 20
+_LONGEST_END = _END.size + 0xFFFF
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -45,11 +50,29 @@ class _Member:
     header: int
 
 
+class FileBytes:
+    """The bytes of an open file, read where they are asked for; for archives larger than memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._size = file.seek(0, os.SEEK_END)
+
+    def __len__(self) -> int:
+        """The size of the file."""
+        return self._size
+
+    def __getitem__(self, part: slice) -> bytes:
+        """A part of the file."""
+        start, stop, _ = part.indices(self._size)
+        self._file.seek(start)
+        return self._file.read(max(0, stop - start))
+
+
 class ZipArchive:
     """The members of a zip, by name.
 
     Args:
-        data: The bytes of the zip.
+        data: The bytes of the zip, or the file that they are in.
         what: What to call it in an error.
         limits: What it may claim.
 
@@ -58,8 +81,8 @@ class ZipArchive:
         LimitError: It claims more than is granted.
     """
 
-    def __init__(self, data: bytes, what: str, limits: Limits) -> None:
-        self._data = data
+    def __init__(self, data: "bytes | FileBytes", what: str, limits: Limits) -> None:
+        self._data = memoryview(data) if isinstance(data, bytes) else data
         self._what = what
         self._limits = limits
         try:
@@ -83,7 +106,7 @@ class ZipArchive:
         """
         member = self._members[name]
         start = self._starts[name]
-        content = memoryview(self._data)[start : start + member.stored_size]
+        content = memoryview(self._data[start : start + member.stored_size])
         what = f"{self._what}: {name}"
         self._limits.check("file_bytes", member.size, what)
         if member.method == _DEFLATED:
@@ -94,6 +117,25 @@ class ZipArchive:
         if len(content) != member.size or zlib.crc32(content) != member.crc:
             raise ModelFileError(f"{what} is damaged (its checksum is another)")
         return content
+
+    def pieces(self, name: str) -> Iterator[memoryview]:
+        """The bytes of a member, piece by piece.
+
+        Raises:
+            KeyError: There is no such member.
+            ModelFileError: Damaged, which may show only at the end.
+        """
+        member = self._members[name]
+        if member.method == _DEFLATED:
+            yield self.read(name)
+            return
+        start, crc = self._starts[name], 0
+        for at in range(start, start + member.size, _PIECE):
+            piece = memoryview(self._data[at : min(at + _PIECE, start + member.size)])
+            crc = zlib.crc32(piece, crc)
+            yield piece
+        if crc != member.crc:
+            raise ModelFileError(f"{self._what}: {name} is damaged (its checksum is another)")
 
     def _inflated(self, member: _Member, content: memoryview) -> memoryview:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -106,22 +148,21 @@ class ZipArchive:
         return memoryview(inflated)
 
     def _directory(self) -> list[_Member]:
-        data = self._data
-        end = data.rfind(b"PK\x05\x06")
-        if end < 0:
+        size = len(self._data)
+        tail = bytes(self._data[max(0, size - _LONGEST_END) :])
+        found = tail.rfind(b"PK\x05\x06")
+        if found < 0:
             raise self._damaged("it has no directory")
-        _, disk, first_disk, here, count, size, offset, comment = _END.unpack_from(data, end)
-        stop = end
-        if end + _END.size + comment != len(data):
+        stop = end = size - len(tail) + found
+        _, disk, first_disk, here, count, size, offset, comment = self._unpack(_END, end)
+        if end + _END.size + comment != len(self._data):
             raise self._damaged("something follows its end")
         if _IN_EXTRA in (size, offset) or count == 0xFFFF:
             stop = end - _END64_LOCATOR.size
-            sign, _, stop, _ = _END64_LOCATOR.unpack_from(data, max(stop, 0))
+            sign, _, stop, _ = self._unpack(_END64_LOCATOR, max(stop, 0))
             if sign != b"PK\x06\x07" or stop + _END64.size != end - _END64_LOCATOR.size:
                 raise self._damaged("its zip64 end is not where it should be")
-            sign, _, _, _, disk, first_disk, here, count, size, offset = _END64.unpack_from(
-                data, stop
-            )
+            sign, _, _, _, disk, first_disk, here, count, size, offset = self._unpack(_END64, stop)
             if sign != b"PK\x06\x06":
                 raise self._damaged("it has no zip64 end")
         self._limits.check("zip_members", count, self._what)
@@ -141,14 +182,14 @@ class ZipArchive:
 
     def _entry(self, at: int) -> tuple[_Member, int]:
         sign, _, _, flags, method, _, _, crc, stored, size, *lengths, _, _, attributes, header = (
-            _ENTRY.unpack_from(self._data, at)
+            self._unpack(_ENTRY, at)
         )
         name_size, extra_size, comment_size = lengths[:3]
         if sign != b"PK\x01\x02":
             raise self._damaged("its directory has an entry that is none")
         at += _ENTRY.size
-        raw_name = self._data[at : at + name_size]
-        extra = self._data[at + name_size : at + name_size + extra_size]
+        raw_name = bytes(self._data[at : at + name_size])
+        extra = bytes(self._data[at + name_size : at + name_size + extra_size])
         size, stored, header = _wide(extra, [size, stored, header])
         name = self._name(raw_name, flags)
         if flags & _ENCRYPTED_OR_PATCHED:
@@ -174,12 +215,12 @@ class ZipArchive:
         ends = []
         members = sorted(self._members.values(), key=lambda member: member.header)
         for member in members:
-            sign, _, flags, method, _, _, crc, stored, size, name_size, extra_size = (
-                _LOCAL.unpack_from(self._data, member.header)
+            sign, _, flags, method, _, _, crc, stored, size, name_size, extra_size = self._unpack(
+                _LOCAL, member.header
             )
             start = member.header + _LOCAL.size + name_size
-            raw_name = self._data[member.header + _LOCAL.size : start]
-            extra = self._data[start : start + extra_size]
+            raw_name = bytes(self._data[member.header + _LOCAL.size : start])
+            extra = bytes(self._data[start : start + extra_size])
             size, stored = _wide(extra, [size, stored])
             described = bool(flags & _HAS_DESCRIPTOR)
             if (
@@ -200,6 +241,9 @@ class ZipArchive:
         if begins[0] != 0 or not covered or any(a > b for a, b in pairwise(begins)):
             raise self._damaged("its members overlap, or leave room between them")
         return starts
+
+    def _unpack(self, layout: struct.Struct, at: int) -> tuple[Any, ...]:
+        return layout.unpack(self._data[at : at + layout.size])
 
     def _damaged(self, reason: str) -> ModelFileError:
         return ModelFileError(f"{self._what}: damaged or truncated zip archive ({reason})")

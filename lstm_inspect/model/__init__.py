@@ -12,6 +12,7 @@ from lstm_inspect.formats import read_config_file, read_model_file
 from lstm_inspect.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.model.bare import bare_model
 from lstm_inspect.model.graph import (
+    BLOCKS,
     SPATIAL_DIMS,
     Argument,
     Call,
@@ -30,6 +31,7 @@ from lstm_inspect.model.parts import read_parts
 from lstm_inspect.model.wiring import wire
 
 __all__ = [
+    "BLOCKS",
     "SPATIAL_DIMS",
     "Argument",
     "Call",

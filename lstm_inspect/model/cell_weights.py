@@ -6,9 +6,10 @@ import numpy as np
 
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.formats import Array
+from lstm_inspect.model.graph import BLOCKS
 from lstm_inspect.notation import shape_text
 
-GATES = {"lstm": 4, "gru": 3, "simple_rnn": 1, "peephole_lstm": 4, "conv_lstm": 4}
+GATES = {cell: len(blocks) for cell, blocks in BLOCKS.items()}
 
 # Keras 1 keeps W, U and b of each gate apart, in this order of the canonical blocks
 # (keras 2.15.0, saving/legacy/hdf5_format.py, `preprocess_weights_for_loading`).

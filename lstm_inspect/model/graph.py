@@ -22,6 +22,15 @@ SPATIAL_DIMS: tuple[tuple[str, ...], ...] = (
 )
 """What the spatial axes are called, by how many there are."""
 
+BLOCKS = {
+    "lstm": ("i", "f", "g", "o"),
+    "gru": ("z", "r", "n"),
+    "simple_rnn": ("h",),
+    "peephole_lstm": ("i", "f", "g", "o"),
+    "conv_lstm": ("i", "f", "g", "o"),
+}
+"""What the blocks of a cell's weights are for, in their order on the last axis."""
+
 Argument = Any
 """What a call is given: a `Ref`, plain JSON data, or tuples, lists and dicts of these."""
 

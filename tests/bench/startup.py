@@ -21,6 +21,7 @@ SAMPLES = ROOT / "sample_models"
 MODEL = SAMPLES / "thirty_units_sequences_state.keras"
 INPUT = SAMPLES / "thirty_units_sequences_state.npy"
 
+BARE_IMPORTS = "import h5py, numpy, click, rich"
 IMPORTS = "import numpy, h5py, click, rich.table, rich.console"
 SUMMARISE = f"""
 import keras
@@ -86,9 +87,11 @@ def comparisons() -> list[Comparison]:
     shapes = [*tool, "shapes", str(MODEL)]
     trace = [*tool, "trace", str(MODEL), "--input", str(INPUT), "--out", "states.npz"]
     imports = ["-c", IMPORTS]
+    check = [*tool, "check", str(MODEL), "--expect", "lstm.units=30"]
     found = [
         Comparison("shapes / its imports", shapes, imports, 1.3),
         Comparison("trace / its imports", trace, imports, 1.3),
+        Comparison("check / bare imports", check, ["-c", BARE_IMPORTS], 1.5),
     ]
     if importlib.util.find_spec("keras") is None or importlib.util.find_spec("tensorflow") is None:
         print("Keras is not installed: compared with the imports alone.")

@@ -1,0 +1,146 @@
+"""``lstm-inspect check`` and ``lstm-inspect contract``."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lstm_inspect.cli.messages import say_error
+from lstm_inspect.cli.options import config_option, limit_option, report_option
+from lstm_inspect.cli.reading import read_limits
+from lstm_inspect.errors import ContractError, InspectError
+
+if TYPE_CHECKING:
+    from lstm_inspect.findings import Finding
+
+_CHECK_EXAMPLES = """\b
+Examples:
+  lstm-inspect check model.keras contract.json
+  lstm-inspect check model.keras --expect encoder.units=256 --expect 'decoder.states.h=(batch,256)'
+  lstm-inspect check encoder.keras --same-states-as decoder.keras
+"""
+
+_CONTRACT_EXAMPLES = """\b
+Examples:
+  lstm-inspect contract model.keras --out contract.json
+"""
+
+
+@click.command(epilog=_CHECK_EXAMPLES)
+@click.argument(
+    "files",
+    metavar="MODEL... [CONTRACT]",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+)
+@click.option(
+    "--expect",
+    metavar="LAYER.FIELD=VALUE",
+    multiple=True,
+    help="Hold the models to a number, a range (1..8), a shape or a text, without a contract.",
+)
+@click.option(
+    "--same-states-as",
+    "other",
+    type=click.Path(path_type=Path),
+    metavar="MODEL",
+    help="The final states have to fit as the initial states of this model.",
+)
+@click.option("--update", is_flag=True, help="Rewrite CONTRACT so that MODEL keeps it.")
+@report_option
+@limit_option
+@click.pass_context
+def check(
+    ctx: click.Context,
+    files: Sequence[Path],
+    expect: Sequence[str],
+    other: Path | None,
+    update: bool,
+    format_: str,
+    limit: Sequence[str],
+) -> None:
+    """Hold models to a contract on the dimensions of their states.
+
+    CONTRACT is a .json or .toml file: any part of what `shapes --format json` prints. Exit status:
+    0 all keep it, 1 some do not, 2 a file could not be read.
+    """
+    from lstm_inspect.contract import (
+        check_contract,
+        check_states,
+        expectations,
+        is_contract,
+        read_contract,
+        renewed,
+    )
+    from lstm_inspect.findings import Report
+    from lstm_inspect.model import open_model
+    from lstm_inspect.shapes import model_shapes
+    from lstm_inspect.views.reports import print_report
+
+    limits = read_limits(limit)
+    models = [path for path in files if not is_contract(path)]
+    contracts = [read_contract(path) for path in files if is_contract(path)]
+    if update and (len(models) != 1 or len(contracts) != 1):
+        raise click.UsageError("--update takes one MODEL and one CONTRACT.")
+    if not models or not (contracts or expect or other):
+        raise click.UsageError("Give a MODEL, and a CONTRACT, --expect or --same-states-as.")
+    held_to = [*contracts, *([expectations(expect)] if expect else [])]
+    taking = model_shapes(open_model(other, limits=limits)) if other else None
+    findings: list[Finding] = []
+    looked_at = []
+    for path in models:
+        try:
+            shapes = model_shapes(open_model(path, limits=limits))
+        except InspectError as error:
+            say_error(str(error))
+            continue
+        looked_at.append(path)
+        for contract in held_to:
+            findings += check_contract(contract, shapes)
+        if taking:
+            findings += check_states(shapes, taking)
+        if update and findings:
+            _write(contracts[0].path, renewed(contracts[0], shapes))
+    report = Report(command="check", files=tuple(looked_at), findings=tuple(findings))
+    print_report(report, format_)
+    if len(looked_at) < len(models):
+        ctx.exit(2)
+    if findings and not update:
+        ctx.exit(1)
+
+
+@click.command(epilog=_CONTRACT_EXAMPLES)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Where to; without it, to stdout.")
+@click.option("--force", is_flag=True, help="Replace a file at --out.")
+@config_option
+@limit_option
+def contract(
+    model: Path, out: Path | None, force: bool, config: Path | None, limit: Sequence[str]
+) -> None:
+    """Write the contract that a model keeps as it is: JSON."""
+    from lstm_inspect.contract import contract_of
+    from lstm_inspect.dumps import check_target
+    from lstm_inspect.model import open_model
+    from lstm_inspect.shapes import model_shapes
+
+    if out:
+        sources = [model, *([config] if config else [])]
+        check_target(out, sources=sources, may_replace=lambda path: False, force=force)
+    content = contract_of(model_shapes(open_model(model, config, limits=read_limits(limit))))
+    if out:
+        _write(out, content)
+    else:
+        click.echo(json.dumps(content, indent=2))
+
+
+def _write(path: Path | None, content: Mapping[str, Any]) -> None:
+    from lstm_inspect.dumps import replace_atomically
+
+    if path is None or path.suffix != ".json":
+        raise ContractError(f"{path}: a contract is written as JSON; give it a name in .json")
+    text = json.dumps(content, indent=2) + "\n"
+    replace_atomically(path, lambda file: file.write(text.encode()))

@@ -1,0 +1,103 @@
+"""Two traces, in memory or dumped: which layers and signals they have, and where numbers part."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lstm_inspect.arrays import StoredArray, blocks_of
+from lstm_inspect.diff.numbers import Tolerance, parting
+from lstm_inspect.dumps import open_dump
+from lstm_inspect.errors import InputError
+from lstm_inspect.findings import Finding
+from lstm_inspect.formats import Array
+from lstm_inspect.notation import place_text
+from lstm_inspect.recording import SCHEMA, Trace
+
+
+@dataclass(frozen=True, eq=False)
+class _Signal:
+    """A recorded array, wherever it is, with the names of its axes."""
+
+    array: StoredArray | Array
+    dims: tuple[str, ...]
+
+    def blocks(self) -> Iterator[Array]:
+        if isinstance(self.array, StoredArray):
+            return self.array.blocks()
+        return blocks_of(self.array)
+
+
+_Signals = Mapping[tuple[str, str], _Signal]
+
+
+def diff_dumps(one: Path, other: Path, tolerance: Tolerance) -> list[Finding]:
+    """Compares two dumps, piece by piece: they may be larger than memory.
+
+    Returns:
+        Where the second is not as the first. Of each signal: the first number that differs, the
+        samples one after the other, and the largest difference.
+
+    Raises:
+        InputError: One is no dump, or damaged.
+    """
+    with open_dump(one, SCHEMA) as first, open_dump(other, SCHEMA) as second:
+        signals, its = _signals(one, *first), _signals(other, *second)
+        return list(_diff(signals, its, other, tolerance))
+
+
+def diff_traces(one: Trace, other: Trace, file: Path, tolerance: Tolerance) -> list[Finding]:
+    """Compares two traces in memory, as `diff_dumps` does; findings are said to be in ``file``."""
+    signals, its = (
+        {
+            (path, signal): _Signal(array, layer.dims_of(signal))
+            for path, layer in trace.items()
+            for signal, array in layer.signals.items()
+        }
+        for trace in (one, other)
+    )
+    return list(_diff(signals, its, file, tolerance))
+
+
+def _signals(path: Path, arrays: Mapping[str, StoredArray], meta: Mapping[str, Any]) -> _Signals:
+    try:
+        return {
+            (layer, signal): _Signal(arrays[f"{layer}/{signal}"], tuple(stated["dims"]))
+            for layer, described in meta["layers"].items()
+            for signal, stated in described["signals"].items()
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path}: its document does not describe its arrays ({error!r})"
+        ) from error
+
+
+def _diff(signals: _Signals, its: _Signals, file: Path, tolerance: Tolerance) -> Iterator[Finding]:
+    for (layer, name), signal in signals.items():
+        finding = partial(Finding, file=file, layer=layer)
+        other = its.get((layer, name))
+        if other is None:
+            there = [its_name for its_layer, its_name in its if its_layer == layer]
+            yield finding(rule="missing", field=name, expected=name, found=there)
+        elif signal.array.shape != other.array.shape:
+            shapes = list(signal.array.shape), list(other.array.shape)
+            yield finding(rule="value", field=name, expected=shapes[0], found=shapes[1])
+        else:
+            pairs = zip(signal.blocks(), other.blocks(), strict=True)
+            parts = parting(signal.array.shape, pairs, tolerance)
+            if parts is not None:
+                yield finding(
+                    rule="numbers",
+                    field=name,
+                    expected=parts.expected,
+                    found=parts.found,
+                    place=place_text(parts.first, signal.dims),
+                    largest=parts.largest,
+                    largest_place=place_text(parts.largest_place, signal.dims),
+                )
+    for layer, name in its:
+        if (layer, name) not in signals:
+            yield Finding(
+                rule="extra", file=file, layer=layer, field=name, expected=None, found=name
+            )

@@ -1,0 +1,149 @@
+"""Two models: their structure, their shapes, then their weights gate by gate."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstm_inspect.diff.numbers import Tolerance, parting
+from lstm_inspect.findings import Finding
+from lstm_inspect.formats import Array
+from lstm_inspect.model import BLOCKS, Layer, Model, Recurrence
+from lstm_inspect.notation import shape_text
+from lstm_inspect.shapes import model_shapes
+
+# Said of the file or of what can be done with it, or told by another field.
+_FREE = frozenset({"path", "name", "blocked_by", "notes", "parameters"})
+
+_Fields = Mapping[str, Any]
+
+
+def diff_models(one: Model, other: Model, tolerance: Tolerance) -> list[Finding]:
+    """Compares two models; that they are saved in different formats is no difference.
+
+    Returns:
+        Where the second is not as the first: inputs, then layers field by field, then weights. Of
+        each array, or each gate of it: the first number that differs and the largest difference.
+
+    Raises:
+        SelectionError: One has no recurrent layer.
+    """
+    file = other.file.path
+    return [
+        *_diff_fields(_inputs(one), _inputs(other), file, is_layers=False),
+        *_diff_fields(_layers(one), _layers(other), file, is_layers=True),
+        *_diff_weights(_weights(one), _weights(other), file, tolerance),
+    ]
+
+
+def _inputs(model: Model) -> dict[str, _Fields]:
+    return {each["name"]: _flat(each) for each in model_shapes(model).as_json()["inputs"]}
+
+
+def _layers(model: Model) -> dict[str, _Fields]:
+    """The fields of every layer by path: of a recurrent one as `shapes` has them, else its class.
+
+    Operations between layers are left out: one Keras writes them into a config, another does not.
+    """
+    recurrent = {row["path"]: _flat(row) for row in model_shapes(model).as_json()["layers"]}
+    layers: dict[str, _Fields] = {}
+    for call in model.calls:
+        if call.path in recurrent:
+            layers[call.path] = recurrent[call.path]
+        elif isinstance(call.layer, Layer) and not call.layer.is_operation:
+            layers[call.path] = {"class": call.layer.class_name}
+    return layers
+
+
+def _flat(row: _Fields, prefix: str = "") -> dict[str, Any]:
+    """The fields of a row, those of objects in it by ``object.field``."""
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        elif name not in _FREE:
+            flat[prefix + name] = value
+    return flat
+
+
+def _diff_fields(
+    one: Mapping[str, _Fields], other: Mapping[str, _Fields], file: Path, *, is_layers: bool
+) -> Iterator[Finding]:
+    def finding(rule: str, name: str, field: str, expected: Any, found: Any) -> Finding:
+        if not is_layers:
+            field = f"inputs.{name}.{field}".rstrip(".")
+        return Finding(
+            rule=rule,
+            file=file,
+            layer=name if is_layers else None,
+            field=field,
+            expected=expected,
+            found=found,
+        )
+
+    for name, fields in one.items():
+        if name not in other:
+            yield finding("missing", name, "", name, list(other))
+            continue
+        for field in dict.fromkeys([*fields, *other[name]]):
+            expected, found = fields.get(field), other[name].get(field)
+            if expected != found:
+                yield finding("value", name, field, expected, found)
+    for name in other:
+        if name not in one:
+            yield finding("extra", name, "", list(one), name)
+
+
+def _weights(model: Model) -> dict[str, dict[str, Array]]:
+    """The arrays of every layer by path, those of a recurrent one gate by gate."""
+    arrays = {}
+    for call in model.calls:
+        match call.layer:
+            case Recurrence() as recurrence:
+                arrays[call.path] = dict(_gates(recurrence))
+            case Layer(weights=weights):
+                arrays[call.path] = {f"weights.{n}": array for n, array in enumerate(weights)}
+    return arrays
+
+
+def _gates(recurrence: Recurrence) -> Iterator[tuple[str, Array]]:
+    blocks = BLOCKS[recurrence.cell]
+    for name, array in recurrence.weights.items():
+        if len(blocks) == 1 or name == "peepholes":
+            yield f"weights.{name}", array
+        else:
+            for gate, block in zip(blocks, np.split(array, len(blocks), axis=-1), strict=True):
+                yield f"weights.{name} ({gate})", block
+
+
+def _diff_weights(
+    one: Mapping[str, Mapping[str, Array]],
+    other: Mapping[str, Mapping[str, Array]],
+    file: Path,
+    tolerance: Tolerance,
+) -> Iterator[Finding]:
+    for path, arrays in one.items():
+        its = other.get(path, {})
+        finding = partial(Finding, file=file, layer=path)
+        if its and len(its) != len(arrays):
+            yield finding(rule="value", field="arrays", expected=len(arrays), found=len(its))
+        for name in (name for name in arrays if name in its):
+            array, found = arrays[name], its[name]
+            if array.shape != found.shape:
+                if "(" not in name:  # of a recurrent layer the fields have told
+                    shapes = list(array.shape), list(found.shape)
+                    yield finding(rule="value", field=name, expected=shapes[0], found=shapes[1])
+                continue
+            parts = parting(array.shape, [(array.reshape(-1), found.reshape(-1))], tolerance)
+            if parts is not None:
+                yield finding(
+                    rule="numbers",
+                    field=name,
+                    expected=parts.expected,
+                    found=parts.found,
+                    place=shape_text(parts.first),
+                    largest=parts.largest,
+                    largest_place=shape_text(parts.largest_place),
+                )

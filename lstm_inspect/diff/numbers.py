@@ -1,0 +1,72 @@
+"""Two arrays of one shape, number by number, in pieces that fit into memory."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from lstm_inspect.formats import Array
+
+
+class Tolerance(NamedTuple):
+    """How far apart numbers a and b may be: ``|a - b| <= absolute + relative * |a|``."""
+
+    absolute: float = 0.0
+    relative: float = 0.0
+
+
+class Parting(NamedTuple):
+    """Where two arrays part.
+
+    Attributes:
+        first: The place of the first number that differs.
+        expected: The number there in the first array.
+        found: And in the second.
+        largest: The largest absolute difference; infinite where only one of two is NaN.
+        largest_place: Its place.
+    """
+
+    first: tuple[int, ...]
+    expected: float
+    found: float
+    largest: float
+    largest_place: tuple[int, ...]
+
+
+def parting(
+    shape: tuple[int, ...], pieces: Iterable[tuple[Array, Array]], tolerance: Tolerance
+) -> Parting | None:
+    """Compares two arrays.
+
+    Args:
+        shape: Of both.
+        pieces: Their numbers in C order, piece by piece: flat arrays of the same length.
+        tolerance: How far apart numbers may be. Two NaN agree.
+
+    Returns:
+        Where they part; None if all agree.
+    """
+    first: tuple[int, float, float] | None = None
+    largest, largest_at, at = 0.0, 0, 0
+    for one, other in pieces:
+        a, b = one.astype(np.float64, copy=False), other.astype(np.float64, copy=False)
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(a - b)
+            apart[(a == b) | (np.isnan(a) & np.isnan(b))] = 0
+            apart[np.isnan(apart)] = np.inf
+            share = np.where(np.isfinite(a), tolerance.relative * np.abs(a), 0)
+            parts = apart > tolerance.absolute + share
+        if parts.any():
+            where = int(np.argmax(parts))
+            first = first or (at + where, float(a[where]), float(b[where]))
+            most = int(np.argmax(np.where(parts, apart, -1)))
+            if apart[most] > largest:
+                largest, largest_at = float(apart[most]), at + most
+        at += a.size
+    if first is None:
+        return None
+    return Parting(_place(first[0], shape), first[1], first[2], largest, _place(largest_at, shape))
+
+
+def _place(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(axis) for axis in np.unravel_index(flat, shape))

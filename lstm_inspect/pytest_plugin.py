@@ -1,0 +1,92 @@
+"""The pytest plugin: fixtures that trace models and hold their states to what they should be."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from lstm_inspect.model import Model
+    from lstm_inspect.recording import Trace
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the option of this plugin."""
+    parser.getgroup("lstm-inspect").addoption(
+        "--lstm-update",
+        action="store_true",
+        help="Rewrite the golden states of assert_states_close instead of comparing with them.",
+    )
+
+
+@pytest.fixture
+def lstm_trace() -> "Callable[..., Trace]":
+    """Traces a model: ``lstm_trace(model, x, record="all")``.
+
+    The model is a path or an opened one; what follows is that of `lstm_inspect.trace`.
+    """
+    from lstm_inspect.replay import trace
+
+    def traced(model: "str | Path | Model", *arguments: Any, **options: Any) -> "Trace":
+        return trace(_opened(model), *arguments, **options)
+
+    return traced
+
+
+@pytest.fixture
+def assert_state_dims() -> "Callable[[str | Path | Model, str | Path | Mapping[str, Any]], None]":
+    """Holds a model to a contract: ``assert_state_dims(model, contract)``.
+
+    The model is a path or an opened one, the contract a path or what stands in one.
+    """
+    from lstm_inspect.contract import Contract, check_contract, read_contract
+    from lstm_inspect.shapes import model_shapes
+
+    def check(model: "str | Path | Model", contract: str | Path | Mapping[str, Any]) -> None:
+        __tracebackhide__ = True
+        if isinstance(contract, Mapping):
+            held_to = Contract(contract)
+        else:
+            held_to = read_contract(Path(contract))
+        findings = check_contract(held_to, model_shapes(_opened(model)))
+        if findings:
+            lines = (f"{finding.file}: {finding.message}" for finding in findings)
+            pytest.fail("\n".join(lines), pytrace=False)
+
+    return check
+
+
+@pytest.fixture
+def assert_states_close(request: pytest.FixtureRequest) -> "Callable[..., None]":
+    """Holds a trace to golden states: ``assert_states_close(trace, golden, atol=1e-5, rtol=0)``.
+
+    The golden states are a dump; ``pytest --lstm-update`` writes it.
+    """
+    from lstm_inspect.diff import Tolerance, diff_traces
+    from lstm_inspect.recording import load_trace
+
+    def compare(trace: "Trace", golden: str | Path, atol: float = 1e-5, rtol: float = 0) -> None:
+        __tracebackhide__ = True
+        path = Path(golden)
+        if request.config.getoption("lstm_update"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            trace.save(path)
+            return
+        if not path.exists():
+            pytest.fail(
+                f"{path}: no golden states; pytest --lstm-update writes them", pytrace=False
+            )
+        findings = diff_traces(load_trace(path), trace, path, Tolerance(atol, rtol))
+        if findings:
+            lines = [f"{path}: {finding.message}" for finding in findings]
+            lines.append("If that is intended: pytest --lstm-update")
+            pytest.fail("\n".join(lines), pytrace=False)
+
+    return compare
+
+
+def _opened(model: "str | Path | Model") -> "Model":
+    from lstm_inspect.model import open_model
+
+    return open_model(model) if isinstance(model, (str, Path)) else model

@@ -1,0 +1,148 @@
+"""Findings for people and for machines: every format from the same list."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+from lstm_inspect.findings import RULES, Finding, Report
+from lstm_inspect.notation import printable
+from lstm_inspect.version import __version__
+
+
+def print_report(report: Report, format_: str) -> None:
+    """Prints a report.
+
+    Args:
+        report: The findings.
+        format_: ``"text"``, ``"json"``, ``"junit"``, ``"sarif"``, or ``"github"`` for annotations,
+            which also appends a summary to the file that ``GITHUB_STEP_SUMMARY`` names.
+    """
+    print(_FORMATS[format_](report))
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if format_ == "github" and summary:
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(_markdown(report))
+
+
+def _text(report: Report) -> str:
+    lines = [printable(f"{each.file}: {each.message}") for each in report.findings]
+    return "\n".join([*lines, _total(report)])
+
+
+def _total(report: Report) -> str:
+    count, files = len(report.findings), len(report.files)
+    if report.command == "diff":
+        return f"{_number(count, 'difference')}" if count else "no difference"
+    if not count:
+        return f"{_number(files, 'model')} as expected"
+    broken = len({finding.file for finding in report.findings})
+    return f"{_number(count, 'finding')} in {broken} of {_number(files, 'model')}"
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _json(report: Report) -> str:
+    return json.dumps(report.as_json(), indent=2)
+
+
+def _junit(report: Report) -> str:
+    """Layout: the schema junit-10.xsd of the Jenkins xunit plugin."""
+    name = f"lstm-inspect {report.command}"
+    root = ElementTree.Element("testsuites")
+    broken = {finding.file for finding in report.findings}
+    suite = ElementTree.SubElement(root, "testsuite", name=name, errors="0")
+    suite.set("tests", str(len(report.files)))
+    suite.set("failures", str(len(broken)))
+    for file in report.files:
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=name, name=printable(str(file)), time="0"
+        )
+        for finding in report.of(file):
+            message = printable(finding.message)
+            failure = ElementTree.SubElement(case, "failure", message=message, type=finding.rule)
+            failure.text = message
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, "unicode")
+
+
+def _sarif(report: Report) -> str:
+    """Layout: SARIF 2.1.0, https://docs.oasis-open.org/sarif/sarif/v2.1.0/."""
+    rules = [{"id": rule, "shortDescription": {"text": text}} for rule, text in RULES.items()]
+    driver = {"name": "lstm-inspect", "version": __version__, "rules": rules}
+    log = {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {"driver": driver},
+                "artifacts": [{"location": {"uri": _uri(file)}} for file in report.files],
+                "results": [_sarif_result(finding) for finding in report.findings],
+            }
+        ],
+    }
+    return json.dumps(log, indent=2)
+
+
+def _sarif_result(finding: Finding) -> dict[str, Any]:
+    location: dict[str, Any] = {
+        "physicalLocation": {"artifactLocation": {"uri": _uri(finding.file)}}
+    }
+    if finding.layer:
+        name = printable(finding.layer)
+        location["logicalLocations"] = [{"fullyQualifiedName": name, "kind": "layer"}]
+    return {
+        "ruleId": finding.rule,
+        "ruleIndex": list(RULES).index(finding.rule),
+        "level": "error",
+        "message": {"text": printable(finding.message)},
+        "locations": [location],
+    }
+
+
+def _uri(file: Path) -> str:
+    return file.as_uri() if file.is_absolute() else quote(file.as_posix())
+
+
+def _github(report: Report) -> str:
+    """Layout: workflow commands of GitHub Actions, ``::error file=NAME,title=TITLE::MESSAGE``."""
+    lines = []
+    for finding in report.findings:
+        file = _escaped(str(finding.file), "%\r\n:,")
+        title = f"lstm-inspect {report.command}"
+        message = _escaped(printable(finding.message), "%\r\n")
+        lines.append(f"::error file={file},title={title}::{message}")
+    return "\n".join([*lines, _total(report)])
+
+
+def _escaped(text: str, special: str) -> str:
+    return "".join(f"%{ord(c):02X}" if c in special else c for c in text)
+
+
+def _markdown(report: Report) -> str:
+    lines = [f"### lstm-inspect {report.command}: {_total(report)}", ""]
+    if report.findings:
+        lines += ["| file | layer | field | expected | found |", "|---|---|---|---|---|"]
+    for each in report.findings:
+        cells = [str(each.file), each.layer or "", each.field, *each.values]
+        lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+    return "\n".join([*lines, ""])
+
+
+def _cell(text: str) -> str:
+    escaped = printable(text).replace("\\", "\\\\")
+    return "".join(f"\\{c}" if c in "|<>[]*_`" else c for c in escaped)
+
+
+_FORMATS: dict[str, Callable[[Report], str]] = {
+    "text": _text,
+    "json": _json,
+    "junit": _junit,
+    "sarif": _sarif,
+    "github": _github,
+}

@@ -1,0 +1,311 @@
+import shutil
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+import lstm_inspect
+from lstm_inspect import Tolerance, diff_models
+from lstm_inspect.arrays import open_arrays
+from lstm_inspect.cli import cli
+from lstm_inspect.diff.numbers import parting
+from lstm_inspect.recording import LayerTrace, Trace
+from tests.conftest import (
+    SAMPLES,
+    Array,
+    Json,
+    input_layer,
+    layer,
+    lstm,
+    lstm_weights,
+    random,
+    sequential,
+    write_h5,
+)
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(each) for each in arguments], catch_exceptions=False)
+
+
+def lines(*arguments: object) -> list[str]:
+    """What diff prints of the differences, without the name of the file."""
+    result = run("diff", *arguments)
+    *found, total = result.stdout.splitlines()
+    assert result.stderr == ""
+    assert result.exit_code == bool(found)
+    assert total == (
+        f"{len(found)} difference{'s' * (len(found) > 1)}" if found else "no difference"
+    )
+    return [line.partition(": ")[2] for line in found]
+
+
+# --- numbers
+
+
+def part(one: Any, other: Any, **tolerance: float) -> Any:
+    a, b = np.asarray(one, float), np.asarray(other, float)
+    return parting(a.shape, [(a.reshape(-1), b.reshape(-1))], Tolerance(**tolerance))
+
+
+def test_equal_numbers_do_not_part() -> None:
+    assert part([[1, 2], [3, 4]], [[1, 2], [3, 4]]) is None
+
+
+def test_the_first_and_the_largest_difference_are_told() -> None:
+    parts = part([[1, 2], [3, 4]], [[1, 2.5], [3, 2]])
+    assert (parts.first, parts.expected, parts.found) == ((0, 1), 2, 2.5)
+    assert (parts.largest, parts.largest_place) == (2, (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "tolerance", "agree"),
+    [
+        (1.0, 1.5, {"absolute": 0.5}, True),
+        (1.0, 1.5, {"absolute": 0.49}, False),
+        (10.0, 11.0, {"relative": 0.1}, True),
+        (10.0, 11.0, {"relative": 0.09}, False),
+        (10.0, 12.0, {"absolute": 1.0, "relative": 0.1}, True),
+        (np.nan, np.nan, {}, True),
+        (np.nan, 1.0, {"absolute": 9.0}, False),
+        (1.0, np.nan, {"absolute": 9.0}, False),
+        (np.inf, np.inf, {}, True),
+        (np.inf, -np.inf, {"absolute": 9.0}, False),
+        (1.0, np.inf, {"absolute": 9.0}, False),
+        (0.0, -0.0, {}, True),
+    ],
+)
+def test_numbers_agree_within_the_tolerance(
+    one: float, other: float, tolerance: dict[str, float], agree: bool
+) -> None:
+    assert (part([one], [other], **tolerance) is None) is agree
+
+
+def test_a_number_beside_nan_is_infinitely_far() -> None:
+    assert part([1.0, 2.0], [1.5, np.nan]).largest == np.inf
+
+
+def test_places_count_over_pieces() -> None:
+    pieces = [(np.zeros(4), np.zeros(4)), (np.zeros(2), np.array([0.0, 1.0]))]
+    parts = parting((3, 2), pieces, Tolerance())
+    assert parts is not None
+    assert parts.first == (2, 1)
+
+
+# --- models
+
+
+def model(path: Path, *layers: Json, **weights: dict[str, Array]) -> Path:
+    return write_h5(path, sequential(input_layer("x", None, 3), *layers), weights)
+
+
+def test_a_model_does_not_differ_from_itself() -> None:
+    path = SAMPLES / "encoder_decoder.keras"
+    assert lines(path, path) == []
+
+
+def conversions() -> list[Any]:
+    """Fixtures that one Keras saved in both formats."""
+    by_stem = defaultdict(list)
+    for path in sorted(FIXTURES.glob("keras-*/*")):
+        if path.suffix in (".h5", ".keras") and not path.name.endswith(".weights.h5"):
+            by_stem[path.parent.name, path.stem].append(path)
+    return [
+        pytest.param(*paths, id="/".join(stem))
+        for stem, paths in by_stem.items()
+        if len(paths) == 2
+    ]
+
+
+@pytest.mark.parametrize(("h5", "keras"), conversions())
+def test_an_h5_does_not_differ_from_its_keras(h5: Path, keras: Path) -> None:
+    one, other = lstm_inspect.open_model(h5), lstm_inspect.open_model(keras)
+    assert diff_models(one, other, Tolerance()) == []
+
+
+def test_a_changed_weight_is_told_by_array_and_gate(tmp_path: Path) -> None:
+    weights = lstm_weights("lstm", 3, 2)
+    one = model(tmp_path / "a.h5", lstm("lstm", 2), lstm=weights)
+    changed = {name: array.copy() for name, array in weights.items()}
+    kernel = changed["lstm/lstm_cell/kernel:0"]
+    kernel[1, 2] = 9  # the forget gate's first unit
+    kernel[2, 3] = -1
+    before = weights["lstm/lstm_cell/kernel:0"]
+    other = model(tmp_path / "b.h5", lstm("lstm", 2), lstm=changed)
+    (line,) = lines(one, other)
+    assert line == (
+        f"lstm: weights.kernel (f) at (1, 0): expected {float(before[1, 2])}, found 9.0; "
+        f"largest difference {9 - before[1, 2]:.3g} at (1, 0)"
+    )
+    assert lines(one, other, "--atol", "20") == []
+
+
+def test_other_units_are_told_field_by_field(tmp_path: Path) -> None:
+    one = model(tmp_path / "a.h5", lstm("lstm", 2), lstm=lstm_weights("lstm", 3, 2))
+    other = model(tmp_path / "b.h5", lstm("lstm", 3), lstm=lstm_weights("lstm", 3, 3))
+    found = lines(one, other)
+    assert "lstm: units: expected 2, found 3" in found
+    assert "lstm: weights.kernel: expected (3, 8), found (3, 12)" in found
+    assert "lstm: states.c: expected (batch, 2), found (batch, 3)" in found
+
+
+def test_another_hard_sigmoid_is_a_difference(tmp_path: Path) -> None:
+    """The same word of another Keras is another function."""
+    weights = lstm_weights("lstm", 3, 2)
+    config = sequential(
+        input_layer("x", None, 3), lstm("lstm", 2, recurrent_activation="hard_sigmoid")
+    )
+    one = write_h5(tmp_path / "a.h5", config, {"lstm": weights}, keras_version="2.2.4")
+    other = write_h5(tmp_path / "b.h5", config, {"lstm": weights}, keras_version="3.15.1")
+    assert lines(one, other) == [
+        "lstm: recurrent_activation: expected hard_sigmoid_0.2, found hard_sigmoid"
+    ]
+
+
+def test_a_layer_more_or_less_is_told(tmp_path: Path) -> None:
+    weights = {"lstm": lstm_weights("lstm", 3, 2)}
+    one = model(tmp_path / "a.h5", lstm("lstm", 2), layer("Dropout", "drop", rate=0.5), **weights)
+    other = model(tmp_path / "b.h5", lstm("lstm", 2), layer("Flatten", "flat"), **weights)
+    assert lines(one, other) == [
+        "drop: expected, and not there; there are lstm, flat",
+        "flat: there, and not expected",
+    ]
+
+
+def test_a_layer_of_another_class_is_told(tmp_path: Path) -> None:
+    weights = {"lstm": lstm_weights("lstm", 3, 2)}
+    one = model(tmp_path / "a.h5", lstm("lstm", 2), layer("Dropout", "last", rate=0.5), **weights)
+    other = model(tmp_path / "b.h5", lstm("lstm", 2), layer("Flatten", "last"), **weights)
+    assert lines(one, other) == ["last: class: expected Dropout, found Flatten"]
+
+
+def test_the_weights_of_other_layers_are_compared_too(tmp_path: Path) -> None:
+    dense = layer("Dense", "head", units=2, use_bias=False)
+    paths = []
+    for name, kernel in (("a.h5", np.zeros((2, 2))), ("b.h5", np.ones((2, 2)))):
+        weights = {"lstm": lstm_weights("lstm", 3, 2), "head": {"head/kernel:0": kernel}}
+        paths.append(model(tmp_path / name, lstm("lstm", 2), dense, **weights))
+    (line,) = lines(*paths)
+    assert line.startswith("head: weights.0 at (0, 0): expected 0.0, found 1.0")
+
+
+# --- dumps
+
+
+def dump(path: Path, signals: dict[str, Array], layer_path: str = "lstm") -> Path:
+    traced = LayerTrace(path=layer_path, cell="lstm", units=2, direction="forward", signals=signals)
+    model = {"name": "m.keras", "sha256": "0", "keras_version": None}
+    Trace(layers={layer_path: traced}, model=model).save(path)
+    return path
+
+
+def test_a_dump_does_not_differ_from_itself(tmp_path: Path) -> None:
+    path = dump(tmp_path / "a.npz", {"h": random(2, 3, 4), "mask": np.ones((2, 3), bool)})
+    assert lines(path, path) == []
+
+
+def test_the_first_step_in_which_two_dumps_part_is_told(tmp_path: Path) -> None:
+    h = random(2, 5, 4)
+    changed = h.copy()
+    changed[1, 2, 3] += 0.5
+    changed[1, 4, 0] -= 2
+    one = dump(tmp_path / "a.npz", {"h": h, "c": h})
+    other = dump(tmp_path / "b.npz", {"h": h, "c": changed})
+    (line,) = lines(one, other)
+    assert line == (
+        f"lstm: c at sample 1, step 2, unit 3: expected {float(h[1, 2, 3])}, "
+        f"found {float(changed[1, 2, 3])}; largest difference 2 at sample 1, step 4, unit 0"
+    )
+    assert lines(one, other, "--atol", "2.1") == []
+    assert len(lines(one, other, "--rtol", "0.01")) == 1
+
+
+def test_the_same_numbers_in_double_precision_are_no_difference(tmp_path: Path) -> None:
+    h = random(2, 5, 4)
+    one = dump(tmp_path / "a.npz", {"h": h})
+    assert lines(one, dump(tmp_path / "b.npz", {"h": h.astype(np.float64)})) == []
+
+
+def test_signals_shapes_and_layers_that_are_not_the_same_are_told(tmp_path: Path) -> None:
+    h = random(2, 5, 4)
+    one = dump(tmp_path / "a.npz", {"h": h, "c": h})
+    assert lines(one, dump(tmp_path / "b.npz", {"h": h[:1], "o": h})) == [
+        "lstm: h: expected (2, 5, 4), found (1, 5, 4)",
+        "lstm: c: expected, and not there; there are h, o",
+        "lstm: o: there, and not expected",
+    ]
+    assert lines(one, dump(tmp_path / "b.npz", {"h": h}, "other")) == [
+        "lstm: h: expected, and not there; there are none",
+        "lstm: c: expected, and not there; there are none",
+        "other: h: there, and not expected",
+    ]
+
+
+def test_two_traces_of_one_model_do_not_differ(tmp_path: Path) -> None:
+    for name in ("a.npz", "b.npz"):
+        run(
+            *("trace", SAMPLES / "stacked.keras", "--input", SAMPLES / "stacked.npy"),
+            *("--record", "all", "--out", tmp_path / name),
+        )
+    assert lines(tmp_path / "a.npz", tmp_path / "b.npz") == []
+
+
+def test_a_dump_is_read_in_pieces(tmp_path: Path) -> None:
+    h = random(3, 100, 2000)
+    dump(tmp_path / "a.npz", {"h": h})
+    with open_arrays(tmp_path / "a.npz", "a dump") as arrays:
+        blocks = list(arrays["lstm/h"].blocks())
+        assert arrays["lstm/h"].shape == (3, 100, 2000)
+    assert len(blocks) > 2
+    assert max(block.nbytes for block in blocks) <= 1 << 20
+    np.testing.assert_array_equal(np.concatenate(blocks).reshape(h.shape), h)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed], ids=["stored", "compressed"])
+def test_arrays_in_other_orders_and_compressed_ones_are_read_in_the_same_blocks(
+    tmp_path: Path, save: Any
+) -> None:
+    x = np.asfortranarray(random(60, 50, 100))
+    save(tmp_path / "a.npz", x=x, y=np.float64(3))
+    with open_arrays(tmp_path / "a.npz", "arrays") as arrays:
+        flat = np.concatenate(list(arrays["x"].blocks()))
+        assert [block.tolist() for block in arrays["y"].blocks()] == [[3.0]]
+    np.testing.assert_array_equal(flat, x.reshape(-1))
+
+
+def test_a_damaged_dump_is_noticed_at_the_latest_when_it_is_compared(tmp_path: Path) -> None:
+    path = dump(tmp_path / "a.npz", {"h": np.full((1, 1, 2), 0.625)})
+    data, stored = path.read_bytes(), np.full(2, 0.625).tobytes()
+    assert data.count(stored) == 1
+    (tmp_path / "b.npz").write_bytes(data.replace(stored, np.full(2, 0.5).tobytes()))
+    result = run("diff", path, tmp_path / "b.npz")
+    assert result.exit_code == 2
+    assert "lstm/h.npy is damaged" in result.stderr
+
+
+def test_a_model_and_a_dump_cannot_be_compared(tmp_path: Path) -> None:
+    path = dump(tmp_path / "a.npz", {"h": random(1, 1, 2)})
+    result = run("diff", path, SAMPLES / "stacked.keras")
+    assert result.exit_code == 2
+    assert "expected two models or two dumps" in result.stderr
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    result = run("diff", SAMPLES / "stacked.keras", tmp_path / "none.keras")
+    assert (result.exit_code, result.stderr) == (2, f"error: {tmp_path}/none.keras: no such file\n")
+
+
+def test_weights_alone_are_compared_with_a_model_of_the_same_format(tmp_path: Path) -> None:
+    source = SAMPLES / "keras-2.15" / "one_unit_last_h.h5"
+    shutil.copy(source, tmp_path / "b.h5")
+    with h5py.File(tmp_path / "b.h5", "a") as file:
+        del file.attrs["model_config"]
+    fields = [line.split(": ")[1] for line in lines(source, tmp_path / "b.h5")]
+    assert "weights.kernel (i)" not in fields
+    assert "units" not in fields

@@ -1,0 +1,164 @@
+"""What the commands print is of the schemas in docs/schemas, and these never change."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from referencing import Registry, Resource
+
+from lstm_inspect.cli import cli
+from lstm_inspect.contract import Contract
+from lstm_inspect.errors import ContractError
+from lstm_inspect.verification import Comparison, Verification
+from tests.conftest import SAMPLES, lstm, lstm_weights, sequential, write_h5
+
+SCHEMAS = Path(__file__).parents[1] / "docs" / "schemas"
+FIXTURES = Path(__file__).parent / "fixtures"
+
+# To change what is printed, publish a schema of the next number beside the one that is there, let
+# `schema` count up, and add its digest.
+PUBLISHED = {
+    "contract.1.json": "a97687250c8b9f53",
+    "report.1.json": "af289dd3ba4f8362",
+    "shapes.1.json": "cc842ebe466d7944",
+    "trace.1.json": "f6e11b09195fee35",
+    "verify.1.json": "3d7215e47160ac08",
+}
+
+
+def content_of(name: str) -> Any:
+    return json.loads((SCHEMAS / name).read_text(encoding="utf-8"))
+
+
+def digest_of(name: str) -> str:
+    """Of the content, however it is laid out."""
+    plain = json.dumps(content_of(name), sort_keys=True)
+    return hashlib.sha256(plain.encode()).hexdigest()[:16]
+
+
+def validate(value: Any, name: str) -> None:
+    resources = [(each, Resource.from_contents(content_of(each))) for each in PUBLISHED]
+    registry: Registry[Any] = Registry().with_resources(resources)
+    validator = jsonschema.Draft202012Validator(content_of(name), registry=registry)
+    validator.validate(value)
+
+
+def printed(*arguments: object) -> Any:
+    """The JSON that a command prints; NaN is none."""
+    result = CliRunner().invoke(cli, [str(each) for each in arguments], catch_exceptions=False)
+    assert result.exit_code in (0, 1), result.stderr
+    return json.loads(result.stdout, parse_constant=lambda constant: pytest.fail(constant))
+
+
+def test_every_published_schema_is_listed() -> None:
+    assert {path.name for path in SCHEMAS.iterdir()} == PUBLISHED.keys()
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_schema_never_changes(name: str) -> None:
+    assert digest_of(name) == PUBLISHED[name]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_schema_is_one_and_has_its_number(name: str) -> None:
+    schema = content_of(name)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    number = int(name.split(".")[1])
+    assert schema["properties"]["schema"] == {"const": number}
+
+
+MODELS = [
+    *sorted(SAMPLES.glob("*.keras")),
+    *sorted(FIXTURES.glob("keras-3.15/*.keras")),
+    *sorted(FIXTURES.glob("keras-2.15/*.h5")),
+]
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_shapes_prints_what_its_schema_says(path: Path) -> None:
+    value = printed("shapes", path, "--format", "json")
+    validate(value, "shapes.1.json")
+    validate(value, "contract.1.json")
+
+
+def test_trace_prints_what_its_schema_says(tmp_path: Path) -> None:
+    x = np.load(SAMPLES / "stacked.npy")
+    x[:] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    for given in (SAMPLES / "stacked.npy", tmp_path / "x.npy"):
+        value = printed(
+            *("trace", SAMPLES / "stacked.keras", "--input", given, "--allow-nonfinite"),
+            *("--out", tmp_path / "s.npz", "--format", "json"),
+        )
+        validate(value, "trace.1.json")
+    assert value["arrays"][0]["mean"] is None
+
+
+def test_a_verification_is_of_its_schema() -> None:
+    comparisons = tuple(
+        Comparison("lstm", "h", absolute=apart, relative=apart, place=(0, 1, 2), tolerance=1e-4)
+        for apart in (1e-7, float("nan"))
+    )
+    verification = Verification(comparisons=comparisons, skipped={"the whole model": "why"})
+    validate(json.loads(json.dumps(verification.as_json())), "verify.1.json")
+    assert verification.as_json()["comparisons"][1]["relative"] is None
+
+
+def test_check_and_diff_print_what_their_schema_says(tmp_path: Path) -> None:
+    model = SAMPLES / "encoder_decoder.keras"
+    expect = ["--expect", "encoder.units=7..9", "--expect", "gone.units=1"]
+    value = printed("check", model, *expect, "--format", "json")
+    validate(value, "report.1.json")
+    assert [finding["rule"] for finding in value["findings"]] == ["value", "missing"]
+    config = sequential(lstm("lstm", 2, batch_input_shape=[None, 3, 1]))
+    for name, scale in (("a.h5", 1), ("b.h5", 2)):
+        weights = {key: scale * array for key, array in lstm_weights("lstm", 1, 2).items()}
+        write_h5(tmp_path / name, config, {"lstm": weights})
+    value = printed("diff", tmp_path / "a.h5", tmp_path / "b.h5", "--format", "json")
+    validate(value, "report.1.json")
+    assert {finding["rule"] for finding in value["findings"]} == {"numbers"}
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_contract_writes_what_its_schema_says(path: Path) -> None:
+    validate(printed("contract", path), "contract.1.json")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {
+            "layers": [
+                {"path": "*", "units": {"min": 1, "max": 9}, "states": {"h": [1, {"max": 2}]}}
+            ]
+        },
+        {"layers": {"exactly": []}, "inputs": {"exactly": [{"name": "x", "shape": None}]}},
+        {"schema": 1, "parameters": {"max": 9}},
+        {},
+    ],
+)
+def test_a_contract_that_is_taken_is_of_the_schema(content: Any) -> None:
+    Contract(content)
+    validate(content, "contract.1.json")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"layer": []},
+        {"layers": {}},
+        {"layers": [{"units": 3}]},
+        {"layers": [{"path": "x", "unit": 3}]},
+        {"schema": 2},
+    ],
+)
+def test_a_contract_that_is_refused_is_not_of_the_schema(content: Any) -> None:
+    with pytest.raises(ContractError):
+        Contract(content)
+    with pytest.raises(jsonschema.ValidationError):
+        validate(content, "contract.1.json")
