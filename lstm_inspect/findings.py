@@ -121,5 +121,7 @@ def value_text(value: Any) -> str:
             )
         case bool():
             return str(value).lower()
+        case float():
+            return f"{value:.9g}"  # as many digits as tell any two float32 apart
         case _:
             return str(value)

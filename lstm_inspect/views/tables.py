@@ -11,7 +11,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from lstm_inspect.notation import printable, shape_text
+from lstm_inspect.notation import place_text, printable, shape_text
 
 if TYPE_CHECKING:  # a view is handed these: it need not wait for what makes them
     from lstm_inspect.model import ModelInput
@@ -136,10 +136,8 @@ def print_verification(verification: "Verification") -> None:
 
 
 def _place(place: Sequence[int]) -> str:
-    names = {2: ("sample", "unit"), 3: ("sample", "step", "unit")}.get(len(place))
-    if names is None:
-        return shape_text(place)
-    return ", ".join(f"{name} {index}" for name, index in zip(names, place, strict=True))
+    dims = {2: ("batch", "units"), 3: ("batch", "timesteps", "units")}.get(len(place))
+    return shape_text(place) if dims is None else place_text(place, dims)
 
 
 def _table(*columns: str) -> Table:
