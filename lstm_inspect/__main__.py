@@ -1,5 +1,6 @@
 """``python -m lstm_inspect``, and the script ``lstm-inspect``."""
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -12,13 +13,27 @@ def main() -> None:
     """Runs the command line."""
     from lstm_inspect.cli import cli
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, _end)
-    cli(prog_name="lstm-inspect")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
+    try:
+        cli(prog_name="lstm-inspect")
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    """Ends in order, so that nothing half-written is left."""
+    """Ends in order, so that nothing half-written is left.
+
+    The import of a module may swallow what is raised in it (importlib/_bootstrap.py, a callback in
+    ``_get_module_lock``). Nothing is written at that time: it ends at once.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            os._exit(128 + number)
+        frame = frame.f_back
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     sys.exit(128 + number)
 
 

@@ -1,7 +1,7 @@
 """Arrays from ``.npy`` and ``.npz`` files."""
 
-import io
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +14,15 @@ from lstm_inspect.limits import DEFAULT_LIMITS, Limits
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 
-# Version 3 is for names of fields in UTF-8, and fields are not read.
-_READERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
+# What NumPy writes (numpy/lib/format.py, `_write_array_header`), and with Python 2 did, sizes as
+# "3L". Nothing evaluates it. Structured dtypes, a list or of version 3, are no numbers.
+_HEADER = re.compile(
+    rb"\x93NUMPY..(?:..|....)"
+    rb"\{\s*'descr':\s*'(?P<descr>[^'\\]{1,40})'"
+    rb",\s*'fortran_order':\s*(?P<order>True|False)"
+    rb",\s*'shape':\s*\((?P<shape>(?:\d{1,19}L?,\s*)*(?:\d{1,19}L?)?)\),?\s*\}",
+    re.DOTALL,
+)
 _LONGEST_HEADER = 10_000
 _BLOCK = 1 << 17
 
@@ -61,11 +65,8 @@ def read_arrays(
             return _Header(data).array(data)
         if data.startswith(_ZIP):
             archive = ZipArchive(data, str(path), limits)
-            members = {name: archive.read(name) for name in archive.names}
-            return {
-                name.removesuffix(".npy"): _Header(member).array(member)
-                for name, member in members.items()
-            }
+            members = {key: archive.read(name, limit) for key, name in _keys(archive).items()}
+            return {key: _Header(member).array(member) for key, member in members.items()}
     except LimitError:
         raise
     except ValueError as error:
@@ -90,13 +91,19 @@ def open_arrays(path: Path, expected: str) -> "Iterator[dict[str, StoredArray]]"
     with path.open("rb") as file:
         try:
             archive = ZipArchive(FileBytes(file), str(path), DEFAULT_LIMITS)
-            stored = {
-                name.removesuffix(".npy"): StoredArray(archive, name) for name in archive.names
-            }
+            stored = {key: StoredArray(archive, name) for key, name in _keys(archive).items()}
         except ValueError as error:
             reason = str(error).removeprefix(f"{path}: ")
             raise InputError(f"{path}: expected {expected}, received {reason}") from error
         yield stored
+
+
+def _keys(archive: ZipArchive) -> dict[str, str]:
+    """The name of each member of an ``.npz`` by the key of its array."""
+    keys = {name.removesuffix(".npy"): name for name in archive.names}
+    if len(keys) != len(archive.names):
+        raise ValueError("one that has two arrays of one name")
+    return keys
 
 
 def blocks_of(array: Array) -> Iterator[Array]:
@@ -144,17 +151,28 @@ class _Header:
     """The header of a ``.npy``, from its first bytes."""
 
     def __init__(self, data: bytes | memoryview) -> None:
-        header = io.BytesIO(data[:_LONGEST_HEADER])
+        start = bytes(data[:_LONGEST_HEADER])
+        header = _HEADER.match(start)
         try:
-            version = np.lib.format.read_magic(header)
-            self.shape, self.fortran_order, self.dtype = _READERS[version](header)
-        except (KeyError, ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+            if header is None or start[6:8] not in (b"\x01\x00", b"\x02\x00"):
+                raise ValueError("not that of an array of plain numbers")
+            length = int.from_bytes(start[8:10] if start[6] == 1 else start[8:12], "little")
+            self.size = length + (10 if start[6] == 1 else 12)
+            # No further: the first number may look like a space.
+            if (
+                not header.end() <= self.size <= len(start)
+                or start[header.end() : self.size].strip()
+            ):
+                raise ValueError("not of the length that it claims")
+            self.dtype = np.dtype(header["descr"].decode())
+        except (ValueError, TypeError) as error:
             raise ValueError(f"a damaged one (its header is none: {error})") from error
+        self.fortran_order = header["order"] == b"True"
+        self.shape = tuple(int(size) for size in re.findall(rb"\d+", header["shape"]))
         if self.dtype.hasobject:
             raise ValueError("pickled objects")
         if self.dtype.itemsize == 0 or self.dtype.names or self.dtype.subdtype:
             raise ValueError(f"an array of {self.dtype}")
-        self.size = header.tell()
 
     def array(self, data: bytes | memoryview) -> Array:
         """The array, of which the bytes have to hold what its header claims and no more."""

@@ -20,6 +20,7 @@ class Limits:
         metadata_bytes: Size of a metadata.json.
         json_depth: How deep the values of a JSON text may nest.
         json_values: How many values it may have.
+        graph_calls: Calls of layers, those in nested models counted each time they are called.
         hdf5_objects: Groups, arrays, attributes and chunks of an HDF5 file.
         hdf5_depth: How deep its groups may nest.
         hdf5_metadata_bytes: Size of what is neither array, in the file and once read.
@@ -39,33 +40,38 @@ class Limits:
     metadata_bytes: int = 1 << 20
     json_depth: int = 128
     json_values: int = 200_000
+    graph_calls: int = 20_000
     hdf5_objects: int = 20_000
     hdf5_depth: int = 32
     hdf5_metadata_bytes: int = 64 << 20
     weight_bytes: int = 1 << 30
-    parser_bytes: int = 1 << 30
+    parser_bytes: int = 128 << 20
     parser_seconds: int = 60
     input_bytes: int = 1 << 30
     array_bytes: int = 1 << 30
     dump_bytes: int = 2 << 30
 
-    def check(self, name: str, value: int, what: str) -> None:
+    def check(self, name: str, value: int, what: str, *, so_far: bool = False) -> None:
         """Refuses what exceeds a limit.
 
         Args:
             name: Of the limit.
             value: What is asked for.
             what: What asks for it, as the error calls it.
+            so_far: Whether it was counted up to here, and more may follow.
 
         Raises:
             LimitError: It exceeds the limit.
         """
         most: int = getattr(self, name)
         if value > most:
-            raise LimitError(
-                f"{what}: {value} is more than the limit {name}={most}; "
-                f"if the file is to be trusted, raise it with --limit {name}={value}"
-            )
+            message = f"{what}: {value} is more than the limit {name}={most}"
+            raise LimitError(f"{message}; {self.advice(name, None if so_far else value)}")
+
+    def advice(self, name: str, value: int | None = None) -> str:
+        """How to raise a limit: to a value, or generously where the need is not known."""
+        enough = value or max(2 * getattr(self, name), getattr(Limits, name))
+        return f"if the file is to be trusted, raise it with --limit {name}={enough}"
 
 
 DEFAULT_LIMITS = Limits()

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from lstm_inspect.errors import ModelFileError
 from lstm_inspect.layers import form_of
 from lstm_inspect.model import SPATIAL_DIMS, Call, Layer, Model, Recurrence, Shape, refs
 from lstm_inspect.plan import plan_replay
@@ -133,6 +134,7 @@ def model_shapes(
 
     Raises:
         SelectionError: The model has no recurrent layer.
+        ModelFileError: The config states an input of a layer that it cannot have.
     """
     plan = plan_replay(model)
     inputs = _input_shapes(model)
@@ -185,6 +187,11 @@ def _input_shapes(model: Model) -> dict[str, Shape | None]:
         given = [outputs.get(ref.path) if ref.index == 0 else None for ref in refs(call.args)]
         if isinstance(call.layer, Recurrence):
             shape = call.input_shape or next(iter(given), None)
+            if shape is not None and len(shape) < call.folds + 2:
+                raise ModelFileError(
+                    f"layer {call.path}: expected it to read (batch, timesteps, ...), "
+                    f"received {shape} in its config"
+                )
             inputs[call.path] = shape
             outputs[call.path] = _recurrent_output(call, call.layer, shape)
         else:
@@ -215,7 +222,7 @@ def _layer_output(call: Call, layer: Layer, given: list[Shape | None]) -> Shape 
     if form is None or len(shapes) != len(given) or not shapes:
         return None
     if not call.folds:
-        return form.shape(layer, shapes)
+        return form.output_shape(layer, shapes)
     outer = shapes[0][: 1 + call.folds]
-    inner = form.shape(layer, [(None, *shape[1 + call.folds :]) for shape in shapes])
+    inner = form.output_shape(layer, [(None, *shape[1 + call.folds :]) for shape in shapes])
     return None if inner is None else (*outer, *inner[1:])

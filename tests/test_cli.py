@@ -354,22 +354,22 @@ def test_an_interruption_of_the_replay_leaves_nothing(
 def test_an_interruption_of_the_writing_leaves_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(file: io.BufferedWriter, **arrays: object) -> None:
+    def interrupt(file: io.BufferedWriter, *array: object, **options: object) -> None:
         file.write(b"half a dump")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(np, "savez", interrupt)
+    monkeypatch.setattr(np.lib.format, "write_array", interrupt)
     assert_interrupted_without_a_trace(folder)
 
 
 def test_an_interruption_of_the_writing_keeps_the_earlier_dump(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(file: io.BufferedWriter, **arrays: object) -> None:
+    def interrupt(file: io.BufferedWriter, *array: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     assert trace("--input", "x.npy", "--record", "o").exit_code == 0
-    monkeypatch.setattr(np, "savez", interrupt)
+    monkeypatch.setattr(np.lib.format, "write_array", interrupt)
     assert_interrupted_without_a_trace(folder)
 
 

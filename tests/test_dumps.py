@@ -44,11 +44,11 @@ def test_a_failed_write_leaves_the_old_dump_and_no_debris(
 ) -> None:
     before = dump.read_bytes()
 
-    def fail_half_way(file: Any, **arrays: Any) -> None:
+    def fail_half_way(file: Any, *array: Any, **options: Any) -> None:
         file.write(b"PK half")
         raise failure
 
-    monkeypatch.setattr(np, "savez", fail_half_way)
+    monkeypatch.setattr(np.lib.format, "write_array", fail_half_way)
     with pytest.raises(expected):
         save_dump(dump, {}, META)
     assert dump.read_bytes() == before
@@ -56,10 +56,10 @@ def test_a_failed_write_leaves_the_old_dump_and_no_debris(
 
 
 def test_a_full_disk_is_named(dump: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(file: Any, **arrays: Any) -> None:
+    def fail(file: Any, *array: Any, **options: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(np, "savez", fail)
+    monkeypatch.setattr(np.lib.format, "write_array", fail)
     with pytest.raises(OutputError) as refused:
         save_dump(dump, {}, META)
     assert str(refused.value) == f"{dump}: cannot be written (No space left on device)"

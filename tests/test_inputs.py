@@ -216,6 +216,13 @@ def test_an_npy_is_one_array(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read, x)
 
 
+@pytest.mark.parametrize("first", [b"\n", b" ", b"}", b"\x00"])
+def test_numbers_that_look_like_a_header_are_numbers(first: bytes, tmp_path: Path) -> None:
+    x = np.frombuffer(4 * first, np.float32)
+    np.save(tmp_path / "x.npy", x)
+    np.testing.assert_array_equal(read_arrays(tmp_path / "x.npy"), x)
+
+
 def test_an_npz_is_arrays_by_name_whatever_its_extension(tmp_path: Path) -> None:
     with (tmp_path / "inputs.npy").open("wb") as file:
         np.savez(file, x=random(2, 3), y=random(3, 2))

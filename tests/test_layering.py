@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
         "precision",
         "recording",
     },
-    "shapes": {"layers", "model", "plan"},
+    "shapes": {"errors", "layers", "model", "plan"},
     "stats": {"formats", "recording"},
     "findings": {"notation"},
     "contract": {"errors", "findings", "formats", "limits", "shapes"},

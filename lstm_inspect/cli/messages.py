@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 import click
@@ -12,7 +12,7 @@ from lstm_inspect.errors import one_line
 
 def say_error(message: str) -> None:
     """Prints what went wrong."""
-    click.echo(f"error: {one_line(message)}", err=True)
+    _say(f"error: {message}")
 
 
 @contextmanager
@@ -32,4 +32,9 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    click.echo(f"warning: {one_line(str(message))}", err=True)
+    _say(f"warning: {message}")
+
+
+def _say(line: str) -> None:
+    with suppress(OSError):  # nobody can be told that there is no room to tell it
+        click.echo(one_line(line), err=True)

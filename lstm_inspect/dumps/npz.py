@@ -4,8 +4,9 @@ import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -29,11 +30,23 @@ def save_dump(path: str | Path, arrays: Mapping[str, Array], meta: Mapping[str, 
     Raises:
         OutputError: It cannot be written there.
     """
-    # In C order an array can be read piece by piece.
-    ordered = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
-    members: dict[str, Any] = {_META: np.asarray(json.dumps(meta)), **ordered}
-    # np.savez sets the time of every member to 1980, so equal traces give equal bytes.
-    replace_atomically(Path(path), lambda file: np.savez(file, **members))
+    members = {_META: np.asarray(json.dumps(meta)), **arrays}
+    replace_atomically(Path(path), partial(_write, members))
+
+
+def _write(members: Mapping[str, Array], file: BinaryIO) -> None:
+    """Writes an ``.npz`` as np.savez does, but lets go of the file when it is interrupted."""
+    archive = zipfile.ZipFile(file, "w")
+    try:
+        for key, array in members.items():
+            # A new ZipInfo has the time 1980: equal traces give equal bytes.
+            with archive.open(zipfile.ZipInfo(f"{key}.npy"), "w", force_zip64=True) as member:
+                # In C order an array can be read piece by piece.
+                np.lib.format.write_array(member, np.asarray(array, order="C"), allow_pickle=False)
+        archive.close()
+    except BaseException:
+        archive.fp = None  # else it would write on, whenever it is collected
+        raise
 
 
 def load_dump(path: str | Path, schema: int) -> tuple[dict[str, Array], dict[str, Any]]:

@@ -21,22 +21,23 @@ def replace_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     Raises:
         OutputError: The folder is not there or not writable, or the disk is full.
     """
-    # A link stays a link, to the new file.
-    path = path.resolve()
-    beside = path.with_name(f".{path.name[:200]}.{os.urandom(4).hex()}.tmp")
     try:
+        path = path.resolve()  # a link stays a link, to the new file
+        beside = path.with_name(f".lstm-inspect.{os.urandom(8).hex()}.tmp")
         descriptor, is_named = _open_new(beside)
-        with os.fdopen(descriptor, "w+b") as file:
-            try:
+        try:
+            with os.fdopen(descriptor, "w+b") as file:
                 write(file)
                 file.flush()
                 os.fsync(descriptor)
                 with _signals_held():
                     if is_named or _name(descriptor, path, beside):
                         beside.replace(path)
-            except BaseException:
-                beside.unlink(missing_ok=True)
-                raise
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+    except RuntimeError as error:  # Python before 3.13, of links in a circle
+        raise OutputError(f"{path}: cannot be written ({error})") from error
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
 

@@ -4,10 +4,11 @@ import json
 import os
 import signal
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,10 +19,16 @@ IS_CONFINED = sys.platform == "linux"
 """Whether there is such a child: other systems lack the limits, or the fork."""
 
 if IS_CONFINED:
+    import fcntl
     import resource
 
 _REFUSALS = {error.__name__: error for error in (ModelFileError, LimitError)}
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 _WALL_CLOCK_SLACK = 60
+
+# The filters of warnings are the whole process's: threads change them one after the other.
+_FORK = threading.Lock()
+_SHORT_ANSWER = 1 << 20
 
 
 def run_confined(parse: Callable[[], Any], what: str, limits: Limits) -> Any:
@@ -43,7 +50,7 @@ def run_confined(parse: Callable[[], Any], what: str, limits: Limits) -> Any:
     if not IS_CONFINED:
         return parse()
     receiving, sending = os.pipe()
-    with warnings.catch_warnings():
+    with _FORK, _signals_held(), warnings.catch_warnings():
         # Python 3.12 warns of threads: one that holds a lock at this moment never releases it in
         # the child. The child takes h5py's alone, which h5py holds while it forks.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -54,13 +61,23 @@ def run_confined(parse: Callable[[], Any], what: str, limits: Limits) -> Any:
     status = 0
     try:
         with os.fdopen(receiving, "rb") as pipe:
-            text = pipe.read(2 * limits.hdf5_metadata_bytes)
+            text = pipe.read(_SHORT_ANSWER + 2 * limits.hdf5_metadata_bytes)
     finally:
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
         with suppress(ChildProcessError):  # who ignores SIGCHLD has no children to wait for
             _, status = os.waitpid(child, 0)
     return _outcome(text, status, what, limits)
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Lets interruptions wait: what is raised in a callback of the fork is printed and lost."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _outcome(text: bytes, status: int, what: str, limits: Limits) -> Any:
@@ -93,12 +110,13 @@ def _answer(parse: Callable[[], Any], what: str, sending: int, limits: Limits) -
         except InspectError as error:
             text = json.dumps({"refusal": type(error).__name__, "message": str(error)})
         except MemoryError:
-            message = (
-                f"{what}: parsing it takes more memory than parser_bytes={limits.parser_bytes}"
-            )
+            limit = f"parser_bytes={limits.parser_bytes}"
+            advice = limits.advice("parser_bytes")
+            message = f"{what}: parsing it takes more memory than the limit {limit}; {advice}"
             text = json.dumps({"refusal": "LimitError", "message": message})
         except Exception:
             text = json.dumps({"bug": traceback.format_exc()})
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
         left = memoryview(text.encode())
         while left:
             left = left[os.write(sending, left) :]
@@ -108,10 +126,13 @@ def _answer(parse: Callable[[], Any], what: str, sending: int, limits: Limits) -
 
 
 def _confine(sending: int, limits: Limits) -> None:
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGXCPU):
+    for each in (*_ENDING, signal.SIGALRM, signal.SIGXCPU, signal.SIGIO):
         signal.signal(each, signal.SIG_DFL)
     os.closerange(0, sending)
     os.closerange(sending + 1, os.sysconf("SC_OPEN_MAX"))
+    # Who waits for the answer may be killed: that end of the pipe goes, and SIGIO ends this one.
+    fcntl.fcntl(sending, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(sending, fcntl.F_SETFL, fcntl.fcntl(sending, fcntl.F_GETFL) | os.O_ASYNC)
     own = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     for name, most in {
         resource.RLIMIT_AS: own + limits.parser_bytes,

@@ -26,12 +26,12 @@ _SIZE_OF_ADDRESSES = {0: 13, 1: 13, 2: 9, 3: 9}
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """A group of an HDF5 file: attributes (str, or lists of str), groups and arrays by name.
+    """A group of an HDF5 file: attributes (str, lists of str, or None), groups and arrays by name.
 
     ``unread`` says of other arrays, by name, why they have no numbers.
     """
 
-    attributes: Mapping[str, str | list[str]] = field(default_factory=dict)
+    attributes: Mapping[str, str | list[str] | None] = field(default_factory=dict)
     groups: "dict[str, Group]" = field(default_factory=dict)
     arrays: dict[str, Array] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 It gives JSON data, for it runs in a confined child::
 
-    {"groups": {path: {attribute: str or list of str}},
+    {"groups": {path: {attribute: str, list of str, or null for what is neither}},
      "arrays": {path: {"dtype": "<f4", "shape": [2, 4], "is_bfloat16": False, and one of
                        "offset": 2048,
                        "hex": what is stored in the header of the object,
@@ -10,7 +10,7 @@ It gives JSON data, for it runs in a confined child::
                        with "chunk_shape": [1, 4] and "filters": [2, 1]}},
      "unread": {path: why its numbers are none}}
 
-Only attributes of text are listed: Keras writes no others, but for empty lists.
+Keras writes no attributes but text, and empty lists, which are no text.
 """
 
 import codecs
@@ -42,7 +42,7 @@ codecs.lookup("ascii")
 
 DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
 
-_SMALL_CHUNK = 1 << 20
+_SMALL = 1 << 20
 _BFLOAT16 = np.dtype("V2")
 
 
@@ -59,14 +59,38 @@ def survey(data: bytes | memoryview, what: str, limits: Limits) -> dict[str, Any
         LimitError: It claims more than is granted.
     """
     try:
-        with h5py.File(io.BytesIO(data), "r") as file:
+        with h5py.File(_Reader(data), "r") as file:
             return _Survey(len(data), what, limits).of(h5g.open(file.id, b"/"))
     except InspectError:
         raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
         # What h5py raises where HDF5 stumbles over damaged bytes: any of these, by where it is.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if "alloc" in reason:
+            raise MemoryError(reason) from error
         raise ModelFileError(f"{what}: damaged or truncated HDF5 data ({reason})") from error
+
+
+class _Reader(io.RawIOBase):
+    """The bytes as a file, and not a second time in memory as in a BytesIO."""
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        self._data = memoryview(data)
+        self._at = 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: len(self._data)}[whence]
+        self._at = start + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._data[self._at : self._at + len(buffer)]
+        buffer[: len(part)] = part
+        self._at += len(part)
+        return len(part)
 
 
 class _Survey:
@@ -77,15 +101,17 @@ class _Survey:
         self._what = what
         self._limits = limits
         self._objects = 0
-        self._array_bytes = 0
+        self._text_bytes = 0
 
     def of(self, root: Any) -> dict[str, Any]:
-        groups: dict[str, Any] = {"": root}
-        datasets: dict[str, Any] = {}
+        """Walks twice: an object that is left open takes some 20 kB."""
+        groups, datasets = [""], list[str]()
+        stored = claimed = 0
         seen = {h5o.get_info(root).addr}
-        todo = [("", root)]
+        todo = [""]
         while todo:
-            above, group = todo.pop()
+            above = todo.pop()
+            group = h5o.open(root, above.encode() or b".")
             for raw in group:
                 path = self._path(above, raw, group)
                 info = h5o.get_info(group, raw)
@@ -93,16 +119,22 @@ class _Survey:
                     raise self._refusal(f"{path} is linked more than once")
                 seen.add(info.addr)
                 if info.type == h5o.TYPE_GROUP:
-                    self._limits.check("hdf5_depth", path.count("/") + 1, self._what)
-                    groups[path] = h5o.open(group, raw)
-                    todo.append((path, groups[path]))
+                    depth = path.count("/") + 1
+                    self._limits.check("hdf5_depth", depth, self._what, so_far=True)
+                    groups.append(path)
+                    todo.append(path)
                 elif info.type == h5o.TYPE_DATASET:
-                    datasets[path] = h5o.open(group, raw)
-        stored = sum(dataset.get_storage_size() for dataset in datasets.values())
+                    dataset = h5o.open(group, raw)
+                    datasets.append(path)
+                    stored += dataset.get_storage_size()
+                    claimed += math.prod(dataset.shape or (0,)) * dataset.get_type().get_size()
         self._limits.check("hdf5_metadata_bytes", max(0, self._size - stored), self._what)
-        found = {path: self._array(path, dataset) for path, dataset in datasets.items()}
+        self._limits.check("weight_bytes", claimed, f"{self._what}: its arrays")
+        found = {path: self._array(path, h5o.open(root, path.encode())) for path in datasets}
         return {
-            "groups": {path: dict(self._texts(group)) for path, group in groups.items()},
+            "groups": {
+                path: dict(self._texts(h5o.open(root, path.encode() or b"."))) for path in groups
+            },
             "arrays": {path: each for path, each in found.items() if isinstance(each, dict)},
             "unread": {path: each for path, each in found.items() if isinstance(each, str)},
         }
@@ -117,21 +149,24 @@ class _Survey:
             raise self._refusal(f"{path} is a soft or external link, which may lead elsewhere")
         return path
 
-    def _texts(self, holder: Any) -> Iterator[tuple[str, str | list[str]]]:
-        """The attributes of an object that are text, or a list of texts."""
-        for index in range(h5a.get_num_attrs(holder)):
-            self._count()
-            attribute = h5a.open(holder, index=index)
+    def _texts(self, holder: Any) -> Iterator[tuple[str, str | list[str] | None]]:
+        """The attributes of an object: text, a list of texts, or None for what is neither."""
+        self._count(h5a.get_num_attrs(holder))
+        names: list[bytes] = []
+        h5a.iterate(holder, names.append)
+        for name in names:
+            attribute = h5a.open(holder, name)
             if attribute.get_type().get_class() != h5t.STRING or len(attribute.shape) > 1:
+                yield self._text(name), None
                 continue
-            self._limits.check("hdf5_metadata_bytes", attribute.get_storage_size(), self._what)
+            self._read(attribute.get_storage_size())
             value = np.empty(attribute.shape, attribute.dtype)
             attribute.read(value)
-            texts = value.tolist()
-            yield (
-                _text(attribute.name),
-                [_text(each) for each in texts] if value.ndim else _text(texts),
-            )
+            texts = value.reshape(-1).tolist()
+            # Many texts may lie in one place.
+            self._read(sum(map(len, texts)))
+            read = [self._text(each) for each in texts]
+            yield self._text(name), read if value.ndim else read[0]
 
     def _array(self, path: str, dataset: Any) -> dict[str, Any] | str:
         """Where an array lies, or why what lies there is no array of numbers."""
@@ -146,8 +181,6 @@ class _Survey:
         if dtype is None or shape is None:
             return "is not made of floating-point or whole numbers"
         size = math.prod(shape) * dtype.itemsize
-        self._array_bytes += size
-        self._limits.check("weight_bytes", self._array_bytes, f"{self._what}: {path}")
         found: dict[str, Any] = {"dtype": dtype.str, "shape": shape}
         # NumPy has no bfloat16: Keras stores its two bytes as they are, and only in a .keras says
         # so (keras 3.15.1, saving_lib.py, `H5IOStore`).
@@ -174,10 +207,12 @@ class _Survey:
             return f"is stored with a filter that is not read ({filters}); repack it with h5repack"
         shape, chunk_shape = found["shape"], creation.get_chunk()
         chunk_size = math.prod(chunk_shape) * np.dtype(found["dtype"]).itemsize
-        if chunk_size > max(4 * size, _SMALL_CHUNK):
-            raise self._refusal(f"{path} has chunks of {chunk_size} bytes for an array of {size}")
         count = dataset.get_num_chunks()
         self._count(count)
+        if chunk_size > max(4 * size, _SMALL) or chunk_size * count > max(8 * size, 16 * _SMALL):
+            raise self._refusal(
+                f"{path} has chunks of {chunk_size} bytes for an array of {size}, {count} of them"
+            )
         if count != math.prod(-(-a // b) for a, b in zip(shape, chunk_shape, strict=True)):
             return "was not written to its end: the file holds a part of its numbers"
         chunks = [dataset.get_chunk_info(each) for each in range(count)]
@@ -193,7 +228,17 @@ class _Survey:
 
     def _count(self, more: int = 1) -> None:
         self._objects += more
-        self._limits.check("hdf5_objects", self._objects, self._what)
+        self._limits.check("hdf5_objects", self._objects, self._what, so_far=True)
+
+    def _read(self, more: int) -> None:
+        self._text_bytes += more
+        self._limits.check("hdf5_metadata_bytes", self._text_bytes, self._what, so_far=True)
+
+    def _text(self, value: bytes | str) -> str:
+        try:
+            return value if isinstance(value, str) else value.decode()
+        except UnicodeDecodeError:
+            raise self._refusal(f"a text that is not UTF-8: {value[:40]!r}") from None
 
     def _refusal(self, reason: str) -> ModelFileError:
         return ModelFileError(f"{self._what}: {reason}")
@@ -208,7 +253,3 @@ def _dtype(stored: Any) -> np.dtype[Any] | None:
         return None
     # A number of unusual bits gets the next larger dtype, of other bytes.
     return dtype if h5t.py_create(dtype).equal(stored) or dtype == _BFLOAT16 else None
-
-
-def _text(value: bytes | str) -> str:
-    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")

@@ -3,12 +3,15 @@
 import json
 import re
 from collections import Counter
+from itertools import islice
 from typing import Any, NoReturn
 
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.limits import Limits
 
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Neither of them ever goes back: an unfinished text ends where all ends.
+_STRING = re.compile(r'"[^"\\]*+(?:\\.?[^"\\]*+)*+"?', re.DOTALL)
+_BRACKET = re.compile(r"[\[\]{}]")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _LONGEST_NUMBER = 20
 
@@ -67,8 +70,8 @@ def _check_size(text: str, what: str, limits: Limits) -> None:
     bare = _STRING.sub("", text)
     limits.check("json_values", sum(bare.count(c) for c in ",[{") + 1, what)
     depth = deepest = 0
-    for bracket in re.findall(r"[\[\]{}]", bare):
-        depth += 1 if bracket in "[{" else -1
+    for bracket in islice(_BRACKET.finditer(bare), 2 * limits.json_values):
+        depth += 1 if bracket[0] in "[{" else -1
         deepest = max(deepest, depth)
     limits.check("json_depth", deepest, what)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.formats.hdf5 import Group, read_hdf5
-from lstm_inspect.formats.json_text import optional_text, parse_object
+from lstm_inspect.formats.json_text import parse_object
 from lstm_inspect.formats.saved_file import Array, LayerWeights, SavedFile, VariableTree
 from lstm_inspect.formats.variable_tree import is_variable_tree, read_variable_tree
 from lstm_inspect.limits import Limits
@@ -20,7 +20,7 @@ def read_keras_h5(path: Path, data: bytes, limits: Limits) -> SavedFile:
         LimitError: It claims more than is granted.
     """
     root = read_hdf5(data, str(path), limits)
-    config = optional_text(root.attributes.get("model_config"), f"{path}: model_config")
+    config = _text(root, "model_config", path)
     named = root.groups.get("model_weights", root)
     weights: LayerWeights | VariableTree
     if _names(named, "layer_names"):
@@ -35,21 +35,24 @@ def read_keras_h5(path: Path, data: bytes, limits: Limits) -> SavedFile:
             f"({', '.join(list(root.groups)[:5]) or 'no groups'})"
         )
 
-    def stated(name: str) -> str | None:
-        return optional_text(
-            root.attributes.get(name, named.attributes.get(name)), f"{path}: {name}"
-        )
-
     return SavedFile(
         path=path,
         format="weights.h5" if config is None else "h5",
-        keras_version=stated("keras_version"),
-        backend=stated("backend"),
+        keras_version=_text(root, "keras_version", path) or _text(named, "keras_version", path),
+        backend=_text(root, "backend", path) or _text(named, "backend", path),
         config=None if config is None else parse_object(config, f"{path}: model_config", limits),
         weights=weights,
         unread=root.all_unread(),
         data=data,
     )
+
+
+def _text(group: Group, name: str, path: Path) -> str | None:
+    """An attribute that is text, where there is one."""
+    value = group.attributes.get(name)
+    if name in group.attributes and not isinstance(value, str):
+        raise ModelFileError(f"{path}: expected its {name} to be text, received another attribute")
+    return value if isinstance(value, str) else None
 
 
 def _layer_weights(group: Group) -> LayerWeights:
@@ -68,11 +71,12 @@ def _names(group: Group, attribute: str) -> list[str]:
     HDF5 limits an attribute to 64 kB (keras 3.15.1, legacy_h5_format.py,
     ``load_attributes_from_hdf5_group``).
     """
-    if attribute in group.attributes:
-        return list(group.attributes[attribute])
+    whole = group.attributes.get(attribute)
+    if isinstance(whole, list):
+        return whole
     names: list[str] = []
     chunks = 0
-    while (chunk := group.attributes.get(f"{attribute}{chunks}")) is not None:
+    while isinstance(chunk := group.attributes.get(f"{attribute}{chunks}"), list):
         names += chunk
         chunks += 1
     return names

@@ -23,13 +23,12 @@ def read_keras_zip(path: Path, data: bytes, limits: Limits) -> SavedFile:
     """
     archive = ZipArchive(data, str(path), limits)
     _check_names(archive, path)
-    config = parse_object(_member(archive, "config.json", path), f"{path}: config.json", limits)
-    metadata = _member(archive, "metadata.json", path)
-    limits.check("metadata_bytes", len(metadata), f"{path}: metadata.json")
+    text = _member(archive, "config.json", path, "config_bytes")
+    config = parse_object(text, f"{path}: config.json", limits)
+    metadata = _member(archive, "metadata.json", path, "metadata_bytes")
     stated = parse_object(metadata, f"{path}: metadata.json", limits)
-    weights = read_hdf5(
-        _member(archive, "model.weights.h5", path), f"{path}: model.weights.h5", limits
-    )
+    stored = _member(archive, "model.weights.h5", path, "file_bytes")
+    weights = read_hdf5(stored, f"{path}: model.weights.h5", limits)
     return SavedFile(
         path=path,
         format="keras",
@@ -51,9 +50,9 @@ def _check_names(archive: ZipArchive, path: Path) -> None:
         raise ModelFileError(f"{path}: two members differ in nothing but case or accents")
 
 
-def _member(archive: ZipArchive, name: str, path: Path) -> memoryview:
+def _member(archive: ZipArchive, name: str, path: Path, limit: str) -> memoryview:
     try:
-        return archive.read(name)
+        return archive.read(name, limit)
     except KeyError:
         if "model.weights.npz" in archive.names:
             # keras 2.12.0, 2.15.0 and 3.15.1 all fail to load what they write there.

@@ -30,6 +30,8 @@ _ENCRYPTED_OR_PATCHED = 0x2061
 _HAS_DESCRIPTOR = 0x8
 _UTF8 = 0x800
 _IN_EXTRA = 0xFFFFFFFF
+_ZIP64 = 0x0001
+_NAMED_AGAIN = 0x7075  # Info-ZIP's Unicode path (APPNOTE 4.6.9), which some readers heed
 _DESCRIPTORS = (0, 12, 16, 20, 24)
 _ALWAYS_EXPANDS = 8 << 20
 _LONGEST_END = _END.size + 0xFFFF
@@ -96,23 +98,24 @@ class ZipArchive:
         """The names of its members, in the order of its directory."""
         return tuple(self._members)
 
-    def read(self, name: str) -> memoryview:
+    def read(self, name: str, limit: str = "file_bytes") -> memoryview:
         """The bytes of a member: of a stored one those of the zip, not a copy.
+
+        Args:
+            name: Of the member.
+            limit: The name of the limit on its size.
 
         Raises:
             KeyError: There is no such member.
             ModelFileError: Damaged.
-            LimitError: It would expand to more than is granted.
+            LimitError: It is larger than granted.
         """
         member = self._members[name]
         start = self._starts[name]
         content = memoryview(self._data[start : start + member.stored_size])
         what = f"{self._what}: {name}"
-        self._limits.check("file_bytes", member.size, what)
+        self._limits.check(limit, member.size, what)
         if member.method == _DEFLATED:
-            if member.size > _ALWAYS_EXPANDS:
-                ratio = -(-member.size // max(1, member.stored_size))
-                self._limits.check("expansion", ratio, what)
             content = self._inflated(member, content)
         if len(content) != member.size or zlib.crc32(content) != member.crc:
             raise ModelFileError(f"{what} is damaged (its checksum is another)")
@@ -176,6 +179,10 @@ class ZipArchive:
             members.append(member)
         if offset != stop:
             raise self._damaged("its directory has another size than it says")
+        deflated = [member for member in members if member.method == _DEFLATED]
+        if (expanded := sum(member.size for member in deflated)) > _ALWAYS_EXPANDS:
+            ratio = -(-expanded // max(1, sum(member.stored_size for member in deflated)))
+            self._limits.check("expansion", ratio, self._what)
         if len({member.name for member in members}) != count:
             raise self._damaged("it has two members of one name")
         return members
@@ -196,6 +203,8 @@ class ZipArchive:
             raise self._damaged(f"{name} is encrypted")
         if method not in (_STORED, _DEFLATED):
             raise self._damaged(f"{name} is compressed with method {method}, not with deflate")
+        if _NAMED_AGAIN in dict(_fields(extra)):
+            raise self._damaged(f"{name} has a second name")
         if attributes >> 28 == 0xA:  # the mode of a symbolic link, in Unix's upper half
             raise self._damaged(f"{name} is a symbolic link")
         if method == _STORED and stored != size:
@@ -253,12 +262,18 @@ def _wide(extra: bytes, sizes: list[int]) -> list[int]:
     """Sizes and offset, those too large for 32 bits from the zip64 extra field, in this order."""
     if _IN_EXTRA not in sizes:
         return sizes
+    fields = dict(_fields(extra))
+    wanted = sizes.count(_IN_EXTRA)
+    if _ZIP64 not in fields:
+        return sizes
+    wide = iter(struct.unpack_from(f"<{wanted}Q", fields[_ZIP64]))
+    return [next(wide) if size == _IN_EXTRA else size for size in sizes]
+
+
+def _fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
+    """The extra fields of an entry: tag and content."""
     at = 0
     while at < len(extra):
         tag, length = struct.unpack_from("<2H", extra, at)
-        if tag == 1:
-            wanted = sizes.count(_IN_EXTRA)
-            wide = iter(struct.unpack_from(f"<{wanted}Q", extra[: at + 4 + length], at + 4))
-            return [next(wide) if size == _IN_EXTRA else size for size in sizes]
+        yield tag, extra[at + 4 : at + 4 + length]
         at += 4 + length
-    return sizes

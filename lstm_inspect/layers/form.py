@@ -1,9 +1,11 @@
 """What the NumPy form of a layer consists of."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from lstm_inspect.errors import InspectError, ModelFileError
 from lstm_inspect.formats import Array
 from lstm_inspect.model import Layer, Shape
 from lstm_inspect.precision import cast
@@ -63,13 +65,40 @@ class Form:
     casts: bool = True
 
     def apply(self, layer: Layer, inputs: Sequence[Value]) -> tuple[Value, ...]:
-        """Runs the layer on its flat inputs, float arrays cast to its compute dtype."""
-        given = [_cast(value, layer.dtype) for value in inputs] if self.casts else inputs
-        outputs = self.compute(layer, given)
-        mask = self.mask(layer, given)
+        """Runs the layer on its flat inputs, float arrays cast to its compute dtype.
+
+        Raises:
+            ModelFileError: Its config, its weights and its inputs do not fit together.
+        """
+        with _blaming(layer):
+            given = [_cast(value, layer.dtype) for value in inputs] if self.casts else inputs
+            outputs = self.compute(layer, given)
+            mask = self.mask(layer, given)
         return tuple(
             Value(array, mask) for array in (outputs if isinstance(outputs, tuple) else (outputs,))
         )
+
+    def output_shape(self, layer: Layer, shapes: Sequence[Shape]) -> Shape | None:
+        """The shape of the layer's output, from those of its inputs; None where it is not known.
+
+        Raises:
+            ModelFileError: Its config and these shapes do not fit together.
+        """
+        with _blaming(layer):
+            return self.shape(layer, shapes)
+
+
+@contextmanager
+def _blaming(layer: Layer) -> Iterator[None]:
+    """Says of what goes wrong that it is the file's: a form takes config and weights on trust."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, InspectError):
+            raise
+        raise ModelFileError(
+            f"layer {layer.label}: its config, weights and inputs do not fit together ({error!r})"
+        ) from error
 
 
 def _cast(given: Value, dtype: str) -> Value:

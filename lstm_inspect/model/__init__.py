@@ -89,4 +89,4 @@ def open_model(
         return bare_model(
             file, f"{top.class_name} is a subclassed model, of which only the weights are saved"
         )
-    return wire(read_parts(file, top), file)
+    return wire(read_parts(file, top), file, limits)

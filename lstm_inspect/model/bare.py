@@ -120,7 +120,7 @@ def _recognise(path: str, is_named_recurrent: bool, arrays: Sequence[Array]) -> 
         notes.append("without a bias reset_after cannot be told, False is assumed")
     if cell == "simple_rnn" and not is_named_recurrent:
         notes.append("its arrays could be those of another layer, their names do not tell")
-    if len(arrays) == 3 and is_cudnn(arrays[1], arrays[2]):
+    if len(arrays) == 3 and is_cudnn(*arrays):
         notes.append("by its bias a CuDNN layer; its weights are shown in Keras's layout")
     return Recurrence(
         path=path,

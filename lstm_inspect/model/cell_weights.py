@@ -44,7 +44,7 @@ def canonical_weights(
             f"the file holds {len(arrays)}"
         )
     weights = dict(zip(names, arrays, strict=True))
-    if use_bias and is_cudnn(weights["recurrent_kernel"], weights["bias"]):
+    if use_bias and is_cudnn(weights["kernel"], weights["recurrent_kernel"], weights["bias"]):
         weights = _from_cudnn(weights)
     _check(path, cell, units, weights)
     return weights
@@ -61,9 +61,13 @@ def turn_kernels(arrays: Sequence[Array]) -> tuple[Array, ...]:
     )
 
 
-def is_cudnn(recurrent_kernel: Array, bias: Array) -> bool:
+def is_cudnn(kernel: Array, recurrent_kernel: Array, bias: Array) -> bool:
     """Whether a layer's arrays lie as CuDNN has them: with one flat bias for both kernels."""
-    return bias.ndim == 1 and bias.size == 2 * recurrent_kernel.shape[-1]
+    if kernel.ndim != 2 or recurrent_kernel.ndim != 2 or not recurrent_kernel.size:
+        return False
+    units, width = recurrent_kernel.shape
+    fits = width % units == 0 and kernel.shape[1] == width
+    return fits and bool(bias.shape == (2 * width,))
 
 
 def _join_gates(arrays: Sequence[Array], order: Sequence[int]) -> list[Array]:
@@ -94,7 +98,8 @@ def _from_cudnn(weights: Mapping[str, Array]) -> dict[str, Array]:
 def _check(path: str, cell: str, units: int, weights: Mapping[str, Array]) -> None:
     width = GATES[cell] * units
     kernel = weights["kernel"].shape
-    size, features = (kernel[:-2], kernel[-2]) if len(kernel) > 1 else ((), "features")
+    is_matrix = len(kernel) > 1 and 0 not in kernel
+    size, features = (kernel[:-2], kernel[-2]) if is_matrix else ((), "features")
     expected: dict[str, list[tuple[int | str, ...]]] = {
         "kernel": [(*size, features, width)],
         "recurrent_kernel": [(*size, units, width)],

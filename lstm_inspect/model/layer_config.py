@@ -1,5 +1,6 @@
 """One layer's entry in a model config, read with checks and with the words of one Keras."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -9,6 +10,14 @@ from lstm_inspect.model.graph import Shape
 from lstm_inspect.model.keras1 import is_keras1, modernise
 
 MODEL_CLASSES = frozenset({"Sequential", "Functional", "Model"})
+_NUMBER = re.compile(r"[0-9]{1,6}")
+_DTYPES = frozenset(
+    {
+        *("float16", "bfloat16", "float32", "float64", "bool", "string"),
+        *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+        *("complex64", "complex128"),
+    }
+)
 _OPERATIONS_WITH_DTYPE = frozenset({"Cast", "OnesLike", "ZerosLike"})
 TF_OPERATION_CLASSES = frozenset({"TFOpLambda", "SlicingOpLambda"})
 
@@ -66,8 +75,8 @@ def _generation(config: Mapping[str, Any], keras_version: str | None) -> tuple[i
     """Its generation and minor version; the newest where nothing is stated."""
     major, _, rest = (keras_version or "").partition(".")
     minor = rest.partition(".")[0]
-    if major.isdecimal():
-        return max(1, min(3, int(major))), int(minor) if minor.isdecimal() else 0
+    if _NUMBER.fullmatch(major):
+        return max(1, min(3, int(major))), int(minor) if _NUMBER.fullmatch(minor) else 0
     inner = config.get("config")
     layers = inner.get("layers") if isinstance(inner, dict) else inner
     configs = [layer.get("config") for layer in layers or [] if isinstance(layer, dict)]
@@ -83,6 +92,20 @@ def read_shape(value: object) -> Shape | None:
     if not all(size is None or (type(size) is int and size >= 0) for size in value):
         return None
     return tuple(value)
+
+
+def _foreign_name(entry: Mapping[str, Any]) -> str | None:
+    """The full name of a class that only shares its name with one of Keras; None for Keras's own.
+
+    keras 3.15.1, saving/serialization_lib.py, ``serialize_keras_object``: Keras's own classes have
+    a module of Keras, others the name they were registered by, with their package in front.
+    """
+    module, registered = entry.get("module"), entry.get("registered_name")
+    if isinstance(registered, str) and ">" in registered:
+        return registered
+    if isinstance(module, str) and module.split(".")[0] not in ("keras", "builtins"):
+        return f"{module}>{entry.get('class_name')}"
+    return None
 
 
 class LayerConfig:
@@ -112,7 +135,7 @@ class LayerConfig:
             )
         self.entry: Mapping[str, Any] = entry
         self.dialect = dialect
-        self.class_name: str = class_name
+        self.class_name: str = _foreign_name(entry) or class_name
         self.config: dict[str, Any] = config
         self.name = str(self.config.get("name", entry.get("name", self.class_name)))
 
@@ -239,12 +262,17 @@ class LayerConfig:
         """The dtype the layer computes in, from its dtype or its dtype policy."""
         value = self.config.get("dtype", "float32")
         if isinstance(value, dict):
-            value = (value.get("config") or {}).get("name")
+            policy = value.get("config") or {}
+            if not isinstance(policy, dict):
+                raise self._unexpected("dtype", "a dtype or a dtype policy", value)
+            value = policy.get("name")
         if value is None:
             return "float32"
-        if not isinstance(value, str):
+        # A policy's name has the dtype of its sums last: "mixed_bfloat16", "int8_from_float32".
+        dtype = value.rpartition("_")[2] if isinstance(value, str) else None
+        if dtype not in _DTYPES:
             raise self._unexpected("dtype", "a dtype or a dtype policy", value)
-        return value.removeprefix("mixed_")
+        return dtype
 
     @property
     def batch_shape(self) -> Shape | None:

@@ -42,7 +42,7 @@ def read_node(node: object) -> Node:
         return Node((_link(node),), {}, None)
     if isinstance(node, dict):
         args, kwargs = node.get("args", []), node.get("kwargs", {})
-        if isinstance(args, list) and isinstance(kwargs, dict):
+        if isinstance(args, list) and isinstance(kwargs, dict) and not _is_keras_tensor(kwargs):
             return Node(tuple(_revive(args)), _revive(kwargs), _first_shape(args))
     elif isinstance(node, list):
         entries = [node] if _is_source(node) or _is_constant(node) else node

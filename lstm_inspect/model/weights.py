@@ -81,6 +81,8 @@ def _names_of(
     return [by_order.get(name, name) for name in names]
 
 
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,5}")
+
 # The layers that a MultiHeadAttention consists of, in the order of its weights.
 _ATTENTION_PARTS = ("query_dense", "key_dense", "value_dense", "output_dense")
 
@@ -100,7 +102,7 @@ class _TreeWeights:
     def _own(self) -> tuple[Array, ...]:
         prefix, arrays = f"{self._prefix}vars/", self._tree.arrays
         numbers = (path.removeprefix(prefix) for path in arrays if path.startswith(prefix))
-        ordered = sorted(int(number) for number in numbers if number.isdecimal())
+        ordered = sorted(int(number) for number in numbers if _NUMBER.fullmatch(number))
         return tuple(arrays[f"{prefix}{number}"] for number in ordered)
 
     def of_cells(self, cells: Sequence[LayerConfig]) -> list[tuple[Array, ...]]:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.formats import SavedFile
+from lstm_inspect.limits import Limits
 from lstm_inspect.model.graph import (
     Argument,
     Call,
@@ -34,13 +35,14 @@ Outputs = Callable[[int], Ref]
 """What a call gives: output number to tensor."""
 
 
-def wire(model: ModelPart, file: SavedFile) -> Model:
+def wire(model: ModelPart, file: SavedFile, limits: Limits) -> Model:
     """Writes a model out as calls, nested models and wrappers in place.
 
     Raises:
         ModelFileError: The wiring names a layer or a tensor that is not there.
+        LimitError: It makes more calls than are granted: of models that call models that call ...
     """
-    wiring = _Wiring()
+    wiring = _Wiring(limits, str(file.path))
     wiring.call_model(model, prefix="", given=None)
     return Model(
         name=model.config.name, file=file, inputs=tuple(wiring.inputs), calls=tuple(wiring.calls)
@@ -58,7 +60,9 @@ class _RecurrentArguments(NamedTuple):
 
 
 class _Wiring:
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits, what: str) -> None:
+        self._limits = limits
+        self._what = what
         self.inputs: list[ModelInput] = []
         self.calls: list[Call] = []
         self._folds = 0
@@ -221,6 +225,7 @@ class _Wiring:
         kwargs: dict[str, Argument],
         input_shape: Shape | None,
     ) -> Outputs:
+        self._limits.check("graph_calls", len(self.calls) + 1, self._what, so_far=True)
         self.calls.append(
             Call(
                 path=path,

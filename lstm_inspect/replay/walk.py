@@ -128,7 +128,7 @@ class Walk:
             values = [
                 leaf if isinstance(leaf, Value) else Value(np.asarray(leaf)) for leaf in flat(args)
             ]
-            shape = form.shape(layer, [value.array.shape for value in values]) or ()
+            shape = form.output_shape(layer, [value.array.shape for value in values]) or ()
             size = math.prod(axis or 1 for axis in shape) * _NUMBER_BYTES
             self._limits.check("array_bytes", size, f"the output of layer {call.path}")
             outputs = form.apply(layer, values)

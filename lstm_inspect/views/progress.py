@@ -19,7 +19,7 @@ _PATIENCE_SECONDS = 0.7
 @contextmanager
 def progress_bar() -> Iterator[Progress | None]:
     """Gives what to call as a replay goes on, or None where nobody watches."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     bar = _Bar()

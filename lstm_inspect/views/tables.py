@@ -49,7 +49,7 @@ def print_shapes(shapes: "ModelShapes") -> None:
     file = shapes.model.file
     count = len(shapes.layers)
     console.print(
-        Text(
+        _text(
             f"{count} recurrent layer{'s' if count > 1 else ''}, {shapes.parameters:,} parameters; "
             f"{file.path.name}, saved by Keras {file.keras_version or 'of unknown version'}"
         )
@@ -147,8 +147,14 @@ def _table(*columns: str) -> Table:
     return table
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leaves it to the command line; Rich would exit with 1, which is for a difference."""
+        raise BrokenPipeError
+
+
 def _console() -> Console:
-    return Console(
+    return _Console(
         width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False, emoji=False
     )
 
