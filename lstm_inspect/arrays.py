@@ -158,11 +158,8 @@ class _Header:
                 raise ValueError("not that of an array of plain numbers")
             length = int.from_bytes(start[8:10] if start[6] == 1 else start[8:12], "little")
             self.size = length + (10 if start[6] == 1 else 12)
-            # No further: the first number may look like a space.
-            if (
-                not header.end() <= self.size <= len(start)
-                or start[header.end() : self.size].strip()
-            ):
+            padding = start[header.end() : self.size]  # not what follows: a number may look like it
+            if not header.end() <= self.size <= len(start) or padding.strip():
                 raise ValueError("not of the length that it claims")
             self.dtype = np.dtype(header["descr"].decode())
         except (ValueError, TypeError) as error:

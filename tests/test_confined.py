@@ -549,3 +549,40 @@ def test_without_that_check_it_would_end_the_child_alone(reads_itself: Path) -> 
             return list(map(float, file["model_weights/lstm/lstm/lstm_cell/bias:0"][()]))
 
     assert refusal(read_plainly).endswith("it stopped with SIGSEGV")
+
+
+ORPHAN = """
+import time
+from lstm_inspect.formats.confined import run_confined
+from lstm_inspect.limits import Limits
+
+def loop():
+    while True:
+        pass
+
+print("ready", flush=True)
+run_confined(loop, "x", Limits())
+"""
+
+
+def test_the_parser_ends_with_who_waits_for_it() -> None:
+    with subprocess.Popen([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        until = time.monotonic() + 10
+        while not (children := listed.read_text().split()) and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.2)  # until it is confined
+        process.kill()
+    (child,) = children
+    while is_running(child) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not is_running(child)
+
+
+def is_running(pid: str) -> bool:
+    try:
+        return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False

@@ -8,6 +8,8 @@ import pytest
 
 from tests import fuzz
 
+pytestmark = pytest.mark.slow
+
 SEED = 20261120
 MUTANTS = 1500
 """In each of two processes."""

@@ -51,6 +51,8 @@ from tests.hostile import (
     good_npy,
 )
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 
 SECONDS = 5

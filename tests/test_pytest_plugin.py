@@ -6,6 +6,8 @@ import pytest
 
 from tests.conftest import SAMPLES
 
+pytestmark = pytest.mark.slow
+
 SUITE = """
 import numpy
 

@@ -24,7 +24,10 @@ from lstm_inspect.dumps import load_dump, save_dump
 from lstm_inspect.dumps.target import replace_atomically
 from tests.conftest import SAMPLES
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="as Linux does it")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="as Linux does it"),
+    pytest.mark.slow,
+]
 
 ROOT = Path(__file__).parents[1]
 META = {"schema": 1}
