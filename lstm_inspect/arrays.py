@@ -18,7 +18,7 @@ _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 # "3L". Nothing evaluates it. Structured dtypes, a list or of version 3, are no numbers.
 _HEADER = re.compile(
     rb"\x93NUMPY..(?:..|....)"
-    rb"\{\s*'descr':\s*'(?P<descr>[^'\\]{1,40})'"
+    rb"\{\s*'descr':\s*'(?P<descr>[<>|=]?[a-zA-Z?]\d{0,9}(?:\[\w{1,8}\])?)'"
     rb",\s*'fortran_order':\s*(?P<order>True|False)"
     rb",\s*'shape':\s*\((?P<shape>(?:\d{1,19}L?,\s*)*(?:\d{1,19}L?)?)\),?\s*\}",
     re.DOTALL,

@@ -8,7 +8,7 @@ import numpy as np
 
 from lstm_inspect.errors import InputError, NonFiniteWarning, RoundingWarning
 from lstm_inspect.formats import Array
-from lstm_inspect.model import ModelInput, Shape
+from lstm_inspect.model import ModelInput, Shape, fits
 from lstm_inspect.notation import shape_text
 from lstm_inspect.precision import FLOATS, cast
 
@@ -125,9 +125,9 @@ def _fit(expected: ModelInput, array: Array, allow_nonfinite: bool) -> Array:
     shape = expected.shape
     takes = f"expected {_text(shape)}, received {_text(array.shape)}"
     if shape is not None:
-        if array.ndim == len(shape) - 1 and _agree(array.shape, shape[1:]):
+        if fits(array.shape, shape[1:]):
             raise InputError(f"input {name}: {takes}; add the batch axis with x[numpy.newaxis]")
-        if array.ndim != len(shape) or not _agree(array.shape, shape):
+        if not fits(array.shape, shape):
             raise InputError(f"input {name}: {takes}")
     if 0 in array.shape:
         raise InputError(f"input {name}: {takes}; it is empty")
@@ -166,12 +166,6 @@ def _exactly(name: str, array: Array, dtype: str) -> Array:
     )
     warnings.warn(RoundingWarning(message), stacklevel=2)
     return fitted
-
-
-def _agree(shape: tuple[int, ...], expected: Shape) -> bool:
-    return all(
-        wanted is None or size == wanted for size, wanted in zip(shape, expected, strict=True)
-    )
 
 
 _AXES = {

@@ -270,6 +270,14 @@ def test_a_file_of_something_else_is_refused(content: bytes, tmp_path: Path) -> 
     gc.collect()  # a file left open would be warned of here
 
 
+@pytest.mark.parametrize("descr", ["f4,(", "f4,f4", "<f4 ", "(2,)f4"])
+def test_a_dtype_of_several_parts_is_refused_unread(descr: str, tmp_path: Path) -> None:
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': (1,), }}".ljust(117) + "\n"
+    start = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+    (tmp_path / "x.npy").write_bytes(start + header.encode() + bytes(4))
+    assert "its header is none" in unreadable(tmp_path / "x.npy")
+
+
 def test_text_is_not_mistaken_for_pickled_objects(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("0.5,0.25\n")

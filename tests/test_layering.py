@@ -23,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "arrays": {"errors", "formats", "limits"},
     "precision": {"formats"},
     "model": {"errors", "formats", "limits", "notation"},
-    "layers": {"cells", "errors", "formats", "model", "precision"},
+    "layers": {"cells", "errors", "formats", "model", "notation", "precision"},
     "inputs": {"errors", "formats", "model", "notation", "precision"},
     "dumps": {"arrays", "errors", "formats"},
     "bridge": {"cells", "errors", "extras", "formats", "layers", "model"},

@@ -240,6 +240,20 @@ def test_a_changed_number_in_a_dump_is_noticed(tmp_path: Path) -> None:
     assert "expected a dump that `lstm-inspect trace` wrote" in unloadable(path)
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(np.frombuffer(b"\xff\xff\xff\x7f", "<U1").reshape(()), id="no-characters"),
+        pytest.param(np.float32(1), id="a-number"),
+        pytest.param(np.asarray("[1"), id="no-json"),
+    ],
+)
+def test_a_document_that_is_none_is_refused(tmp_path: Path, document: Array) -> None:
+    path = tmp_path / "states.npz"
+    np.savez(path, __meta__=document)
+    assert "expected a dump that `lstm-inspect trace` wrote" in unloadable(path)
+
+
 def test_an_npz_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "inputs.npz"
     np.savez(path, x=np.zeros(3))

@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 
 import lstm_inspect
-from lstm_inspect import InputError, Model, SelectionError, Trace, UnsupportedLayerError
+from lstm_inspect import (
+    InputError,
+    Model,
+    ModelFileError,
+    SelectionError,
+    Trace,
+    UnsupportedLayerError,
+)
 from tests.conftest import (
     ORACLES,
     SAMPLES,
@@ -501,3 +508,15 @@ def test_a_nested_model_is_traced_as_its_layers_alone_are(tmp_path: Path) -> Non
     alone = replay(write_h5(tmp_path / "alone.h5", inner, {"inner": weights}), x)
     trace = replay(write_h5(tmp_path / "nested.h5", nested, {"enc": weights}), x)
     np.testing.assert_array_equal(trace["enc/inner"].h, alone["inner"].h)
+
+
+def test_a_layer_whose_weights_are_not_those_of_its_config_is_refused(tmp_path: Path) -> None:
+    config = sequential(
+        input_layer("x", 3, 2), layer("Dense", "head", units=3, use_bias=False), lstm("lstm", 2)
+    )
+    weights = {"head": {"head/kernel:0": random(2, 5)}, "lstm": lstm_weights("lstm", 5, 2)}
+    path = write_h5(tmp_path / "model.h5", config, weights)
+    with pytest.raises(
+        ModelFileError, match=r"head \(Dense\): its weights give .* says \(1, 3, 3\)"
+    ):
+        replay(path, random(1, 3, 2))

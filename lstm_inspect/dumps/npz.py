@@ -81,7 +81,12 @@ def open_dump(path: Path, schema: int) -> Iterator[tuple[dict[str, StoredArray],
 
 def _document(path: str | Path, stored: Array, schema: int) -> dict[str, Any]:
     try:
-        meta: dict[str, Any] = json.loads(str(stored))
+        if stored.dtype.kind != "U":
+            raise ValueError("its document is no text")
+        # Not str(stored): NumPy makes any four bytes a character.
+        order = "be" if stored.dtype.byteorder == ">" else "le"
+        text = stored.tobytes().decode(f"utf-32-{order}").rstrip("\0")
+        meta: dict[str, Any] = json.loads(text)
         if type(meta["schema"]) is not int:
             raise ValueError("no schema number")
     except (ValueError, KeyError, TypeError, RecursionError) as error:

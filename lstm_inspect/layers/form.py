@@ -7,7 +7,8 @@ from typing import Any
 
 from lstm_inspect.errors import InspectError, ModelFileError
 from lstm_inspect.formats import Array
-from lstm_inspect.model import Layer, Shape
+from lstm_inspect.model import Layer, Shape, fits
+from lstm_inspect.notation import shape_text
 from lstm_inspect.precision import cast
 
 
@@ -74,9 +75,14 @@ class Form:
             given = [_cast(value, layer.dtype) for value in inputs] if self.casts else inputs
             outputs = self.compute(layer, given)
             mask = self.mask(layer, given)
-        return tuple(
-            Value(array, mask) for array in (outputs if isinstance(outputs, tuple) else (outputs,))
-        )
+            stated = self.shape(layer, [value.array.shape for value in given])
+        arrays = outputs if isinstance(outputs, tuple) else (outputs,)
+        if stated is not None and not fits(arrays[0].shape, stated):
+            raise ModelFileError(
+                f"layer {layer.label}: its weights give {shape_text(arrays[0].shape)}, its config "
+                f"says {shape_text([size or 'any' for size in stated])}"
+            )
+        return tuple(Value(array, mask) for array in arrays)
 
     def output_shape(self, layer: Layer, shapes: Sequence[Shape]) -> Shape | None:
         """The shape of the layer's output, from those of its inputs; None where it is not known.

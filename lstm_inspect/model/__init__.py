@@ -23,6 +23,7 @@ from lstm_inspect.model.graph import (
     Recurrence,
     Ref,
     Shape,
+    fits,
     flat,
     refs,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "Recurrence",
     "Ref",
     "Shape",
+    "fits",
     "flat",
     "open_model",
     "refs",

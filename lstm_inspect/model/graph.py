@@ -22,6 +22,14 @@ SPATIAL_DIMS: tuple[tuple[str, ...], ...] = (
 )
 """What the spatial axes are called, by how many there are."""
 
+
+def fits(shape: tuple[int, ...], stated: Shape) -> bool:
+    """Whether an array's shape is one that a shape with unknown sizes stands for."""
+    return len(shape) == len(stated) and all(
+        size is None or size == own for own, size in zip(shape, stated, strict=True)
+    )
+
+
 BLOCKS = {
     "lstm": ("i", "f", "g", "o"),
     "gru": ("z", "r", "n"),
