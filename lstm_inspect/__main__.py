@@ -6,19 +6,24 @@ import sys
 from types import FrameType
 
 # Until there is somebody to catch an interruption, it ends the process without a traceback.
-signal.signal(signal.SIGINT, signal.SIG_DFL)
+# Of one that is ignored, as of a job in the background, it is to stay so.
+_ENDING = [
+    each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) != signal.SIG_IGN
+]
+if signal.SIGINT in _ENDING:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def main() -> None:
     """Runs the command line."""
     from lstm_inspect.cli import cli
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _ENDING:
         signal.signal(number, _end)
     try:
         cli(prog_name="lstm-inspect")
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _ENDING:
             signal.signal(number, signal.SIG_DFL)
 
 

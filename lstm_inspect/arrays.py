@@ -12,7 +12,7 @@ from lstm_inspect.errors import InputError, LimitError, ModelFileError
 from lstm_inspect.formats import Array, FileBytes, ZipArchive, read_bytes
 from lstm_inspect.limits import DEFAULT_LIMITS, Limits
 
-_NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
+_NPY = b"\x93NUMPY"
 
 # What NumPy writes (numpy/lib/format.py, `_write_array_header`), and with Python 2 did, sizes as
 # "3L". Nothing evaluates it. Structured dtypes, a list or of version 3, are no numbers.
@@ -62,11 +62,13 @@ def read_arrays(
         raise InputError(str(error)) from error
     try:
         if data.startswith(_NPY):
-            return _Header(data).array(data)
-        if data.startswith(_ZIP):
+            return _Header(data, len(data)).array(data)
+        if data.startswith(ZipArchive.SIGNATURE):
             archive = ZipArchive(data, str(path), limits)
             members = {key: archive.read(name, limit) for key, name in _keys(archive).items()}
-            return {key: _Header(member).array(member) for key, member in members.items()}
+            return {
+                key: _Header(member, len(member)).array(member) for key, member in members.items()
+            }
     except LimitError:
         raise
     except ValueError as error:
@@ -75,23 +77,27 @@ def read_arrays(
 
 
 @contextmanager
-def open_arrays(path: Path, expected: str) -> "Iterator[dict[str, StoredArray]]":
+def open_arrays(path: Path, expected: str, limits: Limits) -> "Iterator[dict[str, StoredArray]]":
     """Opens an ``.npz`` whose arrays stay on disk; those of one larger than memory too.
 
     Args:
         path: Where it is.
         expected: What to say in an error that the file should be.
+        limits: What its directory may claim.
 
     Raises:
         InputError: Not there, damaged, or no ``.npz``.
+        LimitError: Its directory claims more than is granted.
     """
     if not path.is_file():
         received = "a folder or device" if path.exists() else "none: no such file"
         raise InputError(f"{path}: expected {expected}, received {received}")
     with path.open("rb") as file:
         try:
-            archive = ZipArchive(FileBytes(file), str(path), DEFAULT_LIMITS)
+            archive = ZipArchive(FileBytes(file), str(path), limits)
             stored = {key: StoredArray(archive, name) for key, name in _keys(archive).items()}
+        except LimitError:
+            raise
         except ValueError as error:
             reason = str(error).removeprefix(f"{path}: ")
             raise InputError(f"{path}: expected {expected}, received {reason}") from error
@@ -123,7 +129,7 @@ class StoredArray:
     def __init__(self, archive: ZipArchive, name: str) -> None:
         self._archive = archive
         self._name = name
-        self._header = _Header(next(archive.pieces(name), memoryview(b"")))
+        self._header = _Header(next(archive.pieces(name), memoryview(b"")), archive.size(name))
         self.shape, self.dtype = self._header.shape, self._header.dtype
 
     def read(self) -> Array:
@@ -148,9 +154,9 @@ class StoredArray:
 
 
 class _Header:
-    """The header of a ``.npy``, from its first bytes."""
+    """The header of a ``.npy``, from its first bytes, held to the size of the file."""
 
-    def __init__(self, data: bytes | memoryview) -> None:
+    def __init__(self, data: bytes | memoryview, size: int) -> None:
         start = bytes(data[:_LONGEST_HEADER])
         header = _HEADER.match(start)
         try:
@@ -170,13 +176,13 @@ class _Header:
             raise ValueError("pickled objects")
         if self.dtype.itemsize == 0 or self.dtype.names or self.dtype.subdtype:
             raise ValueError(f"an array of {self.dtype}")
-
-    def array(self, data: bytes | memoryview) -> Array:
-        """The array, of which the bytes have to hold what its header claims and no more."""
-        claimed, held = math.prod(self.shape) * self.dtype.itemsize, len(data) - self.size
+        claimed, held = math.prod(self.shape) * self.dtype.itemsize, size - self.size
         if claimed != held:
             raise ValueError(f"a damaged one (it claims {claimed} bytes of numbers and has {held})")
-        if not held:
+
+    def array(self, data: bytes | memoryview) -> Array:
+        """The array, from all bytes of the file."""
+        if len(data) == self.size:
             return np.empty(self.shape, self.dtype)
         flat = np.frombuffer(data, self.dtype, offset=self.size)
         array = flat.reshape(self.shape, order="F" if self.fortran_order else "C")

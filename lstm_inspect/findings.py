@@ -1,7 +1,8 @@
 """Where what was found is not what was expected: what `check` and `diff` give."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from dataclasses import field as dataclass_field
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -57,9 +58,9 @@ class Finding:
         match self.rule:
             case "missing":
                 there = ", ".join(map(str, self.found or ())) or "none"
-                return f"{where}: expected, and not there; there are {there}"
+                return f"{where}: missing; there are {there}"
             case "extra":
-                return f"{where}: there, and not expected"
+                return f"{where}: not expected"
         at = f" at {self.place}" if self.place else ""
         expected, found = self.values
         line = f"{where}{at}: expected {expected}, found {found}"
@@ -84,11 +85,13 @@ class Report:
         command: ``"check"`` or ``"diff"``.
         files: What was looked at.
         findings: What was found, in the order of the files and their layers.
+        unread: Why a file could not be looked at, a line each.
     """
 
     command: str
     files: tuple[Path, ...]
     findings: tuple[Finding, ...]
+    unread: Mapping[Path, str] = dataclass_field(default_factory=dict)
 
     def of(self, file: Path) -> Iterable[Finding]:
         """The findings in one file."""
@@ -101,6 +104,7 @@ class Report:
             "command": self.command,
             "files": [str(file) for file in self.files],
             "findings": [finding.as_json() for finding in self.findings],
+            "unread": {str(file): message for file, message in self.unread.items()},
         }
 
 
@@ -116,9 +120,8 @@ def value_text(value: Any) -> str:
         case {"max": high}:
             return f"at most {high}"
         case list():
-            return shape_text(
-                [value_text(each) if isinstance(each, dict) else each for each in value]
-            )
+            sizes = ["any" if each is None else value_text(each) for each in value]
+            return shape_text(sizes)
         case bool():
             return str(value).lower()
         case float():

@@ -15,7 +15,8 @@ class Limits:
         file_bytes: Size of a model file, of a shard, or of a member of a zip once inflated.
         zip_members: Members of a zip.
         zip_directory_bytes: Size of its directory.
-        expansion: How many times its compressed size a member above 8 MiB may have.
+        expansion: How many times their compressed size the members of a zip may have together,
+            above 8 MiB.
         config_bytes: Size of a config.
         metadata_bytes: Size of a metadata.json.
         json_depth: How deep the values of a JSON text may nest.
@@ -23,7 +24,7 @@ class Limits:
         graph_calls: Calls of layers, those in nested models counted each time they are called.
         hdf5_objects: Groups, arrays, attributes and chunks of an HDF5 file.
         hdf5_depth: How deep its groups may nest.
-        hdf5_metadata_bytes: Size of what is neither array, in the file and once read.
+        hdf5_metadata_bytes: Size of what is no array, in the file and once read.
         weight_bytes: Size of all arrays of a model.
         parser_bytes: Memory that parsing an HDF5 file may take.
         parser_seconds: Processor time that it may take.
@@ -45,7 +46,7 @@ class Limits:
     hdf5_depth: int = 32
     hdf5_metadata_bytes: int = 64 << 20
     weight_bytes: int = 1 << 30
-    parser_bytes: int = 128 << 20
+    parser_bytes: int = 96 << 20
     parser_seconds: int = 60
     input_bytes: int = 1 << 30
     array_bytes: int = 1 << 30

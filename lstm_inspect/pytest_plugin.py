@@ -41,15 +41,19 @@ def assert_state_dims() -> "Callable[[str | Path | Model, str | Path | Mapping[s
     The model is a path or an opened one, the contract a path or what stands in one.
     """
     from lstm_inspect.contract import Contract, check_contract, read_contract
+    from lstm_inspect.errors import InspectError
     from lstm_inspect.shapes import model_shapes
 
     def check(model: "str | Path | Model", contract: str | Path | Mapping[str, Any]) -> None:
         __tracebackhide__ = True
-        if isinstance(contract, Mapping):
-            held_to = Contract(contract)
-        else:
-            held_to = read_contract(Path(contract))
-        findings = check_contract(held_to, model_shapes(_opened(model)))
+        try:
+            if isinstance(contract, Mapping):
+                held_to = Contract(contract)
+            else:
+                held_to = read_contract(Path(contract))
+            findings = check_contract(held_to, model_shapes(_opened(model)))
+        except InspectError as error:
+            pytest.fail(str(error), pytrace=False)
         if findings:
             lines = (f"{finding.file}: {finding.message}" for finding in findings)
             pytest.fail("\n".join(lines), pytrace=False)
@@ -64,20 +68,22 @@ def assert_states_close(request: pytest.FixtureRequest) -> "Callable[..., None]"
     The golden states are a dump; ``pytest --lstm-update`` writes it.
     """
     from lstm_inspect.diff import Tolerance, diff_traces
+    from lstm_inspect.dumps import check_target, is_dump
     from lstm_inspect.recording import load_trace
 
     def compare(trace: "Trace", golden: str | Path, atol: float = 1e-5, rtol: float = 0) -> None:
         __tracebackhide__ = True
-        path = Path(golden)
+        path, tolerance = Path(golden), Tolerance(atol, rtol)
         if request.config.getoption("lstm_update"):
             path.parent.mkdir(parents=True, exist_ok=True)
+            check_target(path, sources=[], may_replace=is_dump, force=False)
             trace.save(path)
             return
         if not path.exists():
             pytest.fail(
                 f"{path}: no golden states; pytest --lstm-update writes them", pytrace=False
             )
-        findings = diff_traces(load_trace(path), trace, path, Tolerance(atol, rtol))
+        findings = diff_traces(load_trace(path), trace, path, tolerance)
         if findings:
             lines = [f"{path}: {finding.message}" for finding in findings]
             lines.append("If that is intended: pytest --lstm-update")

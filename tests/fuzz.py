@@ -25,6 +25,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -294,7 +295,7 @@ def mutate_json(rng: random.Random, content: bytes) -> tuple[bytes, list[str]]:
                 holder[key] = json.loads(json.dumps(other[other_key]))
                 recipe.append(f"{key!r} = that of {other_key!r}")
             case _:
-                holder[key] = rng.choice(VALUES)
+                holder[key] = deepcopy(rng.choice(VALUES))
                 recipe.append(f"{key!r} = {holder[key]!r:.40}")
     return json.dumps(document).encode("utf-8"), recipe
 

@@ -588,7 +588,8 @@ CONTAINERS = {
         "expected shards beside the index", written(b'{"weight_map": {"a": 3}}')
     ),
     "shard that is missing": Bad(
-        "its shard b.weights.h5 is missing", written(b'{"weight_map": {"a": "b.weights.h5"}}')
+        "its shard b.weights.h5 has to be beside it",
+        written(b'{"weight_map": {"a": "b.weights.h5"}}'),
     ),
     "shard with a null in its name": Bad(
         "bad: ", written(b'{"weight_map": {"a": "b\\u0000c.weights.h5"}}')

@@ -547,12 +547,12 @@ BAD_TRACES = {
         lambda: Path("link.npz").symlink_to("model.keras"),
     ),
     "out is some other file": Bad(
-        "exists and is no earlier result of this command; choose another name, or replace it",
+        "exists, and is replaced with --force alone; choose another name, or give that",
         f"{GIVEN} x.npy",
         lambda: Path("states.npz").write_text("notes"),
     ),
     "out is an npz of somebody's own": Bad(
-        "exists and is no earlier result",
+        "exists, and is replaced with --force alone",
         f"{GIVEN} x.npy",
         lambda: np.savez("states.npz", a=np.ones(3)),
     ),

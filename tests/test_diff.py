@@ -1,4 +1,7 @@
+import json
+import os
 import shutil
+import zipfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from lstm_inspect import Tolerance, diff_models
 from lstm_inspect.arrays import open_arrays
 from lstm_inspect.cli import cli
 from lstm_inspect.diff.numbers import parting
+from lstm_inspect.limits import DEFAULT_LIMITS
 from lstm_inspect.recording import LayerTrace, Trace
 from tests.conftest import (
     SAMPLES,
@@ -173,8 +177,8 @@ def test_a_layer_more_or_less_is_told(tmp_path: Path) -> None:
     one = model(tmp_path / "a.h5", lstm("lstm", 2), layer("Dropout", "drop", rate=0.5), **weights)
     other = model(tmp_path / "b.h5", lstm("lstm", 2), layer("Flatten", "flat"), **weights)
     assert lines(one, other) == [
-        "drop: expected, and not there; there are lstm, flat",
-        "flat: there, and not expected",
+        "drop: missing; there are lstm, flat",
+        "flat: not expected",
     ]
 
 
@@ -183,6 +187,34 @@ def test_a_layer_of_another_class_is_told(tmp_path: Path) -> None:
     one = model(tmp_path / "a.h5", lstm("lstm", 2), layer("Dropout", "last", rate=0.5), **weights)
     other = model(tmp_path / "b.h5", lstm("lstm", 2), layer("Flatten", "last"), **weights)
     assert lines(one, other) == ["last: class: expected Dropout, found Flatten"]
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"activation": "tanh"}, "head: activation: expected linear, found tanh"),
+        ({"zero_output_for_mask": True}, "lstm: zero_output_for_mask: expected false, found true"),
+    ],
+)
+def test_an_option_that_changes_what_is_computed_is_told(
+    tmp_path: Path, change: dict[str, Any], line: str
+) -> None:
+    dense = {"activation": "linear", "units": 2, "use_bias": False}
+    weights = {"lstm": lstm_weights("lstm", 3, 2), "head": {"head/kernel:0": random(2, 2)}}
+    own = {"lstm": {}, "head": {}, line.split(":")[0]: change}
+    one = model(tmp_path / "a.h5", lstm("lstm", 2), layer("Dense", "head", **dense), **weights)
+    changed = layer("Dense", "head", **{**dense, **own["head"]})
+    other = model(tmp_path / "b.h5", lstm("lstm", 2, **own["lstm"]), changed, **weights)
+    assert lines(one, other) == [line]
+
+
+def test_a_layer_that_lost_its_weights_is_told_in_both_orders(tmp_path: Path) -> None:
+    dense = layer("Dense", "head", units=2, use_bias=False)
+    weights = {"lstm": lstm_weights("lstm", 3, 2), "head": {"head/kernel:0": random(2, 2)}}
+    one = model(tmp_path / "a.h5", lstm("lstm", 2), dense, **weights)
+    other = model(tmp_path / "b.h5", lstm("lstm", 2), dense, **{**weights, "head": {}})
+    assert lines(one, other) == ["head: arrays: expected 1, found 0"]
+    assert lines(other, one) == ["head: arrays: expected 0, found 1"]
 
 
 def test_the_weights_of_other_layers_are_compared_too(tmp_path: Path) -> None:
@@ -237,13 +269,13 @@ def test_signals_shapes_and_layers_that_are_not_the_same_are_told(tmp_path: Path
     one = dump(tmp_path / "a.npz", {"h": h, "c": h})
     assert lines(one, dump(tmp_path / "b.npz", {"h": h[:1], "o": h})) == [
         "lstm: h: expected (2, 5, 4), found (1, 5, 4)",
-        "lstm: c: expected, and not there; there are h, o",
-        "lstm: o: there, and not expected",
+        "lstm: c: missing; there are h, o",
+        "lstm: o: not expected",
     ]
     assert lines(one, dump(tmp_path / "b.npz", {"h": h}, "other")) == [
-        "lstm: h: expected, and not there; there are none",
-        "lstm: c: expected, and not there; there are none",
-        "other: h: there, and not expected",
+        "lstm: h: missing; there are none",
+        "lstm: c: missing; there are none",
+        "other: h: not expected",
     ]
 
 
@@ -259,7 +291,7 @@ def test_two_traces_of_one_model_do_not_differ(tmp_path: Path) -> None:
 def test_a_dump_is_read_in_pieces(tmp_path: Path) -> None:
     h = random(3, 100, 2000)
     dump(tmp_path / "a.npz", {"h": h})
-    with open_arrays(tmp_path / "a.npz", "a dump") as arrays:
+    with open_arrays(tmp_path / "a.npz", "a dump", DEFAULT_LIMITS) as arrays:
         blocks = list(arrays["lstm/h"].blocks())
         assert arrays["lstm/h"].shape == (3, 100, 2000)
     assert len(blocks) > 2
@@ -273,7 +305,7 @@ def test_arrays_in_other_orders_and_compressed_ones_are_read_in_the_same_blocks(
 ) -> None:
     x = np.asfortranarray(random(60, 50, 100))
     save(tmp_path / "a.npz", x=x, y=np.float64(3))
-    with open_arrays(tmp_path / "a.npz", "arrays") as arrays:
+    with open_arrays(tmp_path / "a.npz", "arrays", DEFAULT_LIMITS) as arrays:
         flat = np.concatenate(list(arrays["x"].blocks()))
         assert [block.tolist() for block in arrays["y"].blocks()] == [[3.0]]
     np.testing.assert_array_equal(flat, x.reshape(-1))
@@ -287,6 +319,50 @@ def test_a_damaged_dump_is_noticed_at_the_latest_when_it_is_compared(tmp_path: P
     result = run("diff", path, tmp_path / "b.npz")
     assert result.exit_code == 2
     assert "lstm/h.npy is damaged" in result.stderr
+
+
+@pytest.mark.parametrize("held", [0, 16, 4000])
+def test_an_array_that_does_not_hold_what_it_claims_is_refused(tmp_path: Path, held: int) -> None:
+    path = dump(tmp_path / "a.npz", {"h": random(1, 2, 3)})
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(tmp_path / "b.npz", "w") as archive:
+        for name in source.namelist():
+            data = source.read(name)
+            archive.writestr(name, data if "meta" in name else data[:128] + bytes(held))
+    for pair in ((path, "b.npz"), ("b.npz", path), ("b.npz", "b.npz")):
+        result = run("diff", *(tmp_path / name for name in pair))
+        assert result.exit_code == 2
+        assert "claims 24 bytes of numbers" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("array", "dims"),
+    [
+        (np.zeros((1, 2), "c8"), ["batch", "timesteps"]),
+        (np.zeros((1, 2), "<U3"), ["batch", "timesteps"]),
+        (np.zeros((1, 2)), ["batch"]),
+    ],
+)
+def test_an_array_that_is_not_as_its_document_says_is_refused(
+    tmp_path: Path, array: Array, dims: list[str]
+) -> None:
+    meta = {"schema": 1, "layers": {"lstm": {"signals": {"h": {"dims": dims}}}}}
+    members: dict[str, Any] = {"lstm/h": array, "__meta__": np.asarray(json.dumps(meta))}
+    np.savez(tmp_path / "a.npz", **members)
+    result = run("diff", tmp_path / "a.npz", tmp_path / "a.npz")
+    assert result.exit_code == 2
+    assert "expected lstm/h to be numbers with the axes" in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--atol", "--rtol"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-1"])
+def test_a_tolerance_is_a_number(tmp_path: Path, option: str, value: str) -> None:
+    path = dump(tmp_path / "a.npz", {"h": random(1, 1, 2)})
+    assert run("diff", path, path, option, value).exit_code == 2
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert run("diff", tmp_path / "pipe", SAMPLES / "stacked.keras").exit_code == 2
 
 
 def test_a_model_and_a_dump_cannot_be_compared(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ class TestTarget:
         thesis = tmp_path / "thesis.npz"
         thesis.write_text("years of work")
         message = self.refusal(thesis)
-        assert "exists and is no earlier result" in message
+        assert "exists, and is replaced with --force alone" in message
         assert "--force" in message
         check_target(thesis, sources=[], may_replace=is_dump, force=True)
         assert thesis.read_text() == "years of work"

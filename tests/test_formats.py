@@ -13,7 +13,15 @@ import lstm_inspect
 from lstm_inspect import LimitError, ModelFileError
 from lstm_inspect.formats import LayerWeights, VariableTree, read_model_file
 from lstm_inspect.limits import DEFAULT_LIMITS
-from tests.conftest import SAMPLES, input_layer, lstm, lstm_weights, sequential, write_h5
+from tests.conftest import (
+    SAMPLES,
+    input_layer,
+    lstm,
+    lstm_weights,
+    random,
+    sequential,
+    write_h5,
+)
 
 ZIP = SAMPLES / "one_unit_last_h.keras"
 HDF5 = SAMPLES / "keras-2.15" / "one_unit_last_h.h5"
@@ -295,3 +303,58 @@ def test_the_config_of_a_zip_comes_as_it_is() -> None:
     with zipfile.ZipFile(ZIP) as archive:
         stored = json.loads(archive.read("config.json"))
     assert lstm_inspect.open_model(ZIP).file.config == stored
+
+
+def test_chunks_that_all_claim_one_place_are_refused(tmp_path: Path) -> None:
+    """The rest of the array would be whatever memory held before."""
+    path = tmp_path / "model.weights.h5"
+    with h5py.File(path, "w") as file:
+        kernel = np.arange(8, dtype="float32").reshape(2, 4)
+        file.create_dataset("layers/lstm/cell/vars/0", data=kernel, chunks=(1, 4))
+    data = path.read_bytes()
+    key = (16).to_bytes(4, "little") + bytes(4) + (1).to_bytes(8, "little") + bytes(8)
+    assert data.count(key) >= 1  # size, filters, first indices of the second chunk
+    path.write_bytes(data.replace(key, key[:8] + bytes(16), 1))
+    assert "do not cover it" in refusal(path)
+
+
+def test_only_two_bytes_are_a_bfloat16(tmp_path: Path) -> None:
+    path = tmp_path / "model.weights.h5"
+    with h5py.File(path, "w") as file:
+        for number, shape in enumerate([(1, 4), (1, 4), (4,)]):
+            array = file.create_dataset(f"layers/lstm/cell/vars/{number}", data=random(*shape))
+            array.attrs["dtype"] = "bfloat16"
+    (recurrence,) = lstm_inspect.open_model(path).recurrent
+    np.testing.assert_array_equal(recurrence.weights["kernel"], random(1, 4))
+
+
+def test_layers_that_are_named_again_and_again_are_read_once(tmp_path: Path) -> None:
+    path = written(tmp_path / "model.h5")
+    with h5py.File(path, "a") as file:
+        file["model_weights"].attrs["layer_names"] = ["lstm"] * 3000
+    assert [layer.path for layer in lstm_inspect.open_model(path).recurrent] == ["lstm"]
+
+
+def test_the_arrays_of_all_shards_count(tmp_path: Path) -> None:
+    for number in range(3):
+        with h5py.File(tmp_path / f"m_{number}.weights.h5", "w") as file:
+            file.create_dataset(f"layers/lstm_{number}/cell/vars/0", data=np.zeros((1, 100)))
+    names = {f"/layers/lstm_{number}": f"m_{number}.weights.h5" for number in range(3)}
+    (tmp_path / "m.weights.json").write_text(json.dumps({"weight_map": names}))
+    limits = lstm_inspect.Limits(weight_bytes=1600)
+    with pytest.raises(LimitError, match="2400 is more than the limit weight_bytes=1600"):
+        lstm_inspect.open_model(tmp_path / "m.weights.json", limits=limits)
+
+
+@pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "x" * 300])
+def test_a_shard_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "m.weights.json"
+    path.write_text(json.dumps({"weight_map": {"/layers/lstm": name}}))
+    with pytest.raises(ModelFileError):
+        lstm_inspect.open_model(path)
+
+
+def test_what_git_left_in_the_place_of_a_model_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    assert refusal(path).endswith("it is a pointer of Git LFS: git lfs pull")

@@ -98,3 +98,24 @@ def test_a_suite_that_does_not_use_it_does_not_pay_for_it(suite: pytest.Pytester
         """
     )
     suite.runpytest_subprocess("-p", "no:hypothesispytest").assert_outcomes(passed=1)
+
+
+def test_only_golden_states_are_rewritten(suite: pytest.Pytester) -> None:
+    (suite.path / "golden").mkdir()
+    (suite.path / "golden" / "states.npz").write_text("notes")
+    write(suite)
+    result = suite.runpytest_subprocess("--lstm-update")
+    result.assert_outcomes(failed=1)
+    assert (suite.path / "golden" / "states.npz").read_text() == "notes"
+
+
+def test_a_contract_that_is_not_there_fails_in_a_line(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        """
+        def test_dims(assert_state_dims):
+            assert_state_dims("model.keras", "none.json")
+        """
+    )
+    result = suite.runpytest_subprocess()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["none.json: no such file"])

@@ -47,6 +47,9 @@ REPORTS = {
         command="check", files=(MODEL, Path("/models/b.keras"), KEPT), findings=FINDINGS
     ),
     "none": Report(command="diff", files=(KEPT,), findings=()),
+    "unread": Report(
+        command="check", files=(MODEL, KEPT), findings=(), unread={MODEL: "m: no such \x1bfile"}
+    ),
 }
 
 
@@ -149,6 +152,7 @@ def test_json_has_no_number_that_json_has_not(capsys: pytest.CaptureFixture[str]
     [
         (REPORTS["findings"], "6 findings in 2 of 3 models"),
         (REPORTS["none"], "no difference"),
+        (REPORTS["unread"], "1 model as expected, 1 of 2 models could not be read"),
         (Report(command="check", files=(KEPT,), findings=()), "1 model as expected"),
         (Report(command="diff", files=(KEPT,), findings=FINDINGS[:1]), "1 difference"),
     ],
@@ -157,3 +161,15 @@ def test_text_ends_with_a_total(
     report: Report, total: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert printed(report, "text", capsys).splitlines()[-1] == total
+
+
+def test_a_file_that_could_not_be_read_makes_no_report_green(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    report = REPORTS["unread"]
+    root = ElementTree.fromstring(printed(report, "junit", capsys).encode())
+    assert [error.get("message") for error in root.iter("error")] == ["m: no such \\x1bfile"]
+    (run,) = json.loads(printed(report, "sarif", capsys))["runs"]
+    assert run["invocations"][0]["executionSuccessful"] is False
+    assert printed(report, "github", capsys).startswith("::error file=models/a b%2C")
+    assert json.loads(printed(report, "json", capsys))["unread"]

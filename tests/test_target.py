@@ -30,6 +30,16 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _interruptible() -> Iterator[None]:
+    """A shell may have started the tests with SIGINT ignored, which processes inherit."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 META = {"schema": 1}
 ARRAYS = {"lstm/h": np.arange(30_000.0), "lstm/c": np.ones((3, 4))}
 OLD = b"what an earlier run wrote"

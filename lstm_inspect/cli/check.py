@@ -31,7 +31,7 @@ Examples:
 @click.command(epilog=_CHECK_EXAMPLES)
 @click.argument(
     "files",
-    metavar="MODEL... [CONTRACT]",
+    metavar="MODEL... [CONTRACT]...",
     nargs=-1,
     required=True,
     type=click.Path(path_type=Path),
@@ -40,7 +40,7 @@ Examples:
     "--expect",
     metavar="LAYER.FIELD=VALUE",
     multiple=True,
-    help="Hold the models to a number, a range (1..8), a shape or a text, without a contract.",
+    help="Hold the models to a number, a range (1..8, ..8), a shape or a text, without a CONTRACT.",
 )
 @click.option(
     "--same-states-as",
@@ -51,6 +51,7 @@ Examples:
 )
 @click.option("--update", is_flag=True, help="Rewrite CONTRACT so that MODEL keeps it.")
 @report_option
+@config_option
 @limit_option
 @click.pass_context
 def check(
@@ -60,14 +61,17 @@ def check(
     other: Path | None,
     update: bool,
     format_: str,
+    config: Path | None,
     limit: Sequence[str],
 ) -> None:
     """Hold models to a contract on the dimensions of their states.
 
-    CONTRACT is a .json or .toml file: any part of what `shapes --format json` prints. Exit status:
-    0 all keep it, 1 some do not, 2 a file could not be read.
+    CONTRACT is a .json or .toml file: any part of what `shapes --format json` prints. The path of a
+    layer in it may be a glob, in which * stands for anything. Exit status: 0 all keep it, 1 some do
+    not, 2 a file could not be read.
     """
     from lstm_inspect.contract import (
+        Contract,
         check_contract,
         check_states,
         expectations,
@@ -83,32 +87,48 @@ def check(
     limits = read_limits(limit)
     models = [path for path in files if not is_contract(path)]
     contracts = [read_contract(path) for path in files if is_contract(path)]
-    if update and (len(models) != 1 or len(contracts) != 1):
-        raise click.UsageError("--update takes one MODEL and one CONTRACT.")
-    if not models or not (contracts or expect or other):
-        raise click.UsageError("Give a MODEL, and a CONTRACT, --expect or --same-states-as.")
+    names = ", ".join(map(str, files))
+    if not models:
+        raise click.UsageError(f"Expected a MODEL, received contracts alone: {names}.")
+    if not (contracts or expect or other):
+        raise click.UsageError(
+            f"Expected a CONTRACT, whose name ends in .json or .toml, received {names}; "
+            "or give --expect or --same-states-as."
+        )
+    if update and (len(models) != 1 or len(contracts) != 1 or expect or other):
+        raise click.UsageError("--update takes one MODEL and one CONTRACT, and nothing else.")
+    if update:
+        _check_name(next(path for path in files if is_contract(path)))
     held_to = [*contracts, *([expectations(expect)] if expect else [])]
     taking = model_shapes(open_model(other, limits=limits)) if other else None
     findings: list[Finding] = []
-    looked_at = []
+    unread: dict[Path, str] = {}
     for path in models:
         try:
-            shapes = model_shapes(open_model(path, limits=limits))
+            shapes = model_shapes(open_model(path, config, limits=limits))
         except InspectError as error:
+            unread[path] = str(error)
             say_error(str(error))
             continue
-        looked_at.append(path)
         for contract in held_to:
             findings += check_contract(contract, shapes)
         if taking:
             findings += check_states(shapes, taking)
-        if update and findings:
-            _write(contracts[0].path, renewed(contracts[0], shapes))
-    report = Report(command="check", files=tuple(looked_at), findings=tuple(findings))
-    print_report(report, format_)
-    if len(looked_at) < len(models):
+    print_report(
+        Report(command="check", files=tuple(models), findings=tuple(findings), unread=unread),
+        format_,
+    )
+    if unread:
         ctx.exit(2)
-    if findings and not update:
+    if findings and update:
+        (path,) = (path for path in files if is_contract(path))
+        content = renewed(contracts[0], shapes)
+        findings = check_contract(Contract(content), shapes)
+        _write(path, content)
+        click.echo(f"{path}: rewritten", err=True)
+        for finding in findings:
+            say_error(f"still broken, edit it by hand: {finding.message}")
+    if findings:
         ctx.exit(1)
 
 
@@ -128,6 +148,7 @@ def contract(
     from lstm_inspect.shapes import model_shapes
 
     if out:
+        _check_name(out)
         sources = [model, *([config] if config else [])]
         check_target(out, sources=sources, may_replace=lambda path: False, force=force)
     content = contract_of(model_shapes(open_model(model, config, limits=read_limits(limit))))
@@ -137,10 +158,13 @@ def contract(
         click.echo(json.dumps(content, indent=2))
 
 
-def _write(path: Path | None, content: Mapping[str, Any]) -> None:
+def _check_name(path: Path) -> None:
+    if path.suffix.lower() != ".json":
+        raise ContractError(f"{path}: a contract is written as JSON; give it a name in .json")
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
     from lstm_inspect.dumps import replace_atomically
 
-    if path is None or path.suffix != ".json":
-        raise ContractError(f"{path}: a contract is written as JSON; give it a name in .json")
     text = json.dumps(content, indent=2) + "\n"
     replace_atomically(path, lambda file: file.write(text.encode()))

@@ -56,9 +56,9 @@ def diff(
     from lstm_inspect.views.reports import print_report
 
     tolerance, limits = Tolerance(atol, rtol), read_limits(limit)
-    kinds = [is_dump(path) for path in (first, second)]
+    kinds = [is_dump(path, limits) for path in (first, second)]
     if all(kinds):
-        findings = diff_dumps(first, second, tolerance)
+        findings = diff_dumps(first, second, tolerance, limits)
     elif any(kinds):
         raise InputError(
             f"{first}, {second}: expected two models or two dumps, received one of each"

@@ -29,6 +29,7 @@ def split_feed(given: str) -> tuple[str, Path]:
 def read_limits(given: Sequence[str]) -> "Limits":
     """What ``--limit`` names."""
     from dataclasses import fields
+    from difflib import get_close_matches
 
     from lstm_inspect.limits import Limits
 
@@ -37,8 +38,10 @@ def read_limits(given: Sequence[str]) -> "Limits":
     for each in given:
         name, _, value = each.partition("=")
         if name not in names or not value.isdecimal():
+            close = get_close_matches(name, names, n=2, cutoff=0.4)
             raise click.BadParameter(
-                f"expected NAME=WHOLE NUMBER with a name of {', '.join(names)}, received {each}",
+                f"expected NAME=WHOLE NUMBER, as file_bytes=1000000000, received {each}; "
+                f"near that name: {', '.join(close) or 'none'}; docs/safety.md has all",
                 param_hint="--limit",
             )
         chosen[name] = int(value)

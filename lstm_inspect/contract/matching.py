@@ -5,7 +5,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lstm_inspect.contract.reading import ROW_NAMES, Contract, is_range, rows_of
+from lstm_inspect.contract.fields import ROW_NAMES, is_range, rows_of
+from lstm_inspect.contract.reading import Contract
 from lstm_inspect.findings import Finding
 from lstm_inspect.shapes import ModelShapes
 
@@ -61,13 +62,18 @@ def differences(expected: Any, found: Any, field: str) -> Iterator[Difference]:
         )
         if not same:
             yield Difference(field, expected, found)
+    elif expected == "any" and found is None:
+        return  # TOML has no null for a size that is open
     elif expected != found or isinstance(expected, bool) != isinstance(found, bool):
         yield Difference(field, expected, found)
 
 
-def matches(row: Mapping[str, Any], found: Mapping[str, Any], name: str) -> bool:
-    """Whether a row of a contract is about a layer or an input."""
-    return row[name] == found[name] or fnmatchcase(found[name], row[name])
+def matching(
+    row: Mapping[str, Any], found: list[dict[str, Any]], name: str
+) -> list[dict[str, Any]]:
+    """The layers or inputs that a row of a contract is about: that of its name, or of its glob."""
+    named = [each for each in found if each[name] == row[name]]
+    return named or [each for each in found if fnmatchcase(each[name], row[name])]
 
 
 def _check_rows(
@@ -77,7 +83,7 @@ def _check_rows(
     rows = rows_of(expected)
     there = [each[name] for each in found]
     for row in rows:
-        mine = [each for each in found if matches(row, each, name)]
+        mine = matching(row, found, name)
         if not mine:
             yield _of_row(listed, row[name], file, Difference("", row[name], there), "missing")
         for each in mine:
@@ -86,8 +92,9 @@ def _check_rows(
                     for difference in differences(wanted, each.get(field), field):
                         yield _of_row(listed, each[name], file, difference, "value")
     if isinstance(expected, dict):
+        expected_names = {each[name] for row in rows for each in matching(row, found, name)}
         for each in found:
-            if not any(matches(row, each, name) for row in rows):
+            if each[name] not in expected_names:
                 difference = Difference("", [row[name] for row in rows], each[name])
                 yield _of_row(listed, each[name], file, difference, "extra")
 

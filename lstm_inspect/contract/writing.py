@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lstm_inspect.contract.matching import differences, matches
-from lstm_inspect.contract.reading import ROW_NAMES, Contract, rows_of
+from lstm_inspect.contract.fields import ROW_NAMES, rows_of
+from lstm_inspect.contract.matching import differences, matching
+from lstm_inspect.contract.reading import Contract
 from lstm_inspect.shapes import SCHEMA, ModelShapes
 
 _HELD = (
@@ -24,10 +25,10 @@ def contract_of(shapes: ModelShapes) -> dict[str, Any]:
 
 
 def renewed(contract: Contract, shapes: ModelShapes) -> dict[str, Any]:
-    """The contract that mentions the same things, and that the model keeps.
+    """The contract that mentions the same fields, with the model's own values where it breaks it.
 
-    What the model keeps stays as it is written, globs and ranges too. A glob whose layers no longer
-    agree is written out, a row for each.
+    What the model keeps stays as it is written, globs and ranges too, and so does a row about a
+    layer that is not there. A glob whose layers do not agree is written out, a row for each.
     """
     model = shapes.as_json()
     content = dict(contract.content)
@@ -37,11 +38,8 @@ def renewed(contract: Contract, shapes: ModelShapes) -> dict[str, Any]:
             continue
         rows = _renewed_rows(rows_of(expected), model[name], ROW_NAMES[name])
         if isinstance(expected, dict):
-            new = [
-                each
-                for each in model[name]
-                if not any(matches(row, each, ROW_NAMES[name]) for row in rows)
-            ]
+            mine = [each for row in rows for each in matching(row, model[name], ROW_NAMES[name])]
+            new = [each for each in model[name] if each not in mine]
             held = _HELD if name == "layers" else [*new[0]] if new else []
             rows += [{key: each[key] for key in held} for each in new]
             content[name] = {"exactly": rows}
@@ -55,7 +53,10 @@ def _renewed_rows(
 ) -> list[dict[str, Any]]:
     kept = []
     for row in rows:
-        mine = [each for each in found if matches(row, each, name)]
+        mine = matching(row, found, name)
+        if not mine:
+            kept.append(dict(row))
+            continue
         new = [
             {key: _renewed(value, each.get(key)) for key, value in row.items() if key != name}
             for each in mine

@@ -12,6 +12,7 @@ from lstm_inspect.dumps import open_dump
 from lstm_inspect.errors import InputError
 from lstm_inspect.findings import Finding
 from lstm_inspect.formats import Array
+from lstm_inspect.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.notation import place_text
 from lstm_inspect.recording import SCHEMA, Trace
 
@@ -32,7 +33,9 @@ class _Signal:
 _Signals = Mapping[tuple[str, str], _Signal]
 
 
-def diff_dumps(one: Path, other: Path, tolerance: Tolerance) -> list[Finding]:
+def diff_dumps(
+    one: Path, other: Path, tolerance: Tolerance, limits: Limits = DEFAULT_LIMITS
+) -> list[Finding]:
     """Compares two dumps, piece by piece: they may be larger than memory.
 
     Returns:
@@ -41,8 +44,9 @@ def diff_dumps(one: Path, other: Path, tolerance: Tolerance) -> list[Finding]:
 
     Raises:
         InputError: One is no dump, or damaged.
+        LimitError: The directory of one claims more than is granted.
     """
-    with open_dump(one, SCHEMA) as first, open_dump(other, SCHEMA) as second:
+    with open_dump(one, SCHEMA, limits) as first, open_dump(other, SCHEMA, limits) as second:
         signals, its = _signals(one, *first), _signals(other, *second)
         return list(_diff(signals, its, other, tolerance))
 
@@ -62,8 +66,8 @@ def diff_traces(one: Trace, other: Trace, file: Path, tolerance: Tolerance) -> l
 
 def _signals(path: Path, arrays: Mapping[str, StoredArray], meta: Mapping[str, Any]) -> _Signals:
     try:
-        return {
-            (layer, signal): _Signal(arrays[f"{layer}/{signal}"], tuple(stated["dims"]))
+        signals = {
+            (layer, signal): _Signal(arrays[f"{layer}/{signal}"], tuple(map(str, stated["dims"])))
             for layer, described in meta["layers"].items()
             for signal, stated in described["signals"].items()
         }
@@ -71,6 +75,14 @@ def _signals(path: Path, arrays: Mapping[str, StoredArray], meta: Mapping[str, A
         raise InputError(
             f"{path}: its document does not describe its arrays ({error!r})"
         ) from error
+    for (layer, name), signal in signals.items():
+        array = signal.array
+        if len(signal.dims) != len(array.shape) or array.dtype.kind not in "fiub":
+            raise InputError(
+                f"{path}: expected {layer}/{name} to be numbers with the axes {signal.dims}, "
+                f"received {array.shape} of {array.dtype}"
+            )
+    return signals
 
 
 def _diff(signals: _Signals, its: _Signals, file: Path, tolerance: Tolerance) -> Iterator[Finding]:

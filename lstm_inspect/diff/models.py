@@ -17,6 +17,9 @@ from lstm_inspect.shapes import model_shapes
 # Said of the file or of what can be done with it, or told by another field.
 _FREE = frozenset({"path", "name", "blocked_by", "notes", "parameters"})
 
+_LABELS = frozenset({"name", "trainable", "batch_input_shape", "seed", "dtype"})
+_OPTIONS = ("zero_output_for_mask", "time_major", "restores_order")
+
 _Fields = Mapping[str, Any]
 
 
@@ -24,8 +27,9 @@ def diff_models(one: Model, other: Model, tolerance: Tolerance) -> list[Finding]
     """Compares two models; that they are saved in different formats is no difference.
 
     Returns:
-        Where the second is not as the first: inputs, then layers field by field, then weights. Of
-        each array, or each gate of it: the first number that differs and the largest difference.
+        Where the second is not as the first: inputs, then layers field by field (how they are wired
+        is not compared), then weights. Of each array, or each gate of it: the first number that
+        differs and the largest difference.
 
     Raises:
         SelectionError: One has no recurrent layer.
@@ -43,18 +47,29 @@ def _inputs(model: Model) -> dict[str, _Fields]:
 
 
 def _layers(model: Model) -> dict[str, _Fields]:
-    """The fields of every layer by path: of a recurrent one as `shapes` has them, else its class.
+    """The fields of every layer by path: of a recurrent one as `shapes` has them, and its options.
 
     Operations between layers are left out: one Keras writes them into a config, another does not.
     """
-    recurrent = {row["path"]: _flat(row) for row in model_shapes(model).as_json()["layers"]}
+    rows = {row["path"]: row for row in model_shapes(model).as_json()["layers"]}
     layers: dict[str, _Fields] = {}
     for call in model.calls:
-        if call.path in recurrent:
-            layers[call.path] = recurrent[call.path]
-        elif isinstance(call.layer, Layer) and not call.layer.is_operation:
-            layers[call.path] = {"class": call.layer.class_name}
+        match call.layer:
+            case Recurrence() as recurrence:
+                options = {name: getattr(recurrence, name) for name in _OPTIONS}
+                layers[call.path] = {**_flat(rows[call.path]), **options}
+            case Layer(is_operation=False) as layer:
+                options = {
+                    name: value for name, value in layer.config.items() if _tells(name, value)
+                }
+                layers[call.path] = {"class": layer.class_name, **options}
     return layers
+
+
+def _tells(name: str, value: Any) -> bool:
+    """Whether an option of a layer says what it computes; initializers and such do not."""
+    items = value if isinstance(value, list) else [value]
+    return name not in _LABELS and all(type(item) in (str, int, float, bool) for item in items)
 
 
 def _flat(row: _Fields, prefix: str = "") -> dict[str, Any]:
@@ -87,9 +102,10 @@ def _diff_fields(
         if name not in other:
             yield finding("missing", name, "", name, list(other))
             continue
+        is_plain = "class" in fields  # one Keras writes options that another does not have
         for field in dict.fromkeys([*fields, *other[name]]):
             expected, found = fields.get(field), other[name].get(field)
-            if expected != found:
+            if expected != found and not (is_plain and None in (expected, found)):
                 yield finding("value", name, field, expected, found)
     for name in other:
         if name not in one:
@@ -125,9 +141,11 @@ def _diff_weights(
     tolerance: Tolerance,
 ) -> Iterator[Finding]:
     for path, arrays in one.items():
-        its = other.get(path, {})
+        if path not in other:
+            continue
+        its = other[path]
         finding = partial(Finding, file=file, layer=path)
-        if its and len(its) != len(arrays):
+        if len(its) != len(arrays):
             yield finding(rule="value", field="arrays", expected=len(arrays), found=len(its))
         for name in (name for name in arrays if name in its):
             array, found = arrays[name], its[name]

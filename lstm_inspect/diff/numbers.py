@@ -1,18 +1,31 @@
 """Two arrays of one shape, number by number, in pieces that fit into memory."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from lstm_inspect.errors import InputError
 from lstm_inspect.formats import Array
 
 
-class Tolerance(NamedTuple):
-    """How far apart numbers a and b may be: ``|a - b| <= absolute + relative * |a|``."""
+@dataclass(frozen=True)
+class Tolerance:
+    """How far apart numbers a and b may be: ``|a - b| <= absolute + relative * |a|``.
+
+    Raises:
+        InputError: One of the two is no number of at least 0.
+    """
 
     absolute: float = 0.0
     relative: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Checks the numbers: nothing is further apart than NaN."""
+        for value in (self.absolute, self.relative):
+            if not 0 <= value < np.inf:
+                raise InputError(f"tolerance: expected a number of at least 0, received {value}")
 
 
 class Parting(NamedTuple):

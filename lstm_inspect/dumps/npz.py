@@ -12,8 +12,9 @@ import numpy as np
 
 from lstm_inspect.arrays import StoredArray, open_arrays, read_arrays
 from lstm_inspect.dumps.target import replace_atomically
-from lstm_inspect.errors import InputError
-from lstm_inspect.formats import Array
+from lstm_inspect.errors import InputError, ModelFileError
+from lstm_inspect.formats import Array, FileBytes, ZipArchive
+from lstm_inspect.limits import DEFAULT_LIMITS, Limits
 
 _META = "__meta__"
 _EXPECTED = "a dump that `lstm-inspect trace` wrote"
@@ -49,17 +50,20 @@ def _write(members: Mapping[str, Array], file: BinaryIO) -> None:
         raise
 
 
-def load_dump(path: str | Path, schema: int) -> tuple[dict[str, Array], dict[str, Any]]:
+def load_dump(
+    path: str | Path, schema: int, limits: Limits = DEFAULT_LIMITS
+) -> tuple[dict[str, Array], dict[str, Any]]:
     """Reads a dump: its arrays by key, and its JSON document.
 
     Args:
         path: Where from.
         schema: The newest schema number the caller can read.
+        limits: What it may claim.
 
     Raises:
         InputError: Not there, damaged, no dump, or of a newer schema.
     """
-    arrays = read_arrays(path, expected=_EXPECTED, limit="dump_bytes")
+    arrays = read_arrays(path, expected=_EXPECTED, limits=limits, limit="dump_bytes")
     document = arrays.pop(_META, None) if isinstance(arrays, dict) else None
     if not isinstance(arrays, dict) or document is None:
         raise InputError(f"{path}: expected {_EXPECTED}, received arrays without a document")
@@ -67,12 +71,14 @@ def load_dump(path: str | Path, schema: int) -> tuple[dict[str, Array], dict[str
 
 
 @contextmanager
-def open_dump(path: Path, schema: int) -> Iterator[tuple[dict[str, StoredArray], dict[str, Any]]]:
+def open_dump(
+    path: Path, schema: int, limits: Limits
+) -> Iterator[tuple[dict[str, StoredArray], dict[str, Any]]]:
     """Opens a dump whose arrays stay on disk, one larger than memory too.
 
     The arguments and errors are those of `load_dump`.
     """
-    with open_arrays(path, _EXPECTED) as arrays:
+    with open_arrays(path, _EXPECTED, limits) as arrays:
         document = arrays.pop(_META, None)
         if document is None:
             raise InputError(f"{path}: expected {_EXPECTED}, received arrays without a document")
@@ -99,10 +105,12 @@ def _document(path: str | Path, stored: Array, schema: int) -> dict[str, Any]:
     return meta
 
 
-def is_dump(path: Path) -> bool:
-    """Whether a file is a dump of this tool."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return f"{_META}.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+def is_dump(path: Path, limits: Limits = DEFAULT_LIMITS) -> bool:
+    """Whether a file is a dump of this tool, as far as its directory tells."""
+    if not path.is_file():
         return False
+    with path.open("rb") as file:
+        try:
+            return f"{_META}.npy" in ZipArchive(FileBytes(file), str(path), limits).names
+        except ModelFileError:
+            return False

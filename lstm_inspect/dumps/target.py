@@ -2,15 +2,14 @@
 
 import errno
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from lstm_inspect.errors import OutputError
+from lstm_inspect.signals import signals_held
 
 
 def replace_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -30,9 +29,12 @@ def replace_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
                 write(file)
                 file.flush()
                 os.fsync(descriptor)
-                with _signals_held():
-                    if is_named or _name(descriptor, path, beside):
-                        beside.replace(path)
+                if not is_named:
+                    with signals_held():
+                        if _name(descriptor, path, beside):
+                            beside.replace(path)
+            if is_named:  # Windows renames no open file
+                beside.replace(path)
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
@@ -71,20 +73,6 @@ def _name(descriptor: int, path: Path, beside: Path) -> bool:
         os.close(folder)
 
 
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Lets interruptions wait for the moment in which a file may have two names."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    held = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def check_target(
     path: Path, *, sources: list[Path], may_replace: Callable[[Path], bool], force: bool
 ) -> None:
@@ -113,6 +101,5 @@ def check_target(
             raise OutputError(f"{path}: is also what is read; choose another name for the result")
     if not force and not may_replace(path):
         raise OutputError(
-            f"{path}: exists and is no earlier result of this command; choose another name, or "
-            "replace it with --force"
+            f"{path}: exists, and is replaced with --force alone; choose another name, or give that"
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_inspect.errors import ModelFileError
-from lstm_inspect.formats import hdf5, zip_archive
+from lstm_inspect.formats import hdf5
 from lstm_inspect.formats.file_bytes import read_bytes
 from lstm_inspect.formats.json_text import optional_text, parse_object
 from lstm_inspect.formats.keras_h5 import read_keras_h5
@@ -42,6 +42,14 @@ __all__ = [
 ]
 
 
+# What people hand over in the place of a model.
+_SNIFFED = 64
+_OTHERS = {
+    b"version https://git-lfs": "; it is a pointer of Git LFS: git lfs pull",
+    b"\x93NUMPY": "; it is a .npy of an array",
+}
+
+
 def read_model_file(path: str | Path, limits: Limits) -> SavedFile:
     """Reads a model file by its content, whatever its extension, or a SavedModel folder.
 
@@ -53,14 +61,15 @@ def read_model_file(path: str | Path, limits: Limits) -> SavedFile:
     if path.is_dir():
         return read_saved_model(path, limits)
     data = read_bytes(path, limits, "file_bytes")
-    if data.startswith(zip_archive.SIGNATURE):
+    if data.startswith(ZipArchive.SIGNATURE):
         return read_keras_zip(path, data, limits)
     if data.startswith(hdf5.SIGNATURE):
         return read_keras_h5(path, data, limits)
-    if data.lstrip().startswith(b"{"):
+    if data[:_SNIFFED].lstrip().startswith(b"{"):
         return read_shards(path, data, parse_object(data, str(path), limits), limits)
+    hint = next((hint for start, hint in _OTHERS.items() if data.startswith(start)), "")
     raise ModelFileError(
-        f"{path}: neither a .keras zip nor an HDF5 file (its first bytes are {data[:8]!r})"
+        f"{path}: neither a .keras zip nor an HDF5 file (its first bytes are {data[:8]!r}){hint}"
     )
 
 
@@ -80,7 +89,7 @@ def read_config_file(path: str | Path, limits: Limits) -> tuple[dict[str, Any], 
     """
     path = Path(path)
     data = read_bytes(path, limits, "file_bytes")
-    if data.lstrip().startswith(b"{"):
+    if data[:_SNIFFED].lstrip().startswith(b"{"):
         config = parse_object(data, str(path), limits)
         return config, optional_text(config.get("keras_version"), f"{path}: keras_version")
     file = read_model_file(path, limits)

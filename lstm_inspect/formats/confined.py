@@ -1,4 +1,4 @@
-"""A child process in which a parser of untrusted bytes can crash, hang or be taken over alone."""
+"""A child process in which a parser of untrusted bytes can crash or hang alone."""
 
 import json
 import os
@@ -7,13 +7,14 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from lstm_inspect.errors import InspectError, LimitError, ModelFileError
 from lstm_inspect.limits import Limits
+from lstm_inspect.signals import ENDING, signals_held
 
 IS_CONFINED = sys.platform == "linux"
 """Whether there is such a child: other systems lack the limits, or the fork."""
@@ -23,16 +24,16 @@ if IS_CONFINED:
     import resource
 
 _REFUSALS = {error.__name__: error for error in (ModelFileError, LimitError)}
-_ENDING = (signal.SIGINT, signal.SIGTERM)
 _WALL_CLOCK_SLACK = 60
 
 # The filters of warnings are the whole process's: threads change them one after the other.
 _FORK = threading.Lock()
 _SHORT_ANSWER = 1 << 20
+_SIZE_BYTES = 8
 
 
 def run_confined(parse: Callable[[], Any], what: str, limits: Limits) -> Any:
-    """Calls a parser where it can open, write and send nothing, and gives its answer.
+    """Calls a parser where it can open no file and connect to nothing, and gives its answer.
 
     A forked child sees the bytes that this process has read. It has no descriptor but that of its
     answer and can open none, writes no file and no core, and is held to a share of memory and time.
@@ -48,36 +49,29 @@ def run_confined(parse: Callable[[], Any], what: str, limits: Limits) -> Any:
         LimitError: The bytes ask for more than is granted.
     """
     if not IS_CONFINED:
-        return parse()
-    receiving, sending = os.pipe()
-    with _FORK, _signals_held(), warnings.catch_warnings():
+        return _within_memory(parse, what, limits)
+    with _FORK, signals_held(), warnings.catch_warnings():
+        # What is raised in a callback of the fork is printed and lost: interruptions wait.
         # Python 3.12 warns of threads: one that holds a lock at this moment never releases it in
         # the child. The child takes h5py's alone, which h5py holds while it forks.
         warnings.simplefilter("ignore", DeprecationWarning)
+        receiving, sending = os.pipe()
         child = os.fork()
-    if not child:
-        _answer(parse, what, sending, limits)
-    os.close(sending)
+        if not child:
+            _answer(parse, what, sending, limits)
+        os.close(sending)
     status = 0
     try:
         with os.fdopen(receiving, "rb") as pipe:
-            text = pipe.read(_SHORT_ANSWER + 2 * limits.hdf5_metadata_bytes)
+            # Not to the end of the pipe: a process that another thread forks may hold it open.
+            size = int.from_bytes(pipe.read(_SIZE_BYTES), "little")
+            text = pipe.read(min(size, _SHORT_ANSWER + 2 * limits.hdf5_metadata_bytes))
     finally:
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
         with suppress(ChildProcessError):  # who ignores SIGCHLD has no children to wait for
             _, status = os.waitpid(child, 0)
     return _outcome(text, status, what, limits)
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Lets interruptions wait: what is raised in a callback of the fork is printed and lost."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _outcome(text: bytes, status: int, what: str, limits: Limits) -> Any:
@@ -101,23 +95,30 @@ def _outcome(text: bytes, status: int, what: str, limits: Limits) -> Any:
     return answer["parsed"]
 
 
+def _within_memory(parse: Callable[[], Any], what: str, limits: Limits) -> Any:
+    try:
+        return parse()
+    except MemoryError as error:
+        limit = f"parser_bytes={limits.parser_bytes}"
+        raise LimitError(
+            f"{what}: parsing it takes more memory than the limit {limit}; "
+            f"{limits.advice('parser_bytes')}"
+        ) from error
+
+
 def _answer(parse: Callable[[], Any], what: str, sending: int, limits: Limits) -> NoReturn:
-    """Parses in the child and sends what came of it."""
+    """Parses in the child and sends what came of it; never returns, whatever is raised."""
     try:
         _confine(sending, limits)
         try:
-            text = json.dumps({"parsed": parse()})
+            text = _within_memory(lambda: json.dumps({"parsed": parse()}), what, limits)
         except InspectError as error:
             text = json.dumps({"refusal": type(error).__name__, "message": str(error)})
-        except MemoryError:
-            limit = f"parser_bytes={limits.parser_bytes}"
-            advice = limits.advice("parser_bytes")
-            message = f"{what}: parsing it takes more memory than the limit {limit}; {advice}"
-            text = json.dumps({"refusal": "LimitError", "message": message})
         except Exception:
             text = json.dumps({"bug": traceback.format_exc()})
         signal.signal(signal.SIGIO, signal.SIG_IGN)
-        left = memoryview(text.encode())
+        encoded = text.encode()
+        left = memoryview(len(encoded).to_bytes(_SIZE_BYTES, "little") + encoded)
         while left:
             left = left[os.write(sending, left) :]
         os._exit(0)
@@ -126,8 +127,9 @@ def _answer(parse: Callable[[], Any], what: str, sending: int, limits: Limits) -
 
 
 def _confine(sending: int, limits: Limits) -> None:
-    for each in (*_ENDING, signal.SIGALRM, signal.SIGXCPU, signal.SIGIO):
+    for each in (*ENDING, signal.SIGALRM, signal.SIGXCPU, signal.SIGIO):
         signal.signal(each, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     os.closerange(0, sending)
     os.closerange(sending + 1, os.sysconf("SC_OPEN_MAX"))
     # Who waits for the answer may be killed: that end of the pipe goes, and SIGIO ends this one.

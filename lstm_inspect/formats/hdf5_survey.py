@@ -15,6 +15,7 @@ Keras writes no attributes but text, and empty lists, which are no text.
 
 import codecs
 import io
+import itertools
 import math
 import os
 from collections.abc import Iterator
@@ -43,6 +44,7 @@ codecs.lookup("ascii")
 DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
 
 _SMALL = 1 << 20
+_LONGEST_EMPTY = 1 << 31
 _BFLOAT16 = np.dtype("V2")
 
 
@@ -57,6 +59,7 @@ def survey(data: bytes | memoryview, what: str, limits: Limits) -> dict[str, Any
     Raises:
         ModelFileError: Damaged, or it leads out of itself.
         LimitError: It claims more than is granted.
+        MemoryError: It needs more than there is.
     """
     try:
         with h5py.File(_Reader(data), "r") as file:
@@ -162,7 +165,7 @@ class _Survey:
             self._read(attribute.get_storage_size())
             value = np.empty(attribute.shape, attribute.dtype)
             attribute.read(value)
-            texts = value.reshape(-1).tolist()
+            texts = [each or b"" for each in value.reshape(-1).tolist()]  # a null text is empty
             # Many texts may lie in one place.
             self._read(sum(map(len, texts)))
             read = [self._text(each) for each in texts]
@@ -184,9 +187,11 @@ class _Survey:
         found: dict[str, Any] = {"dtype": dtype.str, "shape": shape}
         # NumPy has no bfloat16: Keras stores its two bytes as they are, and only in a .keras says
         # so (keras 3.15.1, saving_lib.py, `H5IOStore`).
-        found["is_bfloat16"] = dtype == _BFLOAT16 or ("dtype", "bfloat16") in self._texts(dataset)
+        is_said = dtype == np.uint16 and ("dtype", "bfloat16") in self._texts(dataset)
+        found["is_bfloat16"] = dtype == _BFLOAT16 or is_said
         if not size:
-            return {**found, "hex": ""}
+            empty = max(shape, default=0) < _LONGEST_EMPTY
+            return {**found, "hex": ""} if empty else "claims to be long and holds nothing"
         if layout == h5d.CHUNKED:
             return self._chunks(path, dataset, creation, size, found)
         if dataset.get_storage_size() != size:
@@ -216,6 +221,11 @@ class _Survey:
         if count != math.prod(-(-a // b) for a, b in zip(shape, chunk_shape, strict=True)):
             return "was not written to its end: the file holds a part of its numbers"
         chunks = [dataset.get_chunk_info(each) for each in range(count)]
+        grid = itertools.product(
+            *(range(0, axis, width) for axis, width in zip(shape, chunk_shape, strict=True))
+        )
+        if sorted(tuple(each.chunk_offset) for each in chunks) != list(grid):
+            raise self._refusal(f"the chunks of {path} do not cover it")
         return {
             **found,
             "chunk_shape": chunk_shape,

@@ -43,6 +43,7 @@ def parse_object(text: bytes | memoryview | str, what: str, limits: Limits) -> d
         ModelFileError: Not JSON, or JSON whose outermost value is not an object.
         LimitError: Deeper or larger than is granted.
     """
+    limits.check("config_bytes", len(text), what)
     try:
         decoded = text if isinstance(text, str) else str(text, "utf-8")
     except UnicodeDecodeError as error:
@@ -66,7 +67,6 @@ def parse_object(text: bytes | memoryview | str, what: str, limits: Limits) -> d
 
 
 def _check_size(text: str, what: str, limits: Limits) -> None:
-    limits.check("config_bytes", len(text), what)
     bare = _STRING.sub("", text)
     limits.check("json_values", sum(bare.count(c) for c in ",[{") + 1, what)
     depth = deepest = 0

@@ -59,7 +59,7 @@ def _layer_weights(group: Group) -> LayerWeights:
     return LayerWeights(
         layers={
             name: tuple(_weights(layer))
-            for name in _names(group, "layer_names")
+            for name in dict.fromkeys(_names(group, "layer_names"))
             if (layer := group.at(name)) is not None
         }
     )

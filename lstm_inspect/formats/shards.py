@@ -32,13 +32,19 @@ def read_shards(path: Path, data: bytes, index: dict[str, Any], limits: Limits) 
     unread: dict[str, str] = {}
     for name in sorted(set(_shard_names(path, index))):
         shard = path.with_name(name)
-        if not shard.is_file():
-            raise ModelFileError(f"{path}: its shard {name} is missing; put it beside the index")
-        root = read_hdf5(read_bytes(shard, limits, "file_bytes"), str(shard), limits)
+        try:
+            content = read_bytes(shard, limits, "file_bytes")
+        except ModelFileError as error:
+            raise ModelFileError(
+                f"{path}: its shard {name} has to be beside it ({error})"
+            ) from error
+        root = read_hdf5(content, str(shard), limits)
         tree = read_variable_tree(root)
         unread.update(root.all_unread())
         arrays.update(tree.arrays)
         names.update(tree.names)
+        total = sum(array.nbytes for array in arrays.values())
+        limits.check("weight_bytes", total, str(path), so_far=True)
     return SavedFile(
         path=path,
         format="weights.json",
@@ -50,6 +56,10 @@ def read_shards(path: Path, data: bytes, index: dict[str, Any], limits: Limits) 
     )
 
 
+def _is_name(name: str) -> bool:
+    return name not in ("", "..") and name.isprintable()
+
+
 def _shard_names(path: Path, index: dict[str, Any]) -> Iterator[str]:
     weight_map = index.get("weight_map")
     if not isinstance(weight_map, dict):
@@ -59,6 +69,6 @@ def _shard_names(path: Path, index: dict[str, Any]) -> Iterator[str]:
         )
     for value in weight_map.values():
         for name in value if isinstance(value, list) else [value]:
-            if not isinstance(name, str) or Path(name).name != name:
+            if not isinstance(name, str) or Path(name).name != name or not _is_name(name):
                 raise ModelFileError(f"{path}: expected shards beside the index, received {name!r}")
             yield name

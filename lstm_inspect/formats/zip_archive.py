@@ -17,8 +17,6 @@ from typing import Any, BinaryIO
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.limits import Limits
 
-SIGNATURE = b"PK\x03\x04"
-
 _LOCAL = struct.Struct("<4s5H3L2H")
 _ENTRY = struct.Struct("<4s6H3L5H2L")
 _END = struct.Struct("<4s4H2LH")
@@ -71,7 +69,7 @@ class FileBytes:
 
 
 class ZipArchive:
-    """The members of a zip, by name.
+    """The members of a zip, by name; ``SIGNATURE`` are its first bytes.
 
     Args:
         data: The bytes of the zip, or the file that they are in.
@@ -83,6 +81,8 @@ class ZipArchive:
         LimitError: It claims more than is granted.
     """
 
+    SIGNATURE = b"PK\x03\x04"
+
     def __init__(self, data: "bytes | FileBytes", what: str, limits: Limits) -> None:
         self._data = memoryview(data) if isinstance(data, bytes) else data
         self._what = what
@@ -91,12 +91,16 @@ class ZipArchive:
             self._members = {member.name: member for member in self._directory()}
             self._starts = self._check_cover()
         except struct.error as error:
-            raise self._damaged("it ends too early") from error
+            raise self._damaged(f"it ends too early, or {error}") from error
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of its members, in the order of its directory."""
         return tuple(self._members)
+
+    def size(self, name: str) -> int:
+        """The size of a member."""
+        return self._members[name].size
 
     def read(self, name: str, limit: str = "file_bytes") -> memoryview:
         """The bytes of a member: of a stored one those of the zip, not a copy.
@@ -188,10 +192,25 @@ class ZipArchive:
         return members
 
     def _entry(self, at: int) -> tuple[_Member, int]:
-        sign, _, _, flags, method, _, _, crc, stored, size, *lengths, _, _, attributes, header = (
-            self._unpack(_ENTRY, at)
-        )
-        name_size, extra_size, comment_size = lengths[:3]
+        (
+            sign,
+            _,
+            _,
+            flags,
+            method,
+            _,
+            _,
+            crc,
+            stored,
+            size,
+            name_size,
+            extra_size,
+            comment_size,
+            _,
+            _,
+            attributes,
+            header,
+        ) = self._unpack(_ENTRY, at)
         if sign != b"PK\x01\x02":
             raise self._damaged("its directory has an entry that is none")
         at += _ENTRY.size
@@ -203,7 +222,7 @@ class ZipArchive:
             raise self._damaged(f"{name} is encrypted")
         if method not in (_STORED, _DEFLATED):
             raise self._damaged(f"{name} is compressed with method {method}, not with deflate")
-        if _NAMED_AGAIN in dict(_fields(extra)):
+        if _NAMED_AGAIN in _fields(extra):
             raise self._damaged(f"{name} has a second name")
         if attributes >> 28 == 0xA:  # the mode of a symbolic link, in Unix's upper half
             raise self._damaged(f"{name} is a symbolic link")
@@ -233,7 +252,7 @@ class ZipArchive:
             size, stored = _wide(extra, [size, stored])
             described = bool(flags & _HAS_DESCRIPTOR)
             if (
-                sign != SIGNATURE
+                sign != self.SIGNATURE
                 or (method, raw_name, flags) != (member.method, member.raw_name, member.flags)
                 or (crc, stored, size)
                 not in [(member.crc, member.stored_size, member.size), (0, 0, 0)][: 1 + described]
@@ -262,7 +281,7 @@ def _wide(extra: bytes, sizes: list[int]) -> list[int]:
     """Sizes and offset, those too large for 32 bits from the zip64 extra field, in this order."""
     if _IN_EXTRA not in sizes:
         return sizes
-    fields = dict(_fields(extra))
+    fields = _fields(extra)
     wanted = sizes.count(_IN_EXTRA)
     if _ZIP64 not in fields:
         return sizes
@@ -270,10 +289,14 @@ def _wide(extra: bytes, sizes: list[int]) -> list[int]:
     return [next(wide) if size == _IN_EXTRA else size for size in sizes]
 
 
-def _fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
-    """The extra fields of an entry: tag and content."""
+def _fields(extra: bytes) -> dict[int, bytes]:
+    """The extra fields of an entry by their tag; of two of one tag readers may heed either."""
+    fields: dict[int, bytes] = {}
     at = 0
     while at < len(extra):
         tag, length = struct.unpack_from("<2H", extra, at)
-        yield tag, extra[at + 4 : at + 4 + length]
+        if tag in fields:
+            raise struct.error("a field stands twice")
+        fields[tag] = extra[at + 4 : at + 4 + length]
         at += 4 + length
+    return fields

@@ -37,10 +37,14 @@ def _total(report: Report) -> str:
     count, files = len(report.findings), len(report.files)
     if report.command == "diff":
         return f"{_number(count, 'difference')}" if count else "no difference"
-    if not count:
-        return f"{_number(files, 'model')} as expected"
-    broken = len({finding.file for finding in report.findings})
-    return f"{_number(count, 'finding')} in {broken} of {_number(files, 'model')}"
+    unread = len(report.unread)
+    parts = [f"{unread} of {_number(files, 'model')} could not be read"] if unread else []
+    if count:
+        broken = len({finding.file for finding in report.findings})
+        parts.insert(0, f"{_number(count, 'finding')} in {broken} of {_number(files, 'model')}")
+    elif unread < files:
+        parts.insert(0, f"{_number(files - unread, 'model')} as expected")
+    return ", ".join(parts)
 
 
 def _number(count: int, what: str) -> str:
@@ -56,9 +60,10 @@ def _junit(report: Report) -> str:
     name = f"lstm-inspect {report.command}"
     root = ElementTree.Element("testsuites")
     broken = {finding.file for finding in report.findings}
-    suite = ElementTree.SubElement(root, "testsuite", name=name, errors="0")
+    suite = ElementTree.SubElement(root, "testsuite", name=name)
     suite.set("tests", str(len(report.files)))
     suite.set("failures", str(len(broken)))
+    suite.set("errors", str(len(report.unread)))
     for file in report.files:
         case = ElementTree.SubElement(
             suite, "testcase", classname=name, name=printable(str(file)), time="0"
@@ -67,8 +72,12 @@ def _junit(report: Report) -> str:
             message = printable(finding.message)
             failure = ElementTree.SubElement(case, "failure", message=message, type=finding.rule)
             failure.text = message
+        if file in report.unread:
+            message = printable(report.unread[file])
+            ElementTree.SubElement(case, "error", message=message, type="unread")
     ElementTree.indent(root)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, "unicode")
+    # In ASCII it is the same in whatever encoding the output has.
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root).decode("ascii")
 
 
 def _sarif(report: Report) -> str:
@@ -81,12 +90,26 @@ def _sarif(report: Report) -> str:
         "runs": [
             {
                 "tool": {"driver": driver},
+                "invocations": [
+                    {
+                        "executionSuccessful": not report.unread,
+                        "toolExecutionNotifications": [
+                            _sarif_notification(file, message)
+                            for file, message in report.unread.items()
+                        ],
+                    }
+                ],
                 "artifacts": [{"location": {"uri": _uri(file)}} for file in report.files],
                 "results": [_sarif_result(finding) for finding in report.findings],
             }
         ],
     }
     return json.dumps(log, indent=2)
+
+
+def _sarif_notification(file: Path, message: str) -> dict[str, Any]:
+    location = {"physicalLocation": {"artifactLocation": {"uri": _uri(file)}}}
+    return {"level": "error", "message": {"text": printable(message)}, "locations": [location]}
 
 
 def _sarif_result(finding: Finding) -> dict[str, Any]:
@@ -106,22 +129,21 @@ def _sarif_result(finding: Finding) -> dict[str, Any]:
 
 
 def _uri(file: Path) -> str:
-    return file.as_uri() if file.is_absolute() else quote(file.as_posix())
+    return file.as_uri() if file.is_absolute() else quote(os.fsencode(file.as_posix()))
 
 
 def _github(report: Report) -> str:
     """Layout: workflow commands of GitHub Actions, ``::error file=NAME,title=TITLE::MESSAGE``."""
+    told = [(finding.file, finding.message) for finding in report.findings]
     lines = []
-    for finding in report.findings:
-        file = _escaped(str(finding.file), "%\r\n:,")
-        title = f"lstm-inspect {report.command}"
-        message = _escaped(printable(finding.message), "%\r\n")
-        lines.append(f"::error file={file},title={title}::{message}")
+    for file, message in [*told, *report.unread.items()]:
+        properties = f"file={_escaped(file, '%:,')},title=lstm-inspect {report.command}"
+        lines.append(f"::error {properties}::{_escaped(message, '%')}")
     return "\n".join([*lines, _total(report)])
 
 
-def _escaped(text: str, special: str) -> str:
-    return "".join(f"%{ord(c):02X}" if c in special else c for c in text)
+def _escaped(text: Path | str, special: str) -> str:
+    return "".join(f"%{ord(c):02X}" if c in special else c for c in printable(str(text)))
 
 
 def _markdown(report: Report) -> str:
@@ -131,6 +153,7 @@ def _markdown(report: Report) -> str:
     for each in report.findings:
         cells = [str(each.file), each.layer or "", each.field, *each.values]
         lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+    lines += [f"- {_cell(message)}" for message in report.unread.values()]
     return "\n".join([*lines, ""])
 
 
