@@ -189,6 +189,18 @@ def test_the_name_of_a_layer_is_printed_as_it_is(folder: Path, name: str) -> Non
         assert f" {name}" in result.stdout
 
 
+def test_a_letter_that_the_output_lacks_is_escaped(folder: Path) -> None:
+    config = sequential(lstm("\u03c3", 2, batch_input_shape=[None, 3, 1]))
+    write_h5(folder / "named.h5", config, {"\u03c3": lstm_weights("\u03c3", 1, 2)})
+    done = subprocess.run(
+        [sys.executable, "-m", "lstm_inspect", "shapes", "named.h5"],
+        env={**os.environ, "PYTHONPATH": str(TESTS.parent), "PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+        check=True,
+    )
+    assert b"\\u03c3" in done.stdout
+
+
 def test_piped_output_is_never_cut() -> None:
     """As a process of its own, for rich asks the surroundings how wide a line may be."""
     piped = subprocess.run(

@@ -1,5 +1,6 @@
 """The command group, and the one place where errors become a line and an exit status."""
 
+import io
 import os
 import sys
 from contextlib import suppress
@@ -45,6 +46,9 @@ class _Group(click.Group):
             if sys.stdout is None:
                 # The next file to be opened would take its place, and what is printed.
                 raise _Failure("standard output is closed; redirect it to a file or /dev/null")
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                # A name may have letters that the terminal's encoding lacks.
+                sys.stdout.reconfigure(errors="backslashreplace")
             with warnings_as_lines():
                 result = super().invoke(ctx)
             sys.stdout.flush()

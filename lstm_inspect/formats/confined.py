@@ -80,7 +80,8 @@ def _outcome(text: bytes, status: int, what: str, limits: Limits) -> Any:
     except ValueError:
         code = os.waitstatus_to_exitcode(status)
         if code == -signal.SIGXCPU:
-            reason = f"it took longer than the limit parser_seconds={limits.parser_seconds}"
+            limit = f"parser_seconds={limits.parser_seconds}"
+            reason = f"it took longer than the limit {limit}; {limits.advice('parser_seconds')}"
         else:
             how = signal.Signals(-code).name if code < 0 else f"status {code}"
             reason = f"it stopped with {how}"
