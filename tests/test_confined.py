@@ -586,3 +586,53 @@ def is_running(pid: str) -> bool:
         return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
         return False
+
+
+INTERRUPTED_CHILD = """
+import os, signal
+from lstm_inspect.formats.confined import run_confined
+from lstm_inspect.limits import Limits
+
+os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGINT))
+try:
+    print(run_confined(lambda: "answer", "x", Limits()), flush=True)
+except BaseException as error:
+    print("here", type(error).__name__, flush=True)
+finally:
+    print("end", flush=True)
+"""
+
+
+def test_a_child_that_is_interrupted_does_not_go_on_as_its_parent() -> None:
+    done = program(INTERRUPTED_CHILD)
+    assert done.stdout == "here ModelFileError\nend\n"
+
+
+def test_another_process_that_holds_the_pipe_does_not_hold_up_the_answer() -> None:
+    sleepers = []
+
+    def fork_another() -> None:
+        if pid := os.fork():
+            sleepers.append(pid)
+        else:
+            time.sleep(20)
+            os._exit(0)
+
+    real_fork, forking = os.fork, threading.Event()
+
+    def fork() -> int:
+        if not forking.is_set():
+            forking.set()
+            fork_another()
+        return real_fork()
+
+    os.fork = fork
+    started = time.monotonic()
+    try:
+        assert run_confined(lambda: "answer", "x", LIMITS) == "answer"
+    finally:
+        os.fork = real_fork
+        for pid in sleepers:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    assert time.monotonic() - started < 10
