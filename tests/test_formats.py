@@ -358,3 +358,12 @@ def test_what_git_left_in_the_place_of_a_model_is_named(tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
     assert refusal(path).endswith("it is a pointer of Git LFS: git lfs pull")
+
+
+def test_weights_of_whole_numbers_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.weights.h5"
+    with h5py.File(path, "w") as file:
+        for number, shape in enumerate([(1, 4), (1, 4), (4,)]):
+            file.create_dataset(f"layers/lstm/cell/vars/{number}", data=np.ones(shape, "int64"))
+    with pytest.raises(ModelFileError, match="expected kernel of floating-point numbers"):
+        lstm_inspect.open_model(path)

@@ -41,7 +41,7 @@ def read_limits(given: Sequence[str]) -> "Limits":
             close = get_close_matches(name, names, n=2, cutoff=0.4)
             raise click.BadParameter(
                 f"expected NAME=WHOLE NUMBER, as file_bytes=1000000000, received {each}; "
-                f"near that name: {', '.join(close) or 'none'}; docs/safety.md has all",
+                f"near that name: {', '.join(close) or 'none'}; docs/safety.md has all.",
                 param_hint="--limit",
             )
         chosen[name] = int(value)

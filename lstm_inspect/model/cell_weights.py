@@ -112,3 +112,8 @@ def _check(path: str, cell: str, units: int, weights: Mapping[str, Array]) -> No
                 f"layer {path}: expected {name} of shape {shape_text(expected[name][0])} for "
                 f"{units} units, the file holds {array.shape}"
             )
+        if array.dtype.kind != "f":
+            raise ModelFileError(
+                f"layer {path}: expected {name} of floating-point numbers, the file holds "
+                f"{array.dtype}"
+            )
