@@ -7,6 +7,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pytest
 from hypothesis import settings
 
 SAMPLES = Path(__file__).parents[1] / "sample_models"
@@ -20,6 +21,11 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Json = dict[str, Any]
 Source = str | tuple[str, int, int]
 """A tensor in a config: (layer, call, output); a name alone is the only output of a layer."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts what imports TensorFlow last: others fail sooner, and measure a process without it."""
+    items.sort(key=lambda item: item.get_closest_marker("keras") is not None)
 
 
 def sample_input(name: str) -> Array | dict[str, Array]:
