@@ -97,26 +97,32 @@ def run(*arguments: str) -> Done:
         )
 
 
+MEASURED = """
+import os, sys
+process = os.posix_spawn(
+    sys.executable, [sys.executable, "-m", "lstm_inspect", *sys.argv[1:]], os.environ
+)
+_, status, usage = os.wait4(process, 0)
+with open("../usage", "w") as file:
+    seconds = usage.ru_utime + usage.ru_stime
+    print(os.waitstatus_to_exitcode(status), seconds, usage.ru_maxrss, file=file)
+"""
+
+
 def run_afresh(*arguments: str) -> Done:
-    """Runs the command line in a new process: this one has free memory that a child fills first."""
-    with Path("../stdout").open("w+b") as out, Path("../stderr").open("w+b") as err:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "lstm_inspect", *arguments],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-            stdout=out,
-            stderr=err,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        out.seek(0)
-        err.seek(0)
-        return Done(
-            process.returncode,
-            out.read().decode(),
-            err.read().decode(),
-            usage.ru_utime + usage.ru_stime,
-            usage.ru_maxrss * 1024,
-        )
+    """Runs the command line in a new process: this one has free memory that a child fills first.
+
+    A small process starts it: the peak of one that starts another is passed on to that.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, *arguments],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    status, seconds, kilobytes = Path("../usage").read_text().split()
+    return Done(int(status), done.stdout, done.stderr, float(seconds), 1024 * int(kilobytes))
 
 
 def tell_memory(told: int) -> None:
