@@ -41,6 +41,6 @@ def shapes(
 
         click.echo(json.dumps(found.as_json(), indent=2))
     else:
-        from lstm_inspect.views import print_shapes
+        from lstm_inspect.views.tables import print_shapes
 
         print_shapes(found)

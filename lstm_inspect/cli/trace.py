@@ -91,8 +91,8 @@ def trace(
     from lstm_inspect.model import open_model
     from lstm_inspect.replay import trace as replay
     from lstm_inspect.stats import stats_as_json, trace_stats
-    from lstm_inspect.views import print_trace
     from lstm_inspect.views.progress import progress_bar
+    from lstm_inspect.views.tables import print_trace
 
     started = time.perf_counter()
     given = [path for _, path in [*map(split_input, inputs), *map(split_feed, feed)]]

@@ -63,7 +63,7 @@ def verify(
 
         click.echo(json.dumps(verification.as_json(), indent=2))
     else:
-        from lstm_inspect.views import print_verification
+        from lstm_inspect.views.tables import print_verification
 
         print_verification(verification)
     if not verification.agrees:

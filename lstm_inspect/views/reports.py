@@ -5,8 +5,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
-from xml.etree import ElementTree
 
 from lstm_inspect.findings import RULES, Finding, Report
 from lstm_inspect.notation import printable
@@ -57,6 +55,8 @@ def _json(report: Report) -> str:
 
 def _junit(report: Report) -> str:
     """Layout: the schema junit-10.xsd of the Jenkins xunit plugin."""
+    from xml.etree import ElementTree
+
     name = f"lstm-inspect {report.command}"
     root = ElementTree.Element("testsuites")
     broken = {finding.file for finding in report.findings}
@@ -129,6 +129,8 @@ def _sarif_result(finding: Finding) -> dict[str, Any]:
 
 
 def _uri(file: Path) -> str:
+    from urllib.parse import quote
+
     return file.as_uri() if file.is_absolute() else quote(os.fsencode(file.as_posix()))
 
 
