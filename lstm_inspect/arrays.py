@@ -174,7 +174,7 @@ class _Header:
         self.shape = tuple(int(size) for size in re.findall(rb"\d+", header["shape"]))
         if self.dtype.hasobject:
             raise ValueError("pickled objects")
-        if self.dtype.itemsize == 0 or self.dtype.names or self.dtype.subdtype:
+        if self.dtype.itemsize == 0:
             raise ValueError(f"an array of {self.dtype}")
         claimed, held = math.prod(self.shape) * self.dtype.itemsize, size - self.size
         if claimed != held:

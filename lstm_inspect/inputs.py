@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_inspect.errors import InputError, NonFiniteWarning, RoundingWarning
+from lstm_inspect.errors import InputError, InspectError, NonFiniteWarning, RoundingWarning
 from lstm_inspect.formats import Array
 from lstm_inspect.model import ModelInput, Shape, fits
 from lstm_inspect.notation import shape_text
@@ -63,15 +63,18 @@ def bind_inputs(
     return fitted
 
 
-def bind_feed(feed: Mapping[str, Any], inputs: Mapping[str, Array]) -> dict[str, Array]:
+def bind_feed(
+    feed: Mapping[str, Any], inputs: Mapping[str, Array], allow_nonfinite: bool
+) -> dict[str, Array]:
     """Fits arrays that are given in the place of a layer's output or input.
 
     Args:
         feed: The arrays by path.
         inputs: The model's inputs, of whose batch they have to be.
+        allow_nonfinite: Whether they may hold NaN or infinity, which is then warned of.
 
     Raises:
-        InputError: One is not of numbers, or of another batch size.
+        InputError: One is not of numbers, not finite, or of another batch size.
     """
     fitted = {}
     for path, given in feed.items():
@@ -87,6 +90,7 @@ def bind_feed(feed: Mapping[str, Any], inputs: Mapping[str, Array]) -> dict[str,
                     f"feed {path}: expected a batch of {len(other)} as input {name} has, "
                     f"received {len(array)}"
                 )
+        check_finite(f"feed {path}:", array, allow_nonfinite, InputError)
         fitted[path] = array
     return fitted
 
@@ -131,20 +135,28 @@ def _fit(expected: ModelInput, array: Array, allow_nonfinite: bool) -> Array:
             raise InputError(f"input {name}: {takes}")
     if 0 in array.shape:
         raise InputError(f"input {name}: {takes}; it is empty")
-    if place := first_nonfinite(array):
-        message = f"input {name}: not finite, first {place}"
-        if not allow_nonfinite:
-            raise InputError(f"{message}; allow it with --allow-nonfinite")
-        warnings.warn(NonFiniteWarning(message), stacklevel=2)
+    check_finite(f"input {name}:", array, allow_nonfinite, InputError)
     return _exactly(name, array, expected.dtype) if expected.dtype in FLOATS else array
 
 
-def first_nonfinite(array: Array) -> str | None:
-    """The first NaN or infinity of an array and where it stands; None if there is none."""
+def check_finite(
+    what: str, array: Array, allow_nonfinite: bool, refusal: type[InspectError]
+) -> None:
+    """Refuses NaN and infinity, or warns of them where they are allowed; the first place is named.
+
+    Args:
+        what: What to call the array, with what leads to "not finite".
+        array: Any numbers.
+        allow_nonfinite: Whether they may hold NaN or infinity.
+        refusal: What is raised if they may not.
+    """
     if array.dtype.kind != "f" or np.isfinite(array).all():
-        return None
+        return
     first = [int(axis) for axis in np.argwhere(~np.isfinite(array))[0]]
-    return f"{array[tuple(first)]} at {first}"
+    message = f"{what} not finite, first {array[tuple(first)]} at {first}"
+    if not allow_nonfinite:
+        raise refusal(f"{message}; allow it with --allow-nonfinite")
+    warnings.warn(NonFiniteWarning(message), stacklevel=2)
 
 
 def _exactly(name: str, array: Array, dtype: str) -> Array:

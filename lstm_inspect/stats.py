@@ -1,6 +1,5 @@
 """Figures about recorded arrays."""
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lstm_inspect.formats import Array
+from lstm_inspect.notation import with_nulls
 from lstm_inspect.recording import Trace
 
 SCHEMA = 1
@@ -55,13 +55,7 @@ def stats_as_json(stats: Iterable[ArrayStats], trace: Trace, dump: Path) -> dict
         "schema": SCHEMA,
         "dump": str(dump),
         "model": dict(trace.model),
-        "arrays": [
-            {
-                key: None if isinstance(value, float) and math.isnan(value) else value
-                for key, value in asdict(each).items()
-            }
-            for each in stats
-        ],
+        "arrays": [with_nulls(asdict(each)) for each in stats],
         "untraced": dict(trace.untraced),
         "verification": trace.verification,
     }

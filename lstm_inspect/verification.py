@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from lstm_inspect import bridge
 from lstm_inspect.formats import Array
 from lstm_inspect.model import Call, Model, Recurrence
+from lstm_inspect.notation import with_nulls
 from lstm_inspect.recording import LayerTrace
 from lstm_inspect.replay import Replayed, replay
 
@@ -50,11 +50,7 @@ class Comparison:
 
     def as_json(self) -> dict[str, Any]:
         """The comparison as plain JSON data; null for a difference that is NaN or infinite."""
-        plain = {
-            name: None if isinstance(value, float) and not isfinite(value) else value
-            for name, value in asdict(self).items()
-        }
-        return {**plain, "agrees": self.agrees}
+        return {**with_nulls(asdict(self)), "agrees": self.agrees}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

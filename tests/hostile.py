@@ -202,20 +202,18 @@ def _said_of(entry: Entry, at: int) -> dict[str, Any]:
     }
 
 
+def _common_header(said: Mapping[str, Any]) -> tuple[int, ...]:
+    """What stands in both headers of a member, in the same order."""
+    sizes = said["crc"], said["stored"], said["size"]
+    return said["flags"], said["method"], 0, 0x21, *sizes, len(said["name"]), len(said["extra"])
+
+
 def _local_header(said: Mapping[str, Any]) -> bytes:
     head = struct.pack(
         "<4s5H3L2H",
         b"PK\x03\x04",
         20,
-        said["flags"],
-        said["method"],
-        0,
-        0x21,
-        said["crc"],
-        said["stored"],
-        said["size"],
-        len(said["name"]),
-        len(said["extra"]),
+        *_common_header(said),
     )
     return b"".join((head, said["name"], said["extra"]))
 
@@ -226,15 +224,7 @@ def _central_header(said: Mapping[str, Any]) -> bytes:
         b"PK\x01\x02",
         0x314,
         20,
-        said["flags"],
-        said["method"],
-        0,
-        0x21,
-        said["crc"],
-        said["stored"],
-        said["size"],
-        len(said["name"]),
-        len(said["extra"]),
+        *_common_header(said),
         len(said["comment"]),
         0,
         0,

@@ -289,7 +289,7 @@ def test_what_the_parser_prints_does_not_come_through(capfd: pytest.CaptureFixtu
     try:
         run_confined(talk, "model.h5", LIMITS)
     except RuntimeError as error:
-        assert "OSError" in str(error)  # noqa: PT017
+        assert "OSError" in str(error)  # noqa: PT017 - it need not be raised
     assert capfd.readouterr() == ("", "")
 
 
@@ -407,7 +407,7 @@ def test_threads_leave_the_filters_of_warnings_as_they_were(
     run_confined(lambda: 1, "model.h5", LIMITS)
     first.join(30)
     after = list(warnings.filters)
-    warnings.filters[:] = before  # type: ignore[index]
+    warnings.filters[:] = before  # type: ignore[index]  # a list, which typeshed calls a sequence
     assert after == before
 
 

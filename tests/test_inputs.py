@@ -163,6 +163,15 @@ def test_a_number_that_is_not_finite_is_warned_of_with_its_first_place(
     )
 
 
+def test_a_feed_that_is_not_finite_is_refused_too() -> None:
+    model = lstm_inspect.open_model(SAMPLES / "stacked.keras")
+    feed = {"lstm:input": np.full((2, 10, 7), np.nan, np.float32)}
+    with pytest.raises(InputError, match=r"feed lstm:input: not finite, first nan at \[0, 0, 0\]"):
+        lstm_inspect.trace(model, feed=feed)
+    with pytest.warns(NonFiniteWarning, match="feed lstm:input: not finite"):
+        lstm_inspect.trace(model, feed=feed, allow_nonfinite=True)
+
+
 # --- dtypes
 
 

@@ -44,7 +44,7 @@ ALLOWED: dict[str, set[str]] = {
         "recording",
     },
     "shapes": {"errors", "layers", "model", "plan"},
-    "stats": {"formats", "recording"},
+    "stats": {"formats", "notation", "recording"},
     "findings": {"notation"},
     "contract": {"errors", "findings", "formats", "limits", "shapes"},
     "diff": {
@@ -59,7 +59,7 @@ ALLOWED: dict[str, set[str]] = {
         "recording",
         "shapes",
     },
-    "verification": {"bridge", "formats", "model", "recording", "replay"},
+    "verification": {"bridge", "formats", "model", "notation", "recording", "replay"},
     "views": {
         "findings",
         "model",

@@ -244,7 +244,7 @@ def test_an_interruption_within_a_member_of_the_zip_stays_one(
     """As a zip is closed that has a member open, zipfile raises an error of its own."""
     target = tmp_path / "states.npz"
     target.write_bytes(OLD)
-    close = zipfile._ZipWriteFile.close  # type: ignore[attr-defined]
+    close = zipfile._ZipWriteFile.close  # type: ignore[attr-defined]  # private: what is interrupted
 
     def interrupt(member: object) -> None:
         monkeypatch.setattr("zipfile._ZipWriteFile.close", close)
@@ -429,7 +429,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     mount = shutil.which("mount")
     options = ["-t", "tmpfs", "-o", "size=16k", "tmpfs"]
     if mount is None or subprocess.run([mount, *options, tmp_path], capture_output=True).returncode:
-        pytest.skip("no right to mount a file system")
+        pytest.skip("no right to mount a file system, which takes root: nothing to fill")
     yield tmp_path
     subprocess.run(["umount", tmp_path], check=True)
 
@@ -519,6 +519,17 @@ def test_a_run_that_is_ended_at_any_time_leaves_all_or_nothing(
     assert ended_early > 0
 
 
+def traced_by(script: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """What came of a script that runs the command line."""
+    return subprocess.run(
+        [sys.executable, "-c", script, *TRACE, str(folder / "states.npz")],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_signal_after_all_is_done_shows_no_traceback(number: int, tmp_path: Path) -> None:
     """Python itself takes a while to end, and nobody catches what a handler raises in it."""
@@ -528,13 +539,7 @@ def test_a_signal_after_all_is_done_shows_no_traceback(number: int, tmp_path: Pa
         "from lstm_inspect.__main__ import main\n"
         "main()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, *TRACE, str(tmp_path / "states.npz")],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = traced_by(script, tmp_path)
     assert (done.stderr, done.returncode in {0, -number, 128 + number}) == ("", True)
     assert load_trace(tmp_path / "states.npz")
 
@@ -554,13 +559,7 @@ def test_a_signal_while_modules_are_imported_is_not_lost(number: int, tmp_path: 
         "from lstm_inspect.__main__ import main\n"
         "main()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, *TRACE, str(tmp_path / "states.npz")],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = traced_by(script, tmp_path)
     assert done.returncode in {-number, 128 + number}
     assert "Traceback" not in done.stderr
     assert names(tmp_path) == []

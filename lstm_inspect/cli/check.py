@@ -86,7 +86,8 @@ def check(
 
     limits = read_limits(limit)
     models = [path for path in files if not is_contract(path)]
-    contracts = [read_contract(path) for path in files if is_contract(path)]
+    contract_files = [path for path in files if is_contract(path)]
+    contracts = [read_contract(path) for path in contract_files]
     names = ", ".join(map(str, files))
     if not models:
         raise click.UsageError(f"Expected a MODEL, received contracts alone: {names}.")
@@ -98,7 +99,7 @@ def check(
     if update and (len(models) != 1 or len(contracts) != 1 or expect or other):
         raise click.UsageError("--update takes one MODEL and one CONTRACT, and nothing else.")
     if update:
-        _check_name(next(path for path in files if is_contract(path)))
+        _check_name(contract_files[0])
     held_to = [*contracts, *([expectations(expect)] if expect else [])]
     taking = model_shapes(open_model(other, limits=limits)) if other else None
     findings: list[Finding] = []
@@ -121,11 +122,10 @@ def check(
     if unread:
         ctx.exit(2)
     if findings and update:
-        (path,) = (path for path in files if is_contract(path))
         content = renewed(contracts[0], shapes)
         findings = check_contract(Contract(content), shapes)
-        _write(path, content)
-        click.echo(f"{path}: rewritten", err=True)
+        _write(contract_files[0], content)
+        click.echo(f"{contract_files[0]}: rewritten", err=True)
         for finding in findings:
             say_error(f"still broken, edit it by hand: {finding.message}")
     if findings:

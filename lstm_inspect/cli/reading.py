@@ -29,7 +29,6 @@ def split_feed(given: str) -> tuple[str, Path]:
 def read_limits(given: Sequence[str]) -> "Limits":
     """What ``--limit`` names."""
     from dataclasses import fields
-    from difflib import get_close_matches
 
     from lstm_inspect.limits import Limits
 
@@ -38,6 +37,8 @@ def read_limits(given: Sequence[str]) -> "Limits":
     for each in given:
         name, _, value = each.partition("=")
         if name not in names or not value.isdecimal():
+            from difflib import get_close_matches
+
             close = get_close_matches(name, names, n=2, cutoff=0.4)
             raise click.BadParameter(
                 f"expected NAME=WHOLE NUMBER, as file_bytes=1000000000, received {each}; "

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_inspect.arrays import StoredArray, blocks_of
-from lstm_inspect.diff.numbers import Tolerance, parting
+from lstm_inspect.diff.numbers import Tolerance, findings_of, parting
 from lstm_inspect.dumps import open_dump
 from lstm_inspect.errors import InputError
 from lstm_inspect.findings import Finding
@@ -98,16 +98,8 @@ def _diff(signals: _Signals, its: _Signals, file: Path, tolerance: Tolerance) ->
         else:
             pairs = zip(signal.blocks(), other.blocks(), strict=True)
             parts = parting(signal.array.shape, pairs, tolerance)
-            if parts is not None:
-                yield finding(
-                    rule="numbers",
-                    field=name,
-                    expected=parts.expected,
-                    found=parts.found,
-                    place=place_text(parts.first, signal.dims),
-                    largest=parts.largest,
-                    largest_place=place_text(parts.largest_place, signal.dims),
-                )
+            about = partial(finding, field=name)
+            yield from findings_of(parts, about, partial(place_text, dims=signal.dims))
     for layer, name in its:
         if (layer, name) not in signals:
             yield Finding(

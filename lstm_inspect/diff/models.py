@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_inspect.diff.numbers import Tolerance, parting
+from lstm_inspect.diff.numbers import Tolerance, findings_of, parting
 from lstm_inspect.findings import Finding
 from lstm_inspect.formats import Array
 from lstm_inspect.model import BLOCKS, Layer, Model, Recurrence
@@ -35,23 +35,24 @@ def diff_models(one: Model, other: Model, tolerance: Tolerance) -> list[Finding]
         SelectionError: One has no recurrent layer.
     """
     file = other.file.path
+    shapes, its = model_shapes(one).as_json(), model_shapes(other).as_json()
     return [
-        *_diff_fields(_inputs(one), _inputs(other), file, is_layers=False),
-        *_diff_fields(_layers(one), _layers(other), file, is_layers=True),
+        *_diff_fields(_inputs(shapes), _inputs(its), file, is_layers=False),
+        *_diff_fields(_layers(one, shapes), _layers(other, its), file, is_layers=True),
         *_diff_weights(_weights(one), _weights(other), file, tolerance),
     ]
 
 
-def _inputs(model: Model) -> dict[str, _Fields]:
-    return {each["name"]: _flat(each) for each in model_shapes(model).as_json()["inputs"]}
+def _inputs(shapes: _Fields) -> dict[str, _Fields]:
+    return {each["name"]: _flat(each) for each in shapes["inputs"]}
 
 
-def _layers(model: Model) -> dict[str, _Fields]:
+def _layers(model: Model, shapes: _Fields) -> dict[str, _Fields]:
     """The fields of every layer by path: of a recurrent one as `shapes` has them, and its options.
 
     Operations between layers are left out: one Keras writes them into a config, another does not.
     """
-    rows = {row["path"]: row for row in model_shapes(model).as_json()["layers"]}
+    rows = {row["path"]: row for row in shapes["layers"]}
     layers: dict[str, _Fields] = {}
     for call in model.calls:
         match call.layer:
@@ -155,13 +156,4 @@ def _diff_weights(
                     yield finding(rule="value", field=name, expected=shapes[0], found=shapes[1])
                 continue
             parts = parting(array.shape, [(array.reshape(-1), found.reshape(-1))], tolerance)
-            if parts is not None:
-                yield finding(
-                    rule="numbers",
-                    field=name,
-                    expected=parts.expected,
-                    found=parts.found,
-                    place=shape_text(parts.first),
-                    largest=parts.largest,
-                    largest_place=shape_text(parts.largest_place),
-                )
+            yield from findings_of(parts, partial(finding, field=name), shape_text)

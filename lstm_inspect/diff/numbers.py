@@ -1,12 +1,13 @@
 """Two arrays of one shape, number by number, in pieces that fit into memory."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from lstm_inspect.errors import InputError
+from lstm_inspect.findings import Finding
 from lstm_inspect.formats import Array
 
 
@@ -79,6 +80,27 @@ def parting(
     if first is None:
         return None
     return Parting(_place(first[0], shape), first[1], first[2], largest, _place(largest_at, shape))
+
+
+def findings_of(
+    parts: Parting | None, finding: Callable[..., Finding], place: Callable[[tuple[int, ...]], str]
+) -> Iterator[Finding]:
+    """Yields what to say of two arrays: nothing if they do not part.
+
+    Args:
+        parts: What `parting` gave.
+        finding: Makes a finding, given what is not about the numbers.
+        place: How a place in these arrays is written.
+    """
+    if parts is not None:
+        yield finding(
+            rule="numbers",
+            expected=parts.expected,
+            found=parts.found,
+            place=place(parts.first),
+            largest=parts.largest,
+            largest_place=place(parts.largest_place),
+        )
 
 
 def _place(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -155,14 +155,14 @@ class ZipArchive:
         return memoryview(inflated)
 
     def _directory(self) -> list[_Member]:
-        size = len(self._data)
-        tail = bytes(self._data[max(0, size - _LONGEST_END) :])
+        whole = len(self._data)
+        tail = bytes(self._data[max(0, whole - _LONGEST_END) :])
         found = tail.rfind(b"PK\x05\x06")
         if found < 0:
             raise self._damaged("it has no directory")
-        stop = end = size - len(tail) + found
+        stop = end = whole - len(tail) + found
         _, disk, first_disk, here, count, size, offset, comment = self._unpack(_END, end)
-        if end + _END.size + comment != len(self._data):
+        if end + _END.size + comment != whole:
             raise self._damaged("something follows its end")
         if _IN_EXTRA in (size, offset) or count == 0xFFFF:
             stop = end - _END64_LOCATOR.size
@@ -233,7 +233,8 @@ class ZipArchive:
 
     def _name(self, raw: bytes, flags: int) -> str:
         try:
-            return raw.decode("utf-8" if flags & _UTF8 else "cp437")
+            # The table of cp437 is imported for a name that needs it.
+            return raw.decode("utf-8" if flags & _UTF8 or raw.isascii() else "cp437")
         except UnicodeDecodeError as error:
             raise self._damaged(f"a member's name is not UTF-8: {raw[:40]!r}") from error
 
@@ -282,9 +283,9 @@ def _wide(extra: bytes, sizes: list[int]) -> list[int]:
     if _IN_EXTRA not in sizes:
         return sizes
     fields = _fields(extra)
-    wanted = sizes.count(_IN_EXTRA)
     if _ZIP64 not in fields:
         return sizes
+    wanted = sizes.count(_IN_EXTRA)
     wide = iter(struct.unpack_from(f"<{wanted}Q", fields[_ZIP64]))
     return [next(wide) if size == _IN_EXTRA else size for size in sizes]
 

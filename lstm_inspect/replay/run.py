@@ -1,6 +1,5 @@
 """The one call that replays a model: what is asked for, checked, walked and put together."""
 
-import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,12 +9,11 @@ import numpy as np
 from lstm_inspect.errors import (
     InputError,
     ModelFileError,
-    NonFiniteWarning,
     SelectionError,
     UnsupportedLayerError,
 )
 from lstm_inspect.formats import Array
-from lstm_inspect.inputs import bind_feed, bind_inputs, first_nonfinite
+from lstm_inspect.inputs import bind_feed, bind_inputs, check_finite
 from lstm_inspect.layers import Value
 from lstm_inspect.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.model import Model, ModelInput
@@ -135,7 +133,7 @@ def replay(
     takes = tuple(_any_batch(each) for each in model.inputs) if stateful else model.inputs
     arrays = bind_inputs(takes, inputs, plan.inputs, allow_nonfinite)
     _check_weights(plan, allow_nonfinite)
-    given = {**arrays, **bind_feed(feed, arrays)}
+    given = {**arrays, **bind_feed(feed, arrays, allow_nonfinite)}
     walk = Walk(
         plan, signals, feed=frozenset(feed), custom=layers, limits=limits, progress=progress
     )
@@ -165,13 +163,8 @@ def _check_weights(plan: Plan, allow_nonfinite: bool) -> None:
         weights = call.layer.weights
         named = weights.items() if isinstance(weights, Mapping) else enumerate(weights)
         for name, array in named:
-            place = first_nonfinite(array)
-            if place is None:
-                continue
-            message = f"layer {call.path}: weight {name} is not finite, first {place}"
-            if not allow_nonfinite:
-                raise ModelFileError(f"{message}; allow it with --allow-nonfinite")
-            warnings.warn(NonFiniteWarning(message), stacklevel=4)
+            what = f"layer {call.path}: weight {name} is"
+            check_finite(what, array, allow_nonfinite, ModelFileError)
 
 
 def _signals(record: Collection[str]) -> tuple[str, ...]:
