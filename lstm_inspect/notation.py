@@ -1,8 +1,12 @@
-"""How shapes, places, names and numbers are written, in errors, tables and JSON alike."""
+"""How shapes, places, names, numbers and advice are written, in errors, tables and JSON alike."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from math import isfinite
 from typing import Any
+
+_COMMAND_LINE: ContextVar[bool] = ContextVar("command line", default=False)
 
 _ONE_OF = {"batch": "sample", "timesteps": "step", "units": "unit", "features": "feature"}
 
@@ -15,6 +19,21 @@ def shape_text(shape: Sequence[int | str]) -> str:
 def place_text(place: Sequence[int], dims: Sequence[str]) -> str:
     """A place in an array, by the names of its axes: ``sample 0, step 3, unit 5``."""
     return ", ".join(f"{_ONE_OF.get(dim, dim)} {at}" for dim, at in zip(dims, place, strict=True))
+
+
+def advice(*, python: str, command_line: str) -> str:
+    """What to do next, in the words of the door that the user came through."""
+    return command_line if _COMMAND_LINE.get() else python
+
+
+@contextmanager
+def command_line_words() -> Iterator[None]:
+    """Makes `advice` name options of the command line, not arguments of the Python API."""
+    token = _COMMAND_LINE.set(True)
+    try:
+        yield
+    finally:
+        _COMMAND_LINE.reset(token)
 
 
 def with_nulls(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from lstm_inspect.model import Model
-    from lstm_inspect.recording import Trace
+    from lstm_inspect.traces.recording import Trace
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,7 +26,7 @@ def lstm_trace() -> "Callable[..., Trace]":
 
     The model is a path or an opened one; what follows is that of `lstm_inspect.trace`.
     """
-    from lstm_inspect.replay import trace
+    from lstm_inspect.replay.run import trace
 
     def traced(model: "str | Path | Model", *arguments: Any, **options: Any) -> "Trace":
         return trace(_opened(model), *arguments, **options)
@@ -40,7 +40,8 @@ def assert_state_dims() -> "Callable[[str | Path | Model, str | Path | Mapping[s
 
     The model is a path or an opened one, the contract a path or what stands in one.
     """
-    from lstm_inspect.contract import Contract, check_contract, read_contract
+    from lstm_inspect.checks.contract.contracts import Contract, read_contract
+    from lstm_inspect.checks.contract.matching import check_contract
     from lstm_inspect.errors import InspectError
     from lstm_inspect.shapes import model_shapes
 
@@ -67,9 +68,11 @@ def assert_states_close(request: pytest.FixtureRequest) -> "Callable[..., None]"
 
     The golden states are a dump; ``pytest --lstm-update`` writes it.
     """
-    from lstm_inspect.diff import Tolerance, diff_traces
-    from lstm_inspect.dumps import check_target, is_dump
-    from lstm_inspect.recording import load_trace
+    from lstm_inspect.checks.diff.two_arrays import Tolerance
+    from lstm_inspect.checks.diff.two_dumps import diff_traces
+    from lstm_inspect.files.atomic import check_target
+    from lstm_inspect.traces.dumps import is_dump
+    from lstm_inspect.traces.recording import load_trace
 
     def compare(trace: "Trace", golden: str | Path, atol: float = 1e-5, rtol: float = 0) -> None:
         __tracebackhide__ = True
@@ -93,6 +96,6 @@ def assert_states_close(request: pytest.FixtureRequest) -> "Callable[..., None]"
 
 
 def _opened(model: "str | Path | Model") -> "Model":
-    from lstm_inspect.model import open_model
+    from lstm_inspect.sources import open_model
 
     return open_model(model) if isinstance(model, (str, Path)) else model

@@ -1,12 +1,14 @@
 """The shapes of a model's recurrent layers: weights, states of one step, states of a sequence."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.layers import form_of
-from lstm_inspect.model import SPATIAL_DIMS, Call, Layer, Model, Recurrence, Shape, refs
-from lstm_inspect.plan import plan_replay
+from lstm_inspect.model import Call, Layer, Model, Recurrence, Shape, refs
+from lstm_inspect.replay.options import ReplayOptions
+from lstm_inspect.replay.plan import plan_replay
 
 SCHEMA = 1
 
@@ -23,7 +25,8 @@ class LayerShapes:
         recurrence: The layer.
         batch: How many sequences; inside a TimeDistributed, its timesteps stand behind the batch.
         timesteps: How long they are.
-        state: The shape of one state of one sequence: (units,), of a ConvLSTM (*spatial, units).
+        state_shapes: The shape of each state of one sequence: (units,), of a ConvLSTM
+            (*spatial, units).
         blocked_by: What stops a replay, a line each.
     """
 
@@ -31,19 +34,21 @@ class LayerShapes:
     recurrence: Recurrence
     batch: tuple[Size, ...]
     timesteps: Size
-    state: tuple[Size, ...]
+    state_shapes: Mapping[str, tuple[Size, ...]]
     blocked_by: tuple[str, ...]
 
     @property
     def states(self) -> dict[str, tuple[Size, ...]]:
         """The shape of each state after one step: (batch, units)."""
-        return dict.fromkeys(self.recurrence.states, (*self.batch, *self.state))
+        return {state: (*self.batch, *shape) for state, shape in self.state_shapes.items()}
 
     @property
     def sequences(self) -> dict[str, tuple[Size, ...]]:
         """The shape of each state over all steps: (batch, timesteps, units)."""
-        shape = (*self.batch, self.timesteps, *self.state)
-        return dict.fromkeys(self.recurrence.states, shape)
+        return {
+            state: (*self.batch, self.timesteps, *shape)
+            for state, shape in self.state_shapes.items()
+        }
 
     def as_json(self) -> dict[str, Any]:
         """The row as plain JSON data."""
@@ -67,10 +72,9 @@ class LayerShapes:
             "blocked_by": list(self.blocked_by),
             "notes": list(recurrence.notes),
         }
-        if recurrence.cell == "gru":
-            row["reset_after"] = recurrence.reset_after
-        if recurrence.convolution is not None:
-            row["convolution"] = asdict(recurrence.convolution)
+        row |= recurrence.activations
+        for name, option in recurrence.options.items():
+            row[name] = option if isinstance(option, bool) else asdict(option)
         return row
 
 
@@ -88,7 +92,7 @@ class ModelShapes:
 
     @property
     def incomplete(self) -> tuple[str, ...]:
-        """Layers of which the file lacks weights: ``name (class)``."""
+        """Layers of which the file lacks some weights: ``name (class)``."""
         layers = [call.layer for call in self.model.calls if isinstance(call.layer, Layer)]
         return tuple(layer.label for layer in layers if not layer.is_whole)
 
@@ -99,13 +103,13 @@ class ModelShapes:
 
     def as_json(self) -> dict[str, Any]:
         """The shapes as plain JSON data."""
-        file = self.model.file
+        source = self.model.source
         return {
             "schema": SCHEMA,
             "file": {
-                "name": file.path.name,
-                "format": file.format,
-                "keras_version": file.keras_version,
+                "name": source.path.name,
+                "format": source.format,
+                "keras_version": source.version,
                 "model": self.model.name,
             },
             "inputs": [
@@ -136,7 +140,7 @@ def model_shapes(
         SelectionError: The model has no recurrent layer.
         ModelFileError: The config states an input of a layer that it cannot have.
     """
-    plan = plan_replay(model)
+    plan = plan_replay(model, ReplayOptions())
     inputs = _input_shapes(model)
     rows = []
     for call, recurrence in model.recurrent_calls:
@@ -153,30 +157,22 @@ def model_shapes(
                     *(size or "outer timesteps" for size in outer),
                 ),
                 timesteps=known[1 + call.folds] or timesteps or "timesteps",
-                state=_state_shape(recurrence, known[2 + call.folds :]),
+                state_shapes=_state_shapes(recurrence, known[2 + call.folds :]),
                 blocked_by=plan.blocked.get(call.path, ()),
             )
         )
     return ModelShapes(model=model, layers=tuple(rows))
 
 
-def _state_shape(recurrence: Recurrence, features: Shape) -> tuple[Size, ...]:
-    """The shape of one state of one sequence, from that of x_t as far as it is known."""
-    convolution = recurrence.convolution
-    kernel_size = recurrence.weights["kernel"].shape[:-2]
-    if not kernel_size:
-        return (recurrence.units,)
-    axes = SPATIAL_DIMS[len(kernel_size)]
-    if convolution is None or len(features) != len(kernel_size) + 1:
-        return (*axes, recurrence.units)
-    sizes = features[1:] if convolution.channels_first else features[:-1]
-    spatial = [
-        size or name
-        for size, name in zip(convolution.output_sizes(sizes, kernel_size), axes, strict=True)
-    ]
-    if convolution.channels_first:
-        return (recurrence.units, *spatial)
-    return (*spatial, recurrence.units)
+def _state_shapes(recurrence: Recurrence, features: Shape) -> dict[str, tuple[Size, ...]]:
+    """The shape of each state of one sequence, with words for the sizes that are not known."""
+    return {
+        state: tuple(
+            name if size is None else size
+            for size, name in zip(shape, recurrence.state_dims, strict=True)
+        )
+        for state, shape in recurrence.state_shapes(features).items()
+    }
 
 
 def _input_shapes(model: Model) -> dict[str, Shape | None]:
@@ -207,8 +203,7 @@ def _recurrent_output(call: Call, recurrence: Recurrence, shape: Shape | None) -
         shape[1 + call.folds],
         shape[2 + call.folds :],
     )
-    state = _state_shape(recurrence, features)
-    sizes = tuple(size if isinstance(size, int) else None for size in state)
+    sizes = recurrence.state_shapes(features)[recurrence.states[0]]
     if recurrence.time_major:
         outer, timesteps = (timesteps,), outer[0]
     if not recurrence.return_sequences:

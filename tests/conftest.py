@@ -10,6 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from lstm_inspect.files.limits import DEFAULT_LIMITS
+from lstm_inspect.files.npy import blocks_of
+from lstm_inspect.traces.dumps import create_dump, open_dump
+
 SAMPLES = Path(__file__).parents[1] / "sample_models"
 ORACLES = Path(__file__).parent / "oracles"
 
@@ -127,3 +131,17 @@ def write_h5(
             for name, array in arrays.items():
                 group.create_dataset(name, data=array)
     return path
+
+
+def save_dump(path: str | Path, arrays: Mapping[str, Array], document: Mapping[str, Any]) -> None:
+    """Writes a dump."""
+    with create_dump(Path(path)) as dump:
+        for key, array in arrays.items():
+            dump.write_array(key, array.shape, array.dtype, blocks_of(array))
+        dump.write_document(json.dumps(document))
+
+
+def load_dump(path: str | Path) -> tuple[dict[str, Array], Json]:
+    """The arrays and the document of a dump."""
+    with open_dump(Path(path), 1, DEFAULT_LIMITS) as (arrays, document):
+        return {key: array.read() for key, array in arrays.items()}, document

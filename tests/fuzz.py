@@ -37,8 +37,8 @@ import h5py
 import numpy as np
 
 from lstm_inspect import InspectError, Limits, load_trace, model_shapes, open_model, trace
-from lstm_inspect.arrays import read_arrays
 from lstm_inspect.errors import InspectWarning
+from lstm_inspect.files.npy import read_arrays
 from tests.conftest import (
     SAMPLES,
     functional,

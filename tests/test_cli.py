@@ -22,7 +22,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import lstm_inspect
-from lstm_inspect.cells import LstmCell
+from lstm_inspect.cells.lstm import LstmCell
 from lstm_inspect.cli import cli
 from tests.conftest import SAMPLES, layer, lstm, lstm_weights, sequential, write_h5
 
@@ -370,7 +370,7 @@ def test_an_interruption_of_the_writing_leaves_nothing(
         file.write(b"half a dump")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(np.lib.format, "write_array", interrupt)
+    monkeypatch.setattr(np.lib.format, "write_array_header_1_0", interrupt)
     assert_interrupted_without_a_trace(folder)
 
 
@@ -381,7 +381,7 @@ def test_an_interruption_of_the_writing_keeps_the_earlier_dump(
         raise KeyboardInterrupt
 
     assert trace("--input", "x.npy", "--record", "o").exit_code == 0
-    monkeypatch.setattr(np.lib.format, "write_array", interrupt)
+    monkeypatch.setattr(np.lib.format, "write_array_header_1_0", interrupt)
     assert_interrupted_without_a_trace(folder)
 
 
@@ -559,12 +559,12 @@ BAD_TRACES = {
         lambda: Path("link.npz").symlink_to("model.keras"),
     ),
     "out is some other file": Bad(
-        "exists, and is replaced with --force alone; choose another name, or give that",
+        "exists and is no earlier result; choose another name, or replace the file with --force",
         f"{GIVEN} x.npy",
         lambda: Path("states.npz").write_text("notes"),
     ),
     "out is an npz of somebody's own": Bad(
-        "exists, and is replaced with --force alone",
+        "exists and is no earlier result; choose another name, or",
         f"{GIVEN} x.npy",
         lambda: np.savez("states.npz", a=np.ones(3)),
     ),

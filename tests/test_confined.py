@@ -22,7 +22,7 @@ import pytest
 
 import lstm_inspect
 from lstm_inspect import InspectError, LimitError, Limits, ModelFileError
-from lstm_inspect.formats.confined import IS_CONFINED, run_confined
+from lstm_inspect.files.confined import IS_CONFINED, run_confined
 from tests.conftest import input_layer, lstm, lstm_weights, sequential, write_h5
 
 pytestmark = pytest.mark.skipif(not IS_CONFINED, reason="this system has no confined process")
@@ -182,7 +182,7 @@ def test_a_parser_that_does_not_end_is_stopped_by_the_limit_of_time() -> None:
 
 def test_a_parser_that_waits_for_ever_is_stopped_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waiting takes no processor time: a clock stops it."""
-    monkeypatch.setattr("lstm_inspect.formats.confined._WALL_CLOCK_SLACK", 0)
+    monkeypatch.setattr("lstm_inspect.files.confined._WALL_CLOCK_SLACK", 0)
     started = time.monotonic()
     assert "was lost" in refusal(sleep, DANGEROUS)
     assert 0.5 < time.monotonic() - started < 10
@@ -298,7 +298,7 @@ def test_what_waits_to_be_printed_is_printed_once() -> None:
     script = (
         "import os\n"
         "from lstm_inspect import Limits\n"
-        "from lstm_inspect.formats.confined import run_confined\n"
+        "from lstm_inspect.files.confined import run_confined\n"
         "print('before', end=' ')\n"
         "for parse in (lambda: 1, os.abort, exit, lambda: 1 / 0):\n"
         "    try:\n"
@@ -438,7 +438,7 @@ def test_who_ignores_the_end_of_children_gets_the_answer() -> None:
     script = (
         "import os, signal\n"
         "from lstm_inspect import Limits, ModelFileError\n"
-        "from lstm_inspect.formats.confined import run_confined\n"
+        "from lstm_inspect.files.confined import run_confined\n"
         "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
         "print(run_confined(lambda: 'fine', 'x', Limits()))\n"
         "try:\n"
@@ -464,7 +464,7 @@ def test_a_parser_is_asked_where_standard_streams_are_closed() -> None:
         "for each in (0, 1, 2):\n"
         "    os.close(each)\n"
         "from lstm_inspect import Limits\n"
-        "from lstm_inspect.formats.confined import run_confined\n"
+        "from lstm_inspect.files.confined import run_confined\n"
         "os._exit(run_confined(lambda: 42, 'x', Limits()))\n"
     )
     assert program(script).returncode == 42
@@ -475,7 +475,7 @@ def test_a_process_of_tight_limits_still_gets_its_answer() -> None:
     script = (
         "import resource\n"
         "from lstm_inspect import Limits\n"
-        "from lstm_inspect.formats.confined import run_confined\n"
+        "from lstm_inspect.files.confined import run_confined\n"
         "resource.setrlimit(resource.RLIMIT_CPU, (20, 30))\n"
         "resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))\n"
@@ -553,8 +553,8 @@ def test_without_that_check_it_would_end_the_child_alone(reads_itself: Path) -> 
 
 ORPHAN = """
 import time
-from lstm_inspect.formats.confined import run_confined
-from lstm_inspect.limits import Limits
+from lstm_inspect.files.confined import run_confined
+from lstm_inspect.files.limits import Limits
 
 def loop():
     while True:
@@ -590,8 +590,8 @@ def is_running(pid: str) -> bool:
 
 INTERRUPTED_CHILD = """
 import os, signal
-from lstm_inspect.formats.confined import run_confined
-from lstm_inspect.limits import Limits
+from lstm_inspect.files.confined import run_confined
+from lstm_inspect.files.limits import Limits
 
 os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGINT))
 try:

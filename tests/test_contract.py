@@ -9,8 +9,8 @@ from click.testing import CliRunner, Result
 
 import lstm_inspect
 from lstm_inspect import Contract, ContractError, check_contract, read_contract
+from lstm_inspect.checks.contract.fields import FIELDS
 from lstm_inspect.cli import cli
-from lstm_inspect.contract.fields import FIELDS
 from tests.conftest import (
     SAMPLES,
     Json,

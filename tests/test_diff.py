@@ -13,11 +13,11 @@ from click.testing import CliRunner, Result
 
 import lstm_inspect
 from lstm_inspect import Tolerance, diff_models
-from lstm_inspect.arrays import open_arrays
+from lstm_inspect.checks.diff.two_arrays import parting
 from lstm_inspect.cli import cli
-from lstm_inspect.diff.numbers import parting
-from lstm_inspect.limits import DEFAULT_LIMITS
-from lstm_inspect.recording import LayerTrace, Trace
+from lstm_inspect.files.limits import DEFAULT_LIMITS
+from lstm_inspect.files.npy import open_arrays
+from lstm_inspect.traces.recording import LayerTrace, Trace
 from tests.conftest import (
     SAMPLES,
     Array,

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from lstm_inspect import OutputError
-from lstm_inspect.dumps import check_target, is_dump, load_dump, save_dump
-from tests.conftest import SAMPLES
+from lstm_inspect.files.atomic import check_target
+from lstm_inspect.traces.dumps import is_dump
+from tests.conftest import SAMPLES, load_dump, save_dump
 
 META = {"schema": 1}
 
@@ -22,7 +23,7 @@ def dump(tmp_path: Path) -> Path:
 
 def test_a_dump_replaces_the_one_before(dump: Path) -> None:
     save_dump(dump, {"lstm/h": np.ones(3)}, META)
-    arrays, meta = load_dump(dump, schema=1)
+    arrays, meta = load_dump(dump)
     assert arrays["lstm/h"].tolist() == [1, 1, 1]
     assert meta == META
     assert [path.name for path in dump.parent.iterdir()] == [dump.name]
@@ -48,7 +49,7 @@ def test_a_failed_write_leaves_the_old_dump_and_no_debris(
         file.write(b"PK half")
         raise failure
 
-    monkeypatch.setattr(np.lib.format, "write_array", fail_half_way)
+    monkeypatch.setattr(np.lib.format, "write_array_header_1_0", fail_half_way)
     with pytest.raises(expected):
         save_dump(dump, {}, META)
     assert dump.read_bytes() == before
@@ -59,7 +60,7 @@ def test_a_full_disk_is_named(dump: Path, monkeypatch: pytest.MonkeyPatch) -> No
     def fail(file: Any, *array: Any, **options: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(np.lib.format, "write_array", fail)
+    monkeypatch.setattr(np.lib.format, "write_array_header_1_0", fail)
     with pytest.raises(OutputError) as refused:
         save_dump(dump, {}, META)
     assert str(refused.value) == f"{dump}: cannot be written (No space left on device)"
@@ -122,7 +123,7 @@ class TestTarget:
         thesis = tmp_path / "thesis.npz"
         thesis.write_text("years of work")
         message = self.refusal(thesis)
-        assert "exists, and is replaced with --force alone" in message
+        assert "exists and is no earlier result; choose another name, or" in message
         assert "--force" in message
         check_target(thesis, sources=[], may_replace=is_dump, force=True)
         assert thesis.read_text() == "years of work"

@@ -11,8 +11,9 @@ import pytest
 
 import lstm_inspect
 from lstm_inspect import LimitError, ModelFileError
-from lstm_inspect.formats import LayerWeights, VariableTree, read_model_file
-from lstm_inspect.limits import DEFAULT_LIMITS
+from lstm_inspect.files.limits import DEFAULT_LIMITS
+from lstm_inspect.sources.keras.stores.by_content import read_saved_file
+from lstm_inspect.sources.keras.stores.saved_file import LayerWeights, VariableTree
 from tests.conftest import (
     SAMPLES,
     input_layer,
@@ -168,7 +169,7 @@ def test_a_layer_of_which_an_array_was_never_written_counts_as_without_weights(
     path = written(tmp_path / "model.h5")
     with h5py.File(path, "a") as file:
         del file[f"model_weights/lstm/{H5_NAMES[1]}"]
-    weights = read_model_file(path, DEFAULT_LIMITS).weights
+    weights = read_saved_file(path, path.read_bytes(), DEFAULT_LIMITS).weights
     assert isinstance(weights, LayerWeights)
     assert weights.layers["lstm"] == ()
 
@@ -178,7 +179,7 @@ def test_numbers_that_hdf5_would_invent_are_not_read(tmp_path: Path) -> None:
     with h5py.File(path, "w") as file:
         file.create_dataset("layers/lstm/cell/vars/0", data=np.ones((2, 4), "float32"))
         file.create_dataset("layers/lstm/cell/vars/1", (1, 4), "float32", fillvalue=7)
-    file = read_model_file(path, DEFAULT_LIMITS)
+    file = read_saved_file(path, path.read_bytes(), DEFAULT_LIMITS)
     assert isinstance(file.weights, VariableTree)
     # A kernel alone would be taken for the only array that there is.
     assert dict(file.weights.arrays) == {}
@@ -275,7 +276,7 @@ def test_attributes_may_be_bytes(tmp_path: Path) -> None:
                 attributes[name] = np.char.encode(np.asarray(value, dtype=str), "utf-8")
         assert file.attrs["keras_version"] == b"2.15.0"
     model = lstm_inspect.open_model(path)
-    assert model.file.keras_version == "2.15.0"
+    assert model.source.version == "2.15.0"
     assert [recurrence.path for recurrence in model.recurrent] == ["lstm"]
 
 
@@ -291,18 +292,22 @@ def test_attributes_may_be_bytes(tmp_path: Path) -> None:
 def test_a_file_says_its_format_and_its_keras(
     path: Path, format_name: str, keras_version: str
 ) -> None:
-    file = lstm_inspect.open_model(path).file
-    assert (file.format, file.keras_version) == (format_name, keras_version)
+    source = lstm_inspect.open_model(path).source
+    assert (source.format, source.framework, source.version) == (
+        format_name,
+        "Keras",
+        keras_version,
+    )
 
 
 def test_a_path_may_be_text() -> None:
-    assert lstm_inspect.open_model(str(ZIP)).file.path == ZIP
+    assert lstm_inspect.open_model(str(ZIP)).source.path == ZIP
 
 
 def test_the_config_of_a_zip_comes_as_it_is() -> None:
     with zipfile.ZipFile(ZIP) as archive:
         stored = json.loads(archive.read("config.json"))
-    assert lstm_inspect.open_model(ZIP).file.config == stored
+    assert read_saved_file(ZIP, ZIP.read_bytes(), DEFAULT_LIMITS).config == stored
 
 
 def test_chunks_that_all_claim_one_place_are_refused(tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ from click.testing import CliRunner
 import lstm_inspect
 from lstm_inspect import InspectError, LimitError, Limits, ModelFileError
 from lstm_inspect.cli import cli
+from lstm_inspect.files.limits import DEFAULT_LIMITS
+from lstm_inspect.sources.keras.stores.by_content import read_saved_file
 from tests import hostile
 from tests.conftest import Array, Json, input_layer, lstm, lstm_weights, random, write_h5
 from tests.hostile import (
@@ -239,7 +241,7 @@ def test_the_harness_tells_a_bug_a_hang_and_a_heap(
         raise MemoryError(len(bytes(2 * MOST_MEMORY) + b"x"))
 
     good = run(*shapes("model.keras"))
-    monkeypatch.setattr("lstm_inspect.formats.read_bytes", fill)
+    monkeypatch.setattr("lstm_inspect.sources.read_bytes", fill)
     ill = run(*shapes("model.keras"))
     assert good.memory < MOST_MEMORY < ill.memory
     assert "Traceback" in ill.stderr
@@ -686,7 +688,8 @@ def known_of(path: Path) -> tuple[Any, dict[str, Array]]:
         for each in model.recurrent
         for name, array in each.weights.items()
     }
-    return model.file.config, arrays
+    file = read_saved_file(path, path.read_bytes(), DEFAULT_LIMITS)
+    return file.config, arrays
 
 
 def structure(data: bytes) -> list[int]:
@@ -782,7 +785,7 @@ def with_value(config: Json, place: tuple[str | int, ...], value: object) -> Jso
 def test_any_value_of_a_config_may_be_any_other(
     small: Path, strange: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lstm_inspect.formats.confined.IS_CONFINED", False)  # it is about configs
+    monkeypatch.setattr("lstm_inspect.files.confined.IS_CONFINED", False)  # it is about configs
     dense = hostile.called("Dense", config={"dtype": "float32", "units": 1})
     config = hostile.model_with(dense, in_front=False)
     config["keras_version"] = "2.15.0"

@@ -34,13 +34,17 @@ def test_every_exported_name_is_there(name: str) -> None:
     assert getattr(lstm_inspect, name).__name__ == name
 
 
+def test_dir_lists_the_exported_names() -> None:
+    assert set(lstm_inspect.__all__) <= set(dir(lstm_inspect))
+
+
 def test_exported_names_are_sorted_and_given_once() -> None:
     assert lstm_inspect.__all__ == sorted(set(lstm_inspect.__all__))
 
 
 def test_an_unknown_name_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match="module 'lstm_inspect' has no attribute 'predict'"):
-        _ = lstm_inspect.predict
+        _ = lstm_inspect.predict  # type: ignore[attr-defined]  # that is what is tested
 
 
 def test_every_error_is_one_of_ours_and_one_that_python_knows() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 import lstm_inspect
 from lstm_inspect import InputError, NonFiniteWarning, RoundingWarning
-from lstm_inspect.arrays import read_arrays
+from lstm_inspect.files.npy import read_arrays
 from tests.conftest import SAMPLES, random, sample_input
 
 
@@ -159,7 +159,7 @@ def test_a_number_that_is_not_finite_is_warned_of_with_its_first_place(
     ]
     assert np.isfinite(trace["lstm"].h[0]).all()
     assert refusal("stacked", x) == (
-        f"input input: not finite, first {text} at [1, 4, 2]; allow it with --allow-nonfinite"
+        f"input input: not finite, first {text} at [1, 4, 2]; allow it with allow_nonfinite=True"
     )
 
 

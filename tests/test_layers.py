@@ -9,7 +9,10 @@ import pytest
 import lstm_inspect
 from lstm_inspect import InputError
 from lstm_inspect.layers import Form, Value, form_of, operation_of
-from lstm_inspect.model import Layer, Ref
+from lstm_inspect.model import Layer, Merge, MergeDirections, Ref
+from lstm_inspect.sources.keras.layer_config import Dialect, LayerConfig
+from lstm_inspect.sources.keras.nodes import read_index
+from lstm_inspect.sources.keras.parts import read_layer
 from tests.conftest import (
     Array,
     functional,
@@ -21,14 +24,36 @@ from tests.conftest import (
 )
 from tests.conftest import layer as entry
 
+KERAS_2 = Dialect(keras=2, minor=15, is_tf_keras=True, is_theano=False)
+KERAS_3 = Dialect(keras=3, minor=15, is_tf_keras=True, is_theano=False)
+
 
 def make(
     class_name: str, weights: Sequence[Array] = (), *, dtype: str = "float32", **config: Any
 ) -> Layer:
-    """A layer with a name that errors can give."""
-    return Layer(
-        name="it", class_name=class_name, config=config, weights=tuple(weights), dtype=dtype
-    )
+    """A layer as Keras saves it, called "it"."""
+    config = {"dtype": dtype, **config}
+    entry = {"class_name": class_name, "module": "keras.layers", "config": config}
+    return read_layer(LayerConfig(entry, KERAS_2), weights, "it")
+
+
+def operation(name: str, **parameters: Any) -> Layer:
+    """A pure operation between layers."""
+    entry = {"class_name": name, "module": "keras.src.ops.numpy", "config": parameters}
+    return read_layer(LayerConfig(entry, KERAS_3), (), "it")
+
+
+def merging(class_name: str, masks: str) -> Layer:
+    """A layer that merges numbers, and masks in some way."""
+    layer = make(class_name)
+    assert isinstance(layer.options, Merge)
+    return replace(layer, options=replace(layer.options, masks=masks))
+
+
+def directions(merge_mode: str | None = "concat") -> Layer:
+    """What a Bidirectional merges its directions with."""
+    layer = make("Bidirectional")
+    return replace(layer, options=MergeDirections(merge_mode=merge_mode, time_axis=None))
 
 
 def form(layer: Layer) -> Form:
@@ -186,7 +211,7 @@ def test_subtract_takes_the_second_from_the_first() -> None:
 def test_a_masked_step_counts_as_1_in_a_product_since_masks_merge_by_any(
     merges_masks: str, masks: list[Any], expected: list[Any]
 ) -> None:
-    layer = replace(make("Multiply"), merges_masks=merges_masks)
+    layer = merging("Multiply", merges_masks)
     twos = f32(np.full((2, 3, 1), 2))
     assert apply(layer, twos, twos, masks=masks).array[..., 0].tolist() == expected
 
@@ -203,7 +228,7 @@ def test_a_masked_step_counts_as_1_in_a_product_since_masks_merge_by_any(
 def test_a_masked_step_gives_way_in_a_maximum_since_masks_merge_by_any(
     merges_masks: str, masks: list[Any], expected: list[Any]
 ) -> None:
-    layer = replace(make("Maximum"), merges_masks=merges_masks)
+    layer = merging("Maximum", merges_masks)
     twos, ones = f32(np.full((2, 3, 1), 2)), f32(np.ones((2, 3, 1)))
     assert apply(layer, twos, ones, masks=masks).array[..., 0].tolist() == expected
 
@@ -230,7 +255,7 @@ def test_average_is_of_the_compute_dtype() -> None:
 def test_bidirectional_merges_its_directions_timestep_by_timestep(
     merge_mode: str, expected: list[Any]
 ) -> None:
-    layer = make("Bidirectional", merge_mode=merge_mode)
+    layer = directions(merge_mode)
     output = apply(
         layer,
         f32([[[1], [2], [3]]]),
@@ -243,12 +268,12 @@ def test_bidirectional_merges_its_directions_timestep_by_timestep(
 
 
 def test_bidirectional_merges_last_outputs_as_they_are() -> None:
-    output = apply(make("Bidirectional"), f32([[1, 2]]), f32([[3, 4]]))
+    output = apply(directions(), f32([[1, 2]]), f32([[3, 4]]))
     assert output.array.tolist() == [[1, 2, 3, 4]]
 
 
 def test_bidirectional_gives_both_sequences_if_it_does_not_merge() -> None:
-    layer = make("Bidirectional", merge_mode=None)
+    layer = directions(None)
     forward, backward = form(layer).apply(
         layer, [Value(f32([[[1], [2]]])), Value(f32([[[3], [4]]]))]
     )
@@ -280,9 +305,9 @@ def test_bidirectional_gives_both_sequences_if_it_does_not_merge() -> None:
 def test_an_operation_is_what_keras_ops_computes(
     name: str, args: list[Any], params: dict[str, Any], expected: list[Any]
 ) -> None:
-    operation = operation_of(replace(make(name), is_operation=True))
-    assert operation is not None
-    assert operation(args, params).tolist() == expected
+    function = operation_of(operation(name))
+    assert function is not None
+    assert function(args, params).tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -302,15 +327,14 @@ def test_an_operation_is_what_keras_ops_computes(
     ids=str,
 )
 def test_an_index_is_read_as_either_keras_writes_it(key: Any, expected: list[Any]) -> None:
-    operation = operation_of(replace(make("GetItem"), is_operation=True))
-    assert operation is not None
-    assert operation([f32([[1, 2], [3, 4]]), key], {}).tolist() == expected
+    function = operation_of(operation("GetItem"))
+    assert function is not None
+    assert function([f32([[1, 2], [3, 4]]), read_index(key)], {}).tolist() == expected
 
 
 def test_a_layer_and_an_operation_of_one_name_are_told_apart() -> None:
-    layer = make("Add")
-    assert operation_of(layer) is None
-    assert form_of(replace(layer, is_operation=True), {}) is None
+    assert operation_of(make("Add")) is None
+    assert form_of(operation("Add"), {}) is None
 
 
 @pytest.mark.parametrize(
@@ -414,8 +438,8 @@ CASES = [
     (make("Add", name="broadcast"), [(2, 3, 1), (2, 3, 4)]),
     (make("Average"), [(2, 3, 4), (2, 3, 4)]),
     (make("Dropout"), [(2, 3, 4)]),
-    (make("Bidirectional", merge_mode="concat"), [(2, 3, 4), (2, 3, 4)]),
-    (make("Bidirectional", merge_mode="sum"), [(2, 3, 4), (2, 3, 4)]),
+    (directions("concat"), [(2, 3, 4), (2, 3, 4)]),
+    (directions("sum"), [(2, 3, 4), (2, 3, 4)]),
 ]
 
 
@@ -428,7 +452,7 @@ def test_the_shape_a_layer_states_is_the_shape_it_gives(
     layer: Layer, shapes: list[tuple[int, ...]]
 ) -> None:
     inputs = [np.abs(random(*shape)) for shape in shapes]
-    assert form(layer).shape(layer, shapes) == apply(layer, *inputs).array.shape
+    assert form(layer).shape(layer.options, shapes) == apply(layer, *inputs).array.shape
 
 
 @pytest.mark.parametrize(
@@ -441,14 +465,14 @@ def test_the_shape_a_layer_states_is_the_shape_it_gives(
         (make("Permute", dims=[2, 1]), [(None, None, 4)], (None, 4, None)),
         (make("Concatenate"), [(None, None, 4), (None, None, 5)], (None, None, 9)),
         (make("Concatenate", axis=1), [(None, None, 4), (None, 3, 4)], (None, None, 4)),
-        (make("Bidirectional"), [(None, None, 4)] * 2, (None, None, 8)),
+        (directions(), [(None, None, 4)] * 2, (None, None, 8)),
     ],
     ids=described,
 )
 def test_a_size_left_open_stays_open(
     layer: Layer, shapes: list[tuple[int | None, ...]], expected: tuple[int | None, ...]
 ) -> None:
-    assert form(layer).shape(layer, shapes) == expected
+    assert form(layer).shape(layer.options, shapes) == expected
 
 
 # --- dtypes, and what has no form

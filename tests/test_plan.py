@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import lstm_inspect
-from lstm_inspect import InputError, SelectionError, UnsupportedLayerError, bridge
-from lstm_inspect.formats import Array
+from lstm_inspect import InputError, SelectionError, UnsupportedLayerError
+from lstm_inspect.arrays import Array
+from lstm_inspect.genuine import bridge
 from lstm_inspect.model import Layer
 from tests.conftest import functional, input_layer, layer, lstm, lstm_weights, random, write_h5
 
@@ -31,7 +32,7 @@ def test_what_cannot_be_run_is_named_with_the_line_that_gives_it(custom: Path) -
     trace = lstm_inspect.trace(lstm_inspect.open_model(custom), random(1, 3, 2))
     assert list(trace) == ["first"]
     assert trace.untraced == {
-        "second": "custom (MyAttention) cannot be run; give its output with --feed custom=FILE.npy"
+        "second": "custom (MyAttention) cannot be run; give its output with feed={'custom': array}"
     }
 
 

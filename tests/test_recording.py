@@ -11,9 +11,8 @@ from hypothesis.extra import numpy as arrays
 
 import lstm_inspect
 from lstm_inspect import InputError, LayerTrace, OutputError, SelectionError, Trace
-from lstm_inspect.dumps import save_dump
-from lstm_inspect.recording import SCHEMA
-from tests.conftest import SAMPLES, Array, sample_input
+from lstm_inspect.traces.recording import SCHEMA
+from tests.conftest import SAMPLES, Array, sample_input, save_dump
 
 MODEL = {"name": "model.keras", "sha256": "0" * 64, "keras_version": "3.15.1"}
 
@@ -96,7 +95,7 @@ def test_a_dump_has_the_documented_keys_and_document(tmp_path: Path) -> None:
         "tool": f"lstm-inspect {lstm_inspect.__version__}",
         "model": {
             "name": "bidirectional_masking.keras",
-            "sha256": model.file.sha256,
+            "sha256": model.source.sha256,
             "keras_version": "3.15.1",
         },
         "layers": {

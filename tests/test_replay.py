@@ -120,7 +120,7 @@ def test_the_trace_says_which_file_was_replayed() -> None:
     trace = lstm_inspect.trace(model, sample_input("one_unit_last_h"))
     assert trace.model["name"] == "one_unit_last_h.h5"
     assert trace.model["keras_version"] == "2.15.0"
-    assert trace.model["sha256"] == model.file.sha256
+    assert trace.model["sha256"] == model.source.sha256
 
 
 def test_progress_is_told_after_every_step() -> None:

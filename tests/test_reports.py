@@ -8,8 +8,8 @@ import jsonschema
 import pytest
 import xmlschema
 
-from lstm_inspect.findings import RULES, Finding, Report
-from lstm_inspect.views.reports import print_report
+from lstm_inspect.checks.findings import RULES, Finding, Report
+from lstm_inspect.views.printing import print_report
 
 SCHEMAS = Path(__file__).parent / "schemas"
 

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 from referencing import Registry, Resource
 
+from lstm_inspect.checks.contract.contracts import Contract
+from lstm_inspect.checks.verification import Comparison, Verification
 from lstm_inspect.cli import cli
-from lstm_inspect.contract import Contract
 from lstm_inspect.errors import ContractError
-from lstm_inspect.verification import Comparison, Verification
 from tests.conftest import SAMPLES, lstm, lstm_weights, sequential, write_h5
 
 SCHEMAS = Path(__file__).parents[1] / "docs" / "schemas"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lstm_inspect import LayerTrace, Trace
-from lstm_inspect.stats import ArrayStats, trace_stats
+from lstm_inspect.traces.statistics import ArrayStats, trace_stats
 
 INF, NAN = math.inf, math.nan
 

@@ -20,9 +20,8 @@ import numpy as np
 import pytest
 
 from lstm_inspect import OutputError, load_trace
-from lstm_inspect.dumps import load_dump, save_dump
-from lstm_inspect.dumps.target import replace_atomically
-from tests.conftest import SAMPLES
+from lstm_inspect.files.atomic import replacing
+from tests.conftest import SAMPLES, load_dump, save_dump
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="as Linux does it"),
@@ -181,9 +180,9 @@ def test_whichever_call_fails_the_old_file_stays_and_nothing_else(
         assert faults.is_named or content(target) == before, where
         assert names(tmp_path) == ([target.name] if target.exists() else []), where
         if faults.is_named:
-            assert load_dump(target, 1)[1] == META
+            assert load_dump(target)[1] == META
     assert refused is None
-    arrays, meta = load_dump(target, 1)
+    arrays, meta = load_dump(target)
     assert meta == META
     assert {key: array.tolist() for key, array in arrays.items()} == {
         key: array.tolist() for key, array in ARRAYS.items()
@@ -259,11 +258,9 @@ def test_an_interruption_within_a_member_of_the_zip_stays_one(
 def test_who_wrote_the_target_meanwhile_is_replaced_and_not_mixed(tmp_path: Path) -> None:
     target = tmp_path / "states.npz"
 
-    def write(file: Any) -> None:
+    with replacing(target) as file:
         file.write(b"new")
         target.write_bytes(OLD)
-
-    replace_atomically(target, write)
     assert (target.read_bytes(), names(tmp_path)) == (b"new", [target.name])
 
 
@@ -271,12 +268,13 @@ def test_a_folder_that_went_away_is_an_output_error(tmp_path: Path) -> None:
     target = tmp_path / "gone" / "states.npz"
     target.parent.mkdir()
 
-    def write(file: Any) -> None:
-        file.write(b"new")
-        target.parent.rmdir()
+    def lose_the_folder() -> None:
+        with replacing(target) as file:
+            file.write(b"new")
+            target.parent.rmdir()
 
     with pytest.raises(OutputError) as refused:
-        replace_atomically(target, write)
+        lose_the_folder()
     assert str(refused.value) == f"{target}: cannot be written (No such file or directory)"
 
 
@@ -308,7 +306,7 @@ def test_a_link_stays_one_and_its_file_is_written(exists: bool, tmp_path: Path) 
     link.symlink_to("../data/run1.npz")
     save_dump(link, {}, META)
     assert link.is_symlink()
-    assert load_dump(file, 1)[1] == META
+    assert load_dump(file)[1] == META
     assert (names(tmp_path / "data"), names(tmp_path / "here")) == (["run1.npz"], ["states.npz"])
 
 
@@ -327,7 +325,7 @@ def test_another_name_of_the_file_keeps_what_it_had(tmp_path: Path) -> None:
     other.hardlink_to(target)
     save_dump(target, {}, META)
     assert other.read_bytes() == OLD
-    assert load_dump(target, 1)[1] == META
+    assert load_dump(target)[1] == META
 
 
 def test_the_longest_name_that_there_is_can_be_written(tmp_path: Path) -> None:
@@ -571,7 +569,7 @@ import numpy as np
 from lstm_inspect.__main__ import main
 
 where, nameless, *sys.argv[1:] = sys.argv[1:]
-real_open, real_write = os.open, np.lib.format.write_array
+real_open, real_write = os.open, np.lib.format.write_array_header_1_0
 told = []
 
 def open_(path, flags, *rest, **more):
@@ -585,10 +583,10 @@ def wait():
         os.write(1, b"ready\\n")
         os.read(0, 1)
 
-def write_array(member, array, **options):
+def write_header(file, header):
     if where == "first":
         wait()
-    real_write(member, array, **options)
+    real_write(file, header)
     if where == "middle":
         wait()
 
@@ -599,7 +597,7 @@ def waiting(real):
         return result
     return call
 
-os.open, np.lib.format.write_array = open_, write_array
+os.open, np.lib.format.write_array_header_1_0 = open_, write_header
 if where in ("fsync", "link", "replace"):
     setattr(os, where, waiting(getattr(os, where)))
 main()
@@ -795,9 +793,9 @@ def test_names_that_are_no_utf8_are_files_like_others(
     options = [each for each in TRACE if each not in ("trace", MODEL)]
     ended = run("trace", model, *options, target, LC_ALL=locale)
     assert (ended.status, ended.err) == (0, "")
-    arrays, meta = load_dump(os.fsdecode(target), 1)
+    arrays, meta = load_dump(os.fsdecode(target))
     (tmp_path / "same.npz").write_bytes(reference)
-    expected = load_dump(tmp_path / "same.npz", 1)[0]
+    expected = load_dump(tmp_path / "same.npz")[0]
     assert arrays.keys() == expected.keys()
     assert all(np.array_equal(arrays[key], expected[key]) for key in arrays)
     assert meta["model"]["name"] == os.fsdecode(b"m\xff.keras")

@@ -1,20 +1,50 @@
-"""The instrumented cells: the equations of recurrent layers in NumPy, and nothing else."""
+"""The instrumented cells: what each kind is, and its equations in NumPy.
+
+To add a kind, write a module with its `CellKind` and its cell, and name the cell in `CELLS`.
+"""
+
+from collections.abc import Callable
 
 from lstm_inspect.cells.activations import ACTIVATIONS
-from lstm_inspect.cells.conv_lstm import ConvLstmCell
-from lstm_inspect.cells.convolution import convolve, windows_of
-from lstm_inspect.cells.gru import GruCell
+from lstm_inspect.cells.conv_lstm import CONV_LSTM, ConvLstmCell
+from lstm_inspect.cells.convolution import SPATIAL_DIMS, Convolution, Moves, convolve, windows_of
+from lstm_inspect.cells.gru import GRU, GruCell
+from lstm_inspect.cells.kind import Axis, CellKind, Weight
 from lstm_inspect.cells.loop import Cell, run
-from lstm_inspect.cells.lstm import LstmCell
-from lstm_inspect.cells.simple_rnn import SimpleRnnCell
+from lstm_inspect.cells.lstm import LSTM, PEEPHOLE_LSTM, LstmCell, PeepholeLstmCell
+from lstm_inspect.cells.simple_rnn import SIMPLE_RNN, SimpleRnnCell
+
+CELLS: dict[CellKind, Callable[..., Cell]] = {
+    LSTM: LstmCell,
+    GRU: GruCell,
+    SIMPLE_RNN: SimpleRnnCell,
+    PEEPHOLE_LSTM: PeepholeLstmCell,
+    CONV_LSTM: ConvLstmCell,
+}
+"""The cell of each kind, built from weights, activations and options as keyword arguments."""
+
+
+def all_signals() -> tuple[str, ...]:
+    """Everything that can be recorded of some cell."""
+    return tuple(dict.fromkeys(signal for kind in CELLS for signal in kind.signals))
+
 
 __all__ = [
     "ACTIVATIONS",
+    "CELLS",
+    "CONV_LSTM",
+    "GRU",
+    "LSTM",
+    "PEEPHOLE_LSTM",
+    "SIMPLE_RNN",
+    "SPATIAL_DIMS",
+    "Axis",
     "Cell",
-    "ConvLstmCell",
-    "GruCell",
-    "LstmCell",
-    "SimpleRnnCell",
+    "CellKind",
+    "Convolution",
+    "Moves",
+    "Weight",
+    "all_signals",
     "convolve",
     "run",
     "windows_of",

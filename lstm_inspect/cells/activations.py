@@ -5,11 +5,11 @@ Source: keras 3.15.1, activations/activations.py and ops/nn.py, unless a line sa
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[np.floating[Any]]]
+from lstm_inspect.arrays import Array
+
 Activation = Callable[[Array], None]
 """Replaces z by its activation, in place; z is float, its last axis is the units."""
 

@@ -1,11 +1,27 @@
 """The instrumented cell of ConvLSTM1D, ConvLSTM2D and ConvLSTM3D."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
-from lstm_inspect.cells.activations import ACTIVATIONS, Array
-from lstm_inspect.cells.convolution import convolve
+from lstm_inspect.arrays import Array
+from lstm_inspect.cells.activations import ACTIVATIONS
+from lstm_inspect.cells.convolution import Convolution, Moves, convolve
+from lstm_inspect.cells.kind import CellKind, Weight
+
+CONV_LSTM = CellKind(
+    name="conv_lstm",
+    title="ConvLSTM",
+    states={"h": "units", "c": "units"},
+    gates=("i", "f", "g", "o"),
+    weights={
+        "kernel": Weight(("window", "features", "gates")),
+        "recurrent_kernel": Weight(("window", "units", "gates")),
+        "bias": Weight(("gates",), is_optional=True),
+    },
+    options={"convolution": Convolution},
+    keras_layer="ConvLSTM{rank}D",
+)
 
 
 class ConvLstmCell:
@@ -16,76 +32,53 @@ class ConvLstmCell:
     (keras 3.15.1, layers/rnn/conv_lstm.py, ``ConvLSTMCell.call``).
 
     Args:
-        kernel: (*kernel_size, channels, 4·filters), blocks i, f, g, o.
-        recurrent_kernel: (*kernel_size, filters, 4·filters).
+        kernel: (*window, channels, 4·filters), blocks i, f, g, o.
+        recurrent_kernel: (*window, filters, 4·filters).
         bias: (4·filters,) or None.
         activation: A name in `ACTIVATIONS`.
         recurrent_activation: A name in `ACTIVATIONS`.
-        strides: One for each spatial axis.
-        dilation: One for each spatial axis.
-        padding: ``"valid"``, ``"same"`` or ``"half"``.
-        state_padding: ``"same"`` or ``"half"``.
+        convolution: How it convolves; the channels come last here, whatever it says.
     """
 
-    states: tuple[str, ...] = ("h", "c")
-    signals: tuple[str, ...] = ("h", "c", "i", "f", "g", "o")
+    kind = CONV_LSTM
 
     def __init__(
         self,
         kernel: Array,
         recurrent_kernel: Array,
-        bias: Array | None,
+        bias: Array | None = None,
+        *,
         activation: str,
         recurrent_activation: str,
-        strides: Sequence[int],
-        dilation: Sequence[int],
-        padding: str,
-        state_padding: str,
+        convolution: Convolution,
     ) -> None:
-        self.units = recurrent_kernel.shape[-2]
         self.dtype = kernel.dtype
         self._kernel = kernel
         self._recurrent_kernel = recurrent_kernel
         self._bias = bias
         self._activate = ACTIVATIONS[activation]
         self._activate_gates = ACTIVATIONS[recurrent_activation]
-        self._strides = strides
-        self._dilation = dilation
-        self._padding = padding
-        self._state_padding = state_padding
+        self._moves = convolution
+        ones = (1,) * len(convolution.strides)
+        self._state_moves = Moves(strides=ones, dilation=ones, padding=convolution.state_padding)
 
-    def state_shape(self, features: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of a state without the batch, (*spatial, filters), from that of x_t."""
-        return (*self._convolve(np.empty((0, *features), self.dtype)).shape[1:-1], self.units)
+    def shapes(self, features: tuple[int, ...]) -> Mapping[str, tuple[int, ...]]:
+        """The shape of each state and gate, (*spatial, filters), from that of x_t."""
+        spatial = self._moves.counts(features[:-1], self._kernel.shape[:-2])
+        return dict.fromkeys(self.kind.computed, (*spatial, self._recurrent_kernel.shape[-2]))
 
     def project(self, x: Array) -> Array:
-        """(timesteps, batch, *spatial, channels) to the part of a step that no state enters."""
-        projected = self._convolve(x.reshape(-1, *x.shape[2:]))
+        """(timesteps, batch, *spatial, channels) to the part of a step without the state."""
+        projected = convolve(x.reshape(-1, *x.shape[2:]), self._kernel, self._moves)
         if self._bias is not None:
             projected += self._bias
         return projected.reshape(*x.shape[:2], *projected.shape[1:])
-
-    def _convolve(self, x: Array) -> Array:
-        return convolve(
-            x,
-            self._kernel,
-            strides=self._strides,
-            dilation=self._dilation,
-            padding=self._padding,
-        )
 
     def step(
         self, projected: Array, previous: Mapping[str, Array], out: Mapping[str, Array]
     ) -> Mapping[str, Array]:
         """Computes one timestep; projected is (batch, *spatial, 4·filters)."""
-        ones = (1,) * (projected.ndim - 2)
-        projected += convolve(
-            previous["h"],
-            self._recurrent_kernel,
-            strides=ones,
-            dilation=ones,
-            padding=self._state_padding,
-        )
+        projected += convolve(previous["h"], self._recurrent_kernel, self._state_moves)
         i, f, g, o = np.split(projected, 4, axis=-1)
         for gate in (i, f, o):
             self._activate_gates(gate)

@@ -4,8 +4,24 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lstm_inspect.cells.activations import ACTIVATIONS, Array
+from lstm_inspect.arrays import Array
+from lstm_inspect.cells.activations import ACTIVATIONS
+from lstm_inspect.cells.kind import CellKind, Weight
 from lstm_inspect.cells.matrix_cell import MatrixCell
+
+GRU = CellKind(
+    name="gru",
+    title="GRU",
+    states={"h": "units"},
+    gates=("z", "r", "n"),
+    weights={
+        "kernel": Weight(("features", "gates")),
+        "recurrent_kernel": Weight(("units", "gates")),
+        "bias": Weight(("gates",), other_axes=(2, "gates"), is_optional=True),
+    },
+    options={"reset_after": bool},
+    keras_layer="GRU",
+)
 
 
 class GruCell(MatrixCell):
@@ -27,14 +43,14 @@ class GruCell(MatrixCell):
         reset_after: Whether the reset gate is applied after the recurrent product.
     """
 
-    states: tuple[str, ...] = ("h",)
-    signals: tuple[str, ...] = ("h", "z", "r", "n")
+    kind = GRU
 
     def __init__(
         self,
         kernel: Array,
         recurrent_kernel: Array,
-        bias: Array | None,
+        bias: Array | None = None,
+        *,
         activation: str,
         recurrent_activation: str,
         reset_after: bool,

@@ -1,11 +1,34 @@
-"""The instrumented LSTM cell."""
+"""The instrumented LSTM cell, with and without peepholes."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from lstm_inspect.cells.activations import ACTIVATIONS, Array
+from lstm_inspect.arrays import Array
+from lstm_inspect.cells.activations import ACTIVATIONS
+from lstm_inspect.cells.kind import CellKind, Weight
 from lstm_inspect.cells.matrix_cell import MatrixCell
+
+LSTM = CellKind(
+    name="lstm",
+    title="LSTM",
+    states={"h": "units", "c": "units"},
+    gates=("i", "f", "g", "o"),
+    weights={
+        "kernel": Weight(("features", "gates")),
+        "recurrent_kernel": Weight(("units", "gates")),
+        "bias": Weight(("gates",), is_optional=True),
+    },
+    keras_layer="LSTM",
+)
+PEEPHOLE_LSTM = replace(
+    LSTM,
+    name="peephole_lstm",
+    title="peephole LSTM",
+    weights={**LSTM.weights, "peepholes": Weight((3, "units"))},
+    keras_layer=None,
+)
 
 # Blocks as the weights have them, and as computed here: the three gates side by side, so that one
 # call of the recurrent activation serves them all.
@@ -27,21 +50,18 @@ class LstmCell(MatrixCell):
         bias: (4·units,) or None.
         activation: A name in `ACTIVATIONS`.
         recurrent_activation: A name in `ACTIVATIONS`.
-        peepholes: None, or (3, units): weights from c_{t-1} to i and f, and from c_t to o
-            (tensorflow 1.15.5, python/keras/layers/recurrent.py, ``PeepholeLSTMCell``).
     """
 
-    states: tuple[str, ...] = ("h", "c")
-    signals: tuple[str, ...] = ("h", "c", "i", "f", "g", "o")
+    kind = LSTM
 
     def __init__(
         self,
         kernel: Array,
         recurrent_kernel: Array,
-        bias: Array | None,
+        bias: Array | None = None,
+        *,
         activation: str,
         recurrent_activation: str,
-        peepholes: Array | None = None,
     ) -> None:
         super().__init__(
             _as_computed(kernel),
@@ -49,7 +69,6 @@ class LstmCell(MatrixCell):
             units=recurrent_kernel.shape[0],
         )
         self._recurrent_kernel = _as_computed(recurrent_kernel)
-        self._peepholes = peepholes
         self._activate = ACTIVATIONS[activation]
         self._activate_gates = ACTIVATIONS[recurrent_activation]
 
@@ -69,21 +88,73 @@ class LstmCell(MatrixCell):
         projected += previous["h"] @ self._recurrent_kernel
         blocks = projected.reshape(len(projected), 4, self.units)
         i, f, o, g = (blocks[:, number] for number in range(4))
-        h, c = out["h"], out["c"]
         self._activate(g)
-        if self._peepholes is None:
-            self._activate_gates(blocks[:, :3])
-        else:
-            blocks[:, :2] += self._peepholes[:2] * previous["c"][:, np.newaxis]
-            self._activate_gates(blocks[:, :2])
-        np.multiply(f, previous["c"], out=c)
-        c += i * g
-        if self._peepholes is not None:
-            o += self._peepholes[2] * c
-            self._activate_gates(o)
-        h[...] = c
-        self._activate(h)
-        h *= o
+        self._activate_gates(blocks[:, :3])
+        self._update(i, f, g, previous, out)
+        self._emit(o, out)
+        return {"i": i, "f": f, "g": g, "o": o}
+
+    def _update(
+        self, i: Array, f: Array, g: Array, previous: Mapping[str, Array], out: Mapping[str, Array]
+    ) -> None:
+        np.multiply(f, previous["c"], out=out["c"])
+        out["c"] += i * g
+
+    def _emit(self, o: Array, out: Mapping[str, Array]) -> None:
+        out["h"][...] = out["c"]
+        self._activate(out["h"])
+        np.multiply(out["h"], o, out=out["h"])
+
+
+class PeepholeLstmCell(LstmCell):
+    """One step of an LSTM whose gates see c too: i and f see c_{t-1}, o sees c_t.
+
+    Source: tensorflow 1.15.5, python/keras/layers/recurrent.py, ``PeepholeLSTMCell``.
+
+    Args:
+        peepholes: (3, units): weights from c_{t-1} to i and f, and from c_t to o.
+        kernel: The others are those of `LstmCell`.
+        recurrent_kernel: (units, 4·units).
+        bias: (4·units,) or None.
+        activation: A name in `ACTIVATIONS`.
+        recurrent_activation: A name in `ACTIVATIONS`.
+    """
+
+    kind = PEEPHOLE_LSTM
+
+    def __init__(
+        self,
+        kernel: Array,
+        recurrent_kernel: Array,
+        bias: Array | None = None,
+        *,
+        peepholes: Array,
+        activation: str,
+        recurrent_activation: str,
+    ) -> None:
+        super().__init__(
+            kernel,
+            recurrent_kernel,
+            bias,
+            activation=activation,
+            recurrent_activation=recurrent_activation,
+        )
+        self._peepholes = peepholes
+
+    def step(
+        self, projected: Array, previous: Mapping[str, Array], out: Mapping[str, Array]
+    ) -> Mapping[str, Array]:
+        """Computes one timestep; the shapes are those of `LstmCell.step`."""
+        projected += previous["h"] @ self._recurrent_kernel
+        blocks = projected.reshape(len(projected), 4, self.units)
+        i, f, o, g = (blocks[:, number] for number in range(4))
+        self._activate(g)
+        blocks[:, :2] += self._peepholes[:2] * previous["c"][:, np.newaxis]
+        self._activate_gates(blocks[:, :2])
+        self._update(i, f, g, previous, out)
+        o += self._peepholes[2] * out["c"]
+        self._activate_gates(o)
+        self._emit(o, out)
         return {"i": i, "f": f, "g": g, "o": o}
 
 

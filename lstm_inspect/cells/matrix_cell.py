@@ -1,6 +1,9 @@
 """What the cells have in common whose products are of matrices."""
 
-from lstm_inspect.cells.activations import Array
+from collections.abc import Mapping
+
+from lstm_inspect.arrays import Array
+from lstm_inspect.cells.kind import CellKind
 
 
 class MatrixCell:
@@ -9,8 +12,10 @@ class MatrixCell:
     Args:
         kernel: (features, width).
         bias: (width,) or None.
-        units: Width of a state.
+        units: Width of each state and gate.
     """
+
+    kind: CellKind
 
     def __init__(self, kernel: Array, bias: Array | None, units: int) -> None:
         self.units = units
@@ -18,12 +23,12 @@ class MatrixCell:
         self._kernel = kernel
         self._bias = bias
 
-    def state_shape(self, features: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of a state without the batch: (units,)."""
-        return (self.units,)
+    def shapes(self, features: tuple[int, ...]) -> Mapping[str, tuple[int, ...]]:
+        """The shape of each state and gate without batch and timesteps: (units,)."""
+        return dict.fromkeys(self.kind.computed, (self.units,))
 
     def project(self, x: Array) -> Array:
-        """The part of a step that no state enters.
+        """The part of a step that does not depend on the state.
 
         Args:
             x: (timesteps, batch, features).

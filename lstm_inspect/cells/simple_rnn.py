@@ -2,8 +2,24 @@
 
 from collections.abc import Mapping
 
-from lstm_inspect.cells.activations import ACTIVATIONS, Array
+from lstm_inspect.arrays import Array
+from lstm_inspect.cells.activations import ACTIVATIONS
+from lstm_inspect.cells.kind import CellKind, Weight
 from lstm_inspect.cells.matrix_cell import MatrixCell
+
+SIMPLE_RNN = CellKind(
+    name="simple_rnn",
+    title="SimpleRNN",
+    states={"h": "units"},
+    gates=(),
+    weights={
+        "kernel": Weight(("features", "units")),
+        "recurrent_kernel": Weight(("units", "units")),
+        "bias": Weight(("units",), is_optional=True),
+    },
+    activations=("activation",),
+    keras_layer="SimpleRNN",
+)
 
 
 class SimpleRnnCell(MatrixCell):
@@ -18,11 +34,15 @@ class SimpleRnnCell(MatrixCell):
         activation: A name in `ACTIVATIONS`.
     """
 
-    states: tuple[str, ...] = ("h",)
-    signals: tuple[str, ...] = ("h",)
+    kind = SIMPLE_RNN
 
     def __init__(
-        self, kernel: Array, recurrent_kernel: Array, bias: Array | None, activation: str
+        self,
+        kernel: Array,
+        recurrent_kernel: Array,
+        bias: Array | None = None,
+        *,
+        activation: str,
     ) -> None:
         super().__init__(kernel, bias, units=recurrent_kernel.shape[0])
         self._recurrent_kernel = recurrent_kernel

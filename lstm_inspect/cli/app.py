@@ -8,13 +8,14 @@ from typing import Any
 
 import click
 
-from lstm_inspect.cli.check import check, contract
-from lstm_inspect.cli.diff import diff
+from lstm_inspect.cli.check_command import check, contract
+from lstm_inspect.cli.diff_command import diff
 from lstm_inspect.cli.messages import say_error, warnings_as_lines
-from lstm_inspect.cli.shapes import shapes
-from lstm_inspect.cli.trace import trace
-from lstm_inspect.cli.verify import verify
+from lstm_inspect.cli.shapes_command import shapes
+from lstm_inspect.cli.trace_command import trace
+from lstm_inspect.cli.verify_command import verify
 from lstm_inspect.errors import InspectError
+from lstm_inspect.notation import command_line_words
 from lstm_inspect.version import __version__
 
 EXIT_FAILED = 2  # 1 is for a look that found a difference
@@ -49,7 +50,7 @@ class _Group(click.Group):
             if isinstance(sys.stdout, io.TextIOWrapper):
                 # A name may have letters that the terminal's encoding lacks.
                 sys.stdout.reconfigure(errors="backslashreplace")
-            with warnings_as_lines():
+            with warnings_as_lines(), command_line_words():
                 result = super().invoke(ctx)
             sys.stdout.flush()
             return result
@@ -82,7 +83,7 @@ def _usage(error: click.UsageError) -> click.ClickException:
 
 def _print_version(ctx: click.Context, option: click.Parameter, asked: bool) -> None:
     if asked:
-        from lstm_inspect.formats import known_holes, library_versions
+        from lstm_inspect.files.libraries import known_holes, library_versions
 
         click.echo(f"lstm-inspect, version {__version__}")
         click.echo(", ".join(f"{name} {version}" for name, version in library_versions().items()))

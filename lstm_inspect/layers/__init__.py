@@ -8,29 +8,24 @@ from typing import Any
 
 from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.layers import basic, merging, reshaping, spatial
-from lstm_inspect.layers.basic import RANDOM_CLASSES
 from lstm_inspect.layers.form import Form, Value, map_values, mask_over
 from lstm_inspect.layers.operations import operation_of
 from lstm_inspect.model import Layer, refs
 
-__all__ = ["RANDOM_CLASSES", "Form", "Value", "form_of", "map_values", "mask_over", "operation_of"]
+__all__ = ["Form", "Value", "form_of", "map_values", "mask_over", "operation_of"]
 
-_FORMS = {**basic.FORMS, **merging.FORMS, **reshaping.FORMS, **spatial.FORMS}
+_FORMS: dict[type, Form] = {**basic.FORMS, **merging.FORMS, **reshaping.FORMS, **spatial.FORMS}
 
 
 def form_of(layer: Layer, kwargs: Mapping[str, Any]) -> Form | None:
-    """The NumPy form of a call of a layer, or None where there is none.
+    """The NumPy form of a call of a layer, or None if there is none.
 
     Args:
         layer: The layer.
         kwargs: The keyword arguments of the call.
     """
-    form = None if layer.is_operation else _FORMS.get(layer.class_name)
-    if form is None or not form.covers(layer):
-        return None
-    own_activation = layer.config.get("activation", "linear") in (*ACTIVATIONS, None)
     is_quantized = any(weights.dtype.kind != "f" for weights in layer.weights)
     other_tensors = any(key != "mask" for key, given in kwargs.items() for _ in refs(given))
-    if is_quantized or other_tensors or not own_activation:
+    if is_quantized or other_tensors or layer.activation not in ACTIVATIONS:
         return None
-    return form
+    return _FORMS.get(type(layer.options))

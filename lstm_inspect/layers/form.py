@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from lstm_inspect.arrays import Array, cast
 from lstm_inspect.errors import InspectError, ModelFileError
-from lstm_inspect.formats import Array
 from lstm_inspect.model import Layer, Shape, fits
+from lstm_inspect.nested import LOOK_INSIDE, rewritten
 from lstm_inspect.notation import shape_text
-from lstm_inspect.precision import cast
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,30 +31,26 @@ def mask_over(mask: Array, array: Array) -> Array:
 
 
 def map_values(argument: Any, read: Callable[[Value], Any]) -> Any:
-    """An argument of a call with every `Value` in it replaced by what is read of it."""
-    if isinstance(argument, Value):
-        return read(argument)
-    if isinstance(argument, (list, tuple)):
-        return [map_values(item, read) for item in argument]
-    if isinstance(argument, dict):
-        return {key: map_values(item, read) for key, item in argument.items()}
-    return argument
+    """An argument of a call, with what is read of each `Value` in the place of the value."""
+    return rewritten(
+        argument, lambda given: read(given) if isinstance(given, Value) else LOOK_INSIDE
+    )
 
 
-Compute = Callable[[Layer, Sequence[Value]], Array | tuple[Array, ...]]
-Mask = Callable[[Layer, Sequence[Value]], Array | None]
-OutputShape = Callable[[Layer, Sequence[Shape]], Shape | None]
+Compute = Callable[[Layer, Any, Sequence[Value]], Array | tuple[Array, ...]]
+Mask = Callable[[Any, Sequence[Value]], Array | None]
+OutputShape = Callable[[Any, Sequence[Shape]], Shape | None]
 
 
 @dataclass(frozen=True, eq=False)
 class Form:
-    """The NumPy form of a layer class.
+    """The NumPy form of the layers of one kind of options.
 
     Attributes:
-        compute: From the layer and its flat inputs to its output array, or a tuple of them.
-        mask: From the same to the mask of the output.
-        shape: From the layer and the shapes of its inputs to the shape of its output.
-        covers: Whether the form covers a layer with this config.
+        compute: From the layer, its options and its flat inputs to its output array, or to a tuple
+            of them.
+        mask: From the options and the inputs to the mask of the output.
+        shape: From the options and the shapes of the inputs to the shape of the output.
         casts: Whether float inputs are cast to the layer's dtype; those of an Embedding are not
             (keras 3.15.1, layers/core/embedding.py, ``autocast=False``).
     """
@@ -62,7 +58,6 @@ class Form:
     compute: Compute
     mask: Mask
     shape: OutputShape
-    covers: Callable[[Layer], bool] = lambda layer: True
     casts: bool = True
 
     def apply(self, layer: Layer, inputs: Sequence[Value]) -> tuple[Value, ...]:
@@ -73,9 +68,9 @@ class Form:
         """
         with _blaming(layer):
             given = [_cast(value, layer.dtype) for value in inputs] if self.casts else inputs
-            outputs = self.compute(layer, given)
-            mask = self.mask(layer, given)
-            stated = self.shape(layer, [value.array.shape for value in given])
+            outputs = self.compute(layer, layer.options, given)
+            mask = self.mask(layer.options, given)
+            stated = self.shape(layer.options, [value.array.shape for value in given])
         arrays = outputs if isinstance(outputs, tuple) else (outputs,)
         if stated is not None and not fits(arrays[0].shape, stated):
             raise ModelFileError(
@@ -91,7 +86,7 @@ class Form:
             ModelFileError: Its config and these shapes do not fit together.
         """
         with _blaming(layer):
-            return self.shape(layer, shapes)
+            return self.shape(layer.options, shapes)
 
 
 @contextmanager
@@ -113,16 +108,16 @@ def _cast(given: Value, dtype: str) -> Value:
     return given
 
 
-def pass_mask(layer: Layer, inputs: Sequence[Value]) -> Array | None:
+def pass_mask(options: Any, inputs: Sequence[Value]) -> Array | None:
     """The mask rule of a layer that hands on the mask of its first input."""
     return inputs[0].mask
 
 
-def no_mask(layer: Layer, inputs: Sequence[Value]) -> None:
+def no_mask(options: Any, inputs: Sequence[Value]) -> None:
     """The mask rule of a layer that hands on none."""
     return
 
 
-def same_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape:
+def same_shape(options: Any, shapes: Sequence[Shape]) -> Shape:
     """The shape rule of a layer that keeps its first input's shape."""
     return shapes[0]

@@ -5,49 +5,44 @@ from functools import partial, reduce
 
 import numpy as np
 
-from lstm_inspect.formats import Array
+from lstm_inspect.arrays import Array
 from lstm_inspect.layers.form import Form, Value, mask_over, pass_mask
-from lstm_inspect.model import Layer, Shape
+from lstm_inspect.model import Concatenate, Layer, Merge, MergeDirections, Shape
 
 
-def _concatenate(layer: Layer, inputs: Sequence[Value]) -> Array:
-    return np.concatenate([given.array for given in inputs], axis=layer.config.get("axis", -1))
+def _concatenate(layer: Layer, options: Concatenate, inputs: Sequence[Value]) -> Array:
+    return np.concatenate([given.array for given in inputs], axis=options.axis)
 
 
-def _concatenate_mask(layer: Layer, inputs: Sequence[Value]) -> Array | None:
-    if layer.merges_masks == "none" or all(given.mask is None for given in inputs):
+def _concatenate_mask(options: Concatenate, inputs: Sequence[Value]) -> Array | None:
+    if options.masks == "none" or all(given.mask is None for given in inputs):
         return None
-    merge = np.any if layer.merges_masks == "any" else np.all
-    axis = layer.config.get("axis", -1)
+    merge = np.any if options.masks == "any" else np.all
     masks = []
     for given in inputs:
         mask = np.ones(given.array.shape[:2], bool) if given.mask is None else given.mask
         masks.append(np.broadcast_to(mask_over(mask, given.array), given.array.shape))
-    joined: Array = merge(np.concatenate(masks, axis=axis), axis=-1)
+    joined: Array = merge(np.concatenate(masks, axis=options.axis), axis=-1)
     return joined
 
 
-def _concatenate_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape | None:
-    axis = layer.config.get("axis", -1)
-    sizes = [shape[axis] for shape in shapes]
+def _concatenate_shape(options: Concatenate, shapes: Sequence[Shape]) -> Shape | None:
+    sizes = [shape[options.axis] for shape in shapes]
     joined = list(shapes[0])
     known = [size for size in sizes if size is not None]
-    joined[axis] = sum(known) if len(known) == len(sizes) else None
+    joined[options.axis] = sum(known) if len(known) == len(sizes) else None
     return tuple(joined)
 
 
-def _broadcast_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape:
-    """The shape of a merge; an axis of size 1 takes the size of the others."""
-    rank = max(map(len, shapes))
-    padded = [(1,) * (rank - len(shape)) + shape for shape in shapes]
-    return tuple(
-        next((size for size in sizes if size != 1), 1) for sizes in zip(*padded, strict=True)
-    )
+def _merge(layer: Layer, options: Merge, inputs: Sequence[Value]) -> Array:
+    if options.masks == "any" and options.how in _AROUND_MASKS:
+        return _AROUND_MASKS[options.how](options, inputs)
+    return _COMBINE[options.how]([given.array for given in inputs])
 
 
-def _merged_mask(layer: Layer, inputs: Sequence[Value]) -> Array | None:
+def _merge_mask(options: Merge, inputs: Sequence[Value]) -> Array | None:
     masks = [given.mask for given in inputs if given.mask is not None]
-    match layer.merges_masks:
+    match options.masks:
         case "all" if masks:
             merged: Array = np.logical_and.reduce(masks)
         case "any" if len(masks) == len(inputs):
@@ -57,37 +52,51 @@ def _merged_mask(layer: Layer, inputs: Sequence[Value]) -> Array | None:
     return merged
 
 
-def _merging(combine: Callable[[list[Array]], Array]) -> Form:
-    def compute(layer: Layer, inputs: Sequence[Value]) -> Array:
-        return combine([given.array for given in inputs])
-
-    return Form(compute, _merged_mask, _broadcast_shape)
+def _merge_shape(options: Merge, shapes: Sequence[Shape]) -> Shape:
+    """The shape of a merge; an axis of size 1 takes the size of the others."""
+    rank = max(map(len, shapes))
+    padded = [(1,) * (rank - len(shape)) + shape for shape in shapes]
+    return tuple(
+        next((size for size in sizes if size != 1), 1) for sizes in zip(*padded, strict=True)
+    )
 
 
 _sum: Callable[[list[Array]], Array] = partial(reduce, np.add)
 _product: Callable[[list[Array]], Array] = partial(reduce, np.multiply)
 
 
-def _multiply(layer: Layer, inputs: Sequence[Value]) -> Array:
-    """The product; since masks merge by "any", a masked step is 1 in it, and 0 where none counts.
+def _average(arrays: list[Array]) -> Array:
+    return np.divide(_sum(arrays), len(arrays), dtype=arrays[0].dtype)
+
+
+_COMBINE: dict[str, Callable[[list[Array]], Array]] = {
+    "add": _sum,
+    "subtract": partial(reduce, np.subtract),
+    "multiply": _product,
+    "average": _average,
+    "maximum": partial(reduce, np.maximum),
+    "minimum": partial(reduce, np.minimum),
+}
+
+
+def _multiply_around_masks(options: Merge, inputs: Sequence[Value]) -> Array:
+    """The product, in which a masked step is 1; where no step counts it is 0.
 
     keras 3.4.1, 3.6.0 and 3.15.1: layers/merging/multiply.py, ``_merge_function``; 3.3.3 and 2.15.0
     multiply the masked steps too.
     """
-    if layer.merges_masks != "any":
-        return _product([given.array for given in inputs])
     factors = [
         array if mask is None else np.where(mask_over(mask, array), array, array.dtype.type(1))
         for array, mask in ((given.array, given.mask) for given in inputs)
     ]
-    product, merged = _product(factors), _merged_mask(layer, inputs)
+    product, merged = _product(factors), _merge_mask(options, inputs)
     if merged is None:
         return product
     return np.where(mask_over(merged, product), product, product.dtype.type(0))
 
 
-def _extreme(pick: Callable[[Array, Array], Array]) -> Form:
-    """A maximum or minimum; since masks merge by "any", a masked step gives way to the others.
+def _pick_around_masks(pick: Callable[[Array, Array], Array]) -> Callable[..., Array]:
+    """A maximum or minimum in which a masked step gives way to the others.
 
     keras 3.4.1 and 3.15.1: layers/merging/base_merge.py, ``_apply_merge_op_and_or_mask``.
     """
@@ -101,53 +110,48 @@ def _extreme(pick: Callable[[Array, Array], Array]) -> Form:
             mask = None if other.mask is None else one.mask | other.mask
         return Value(pick(ours, theirs), mask)
 
-    def compute(layer: Layer, inputs: Sequence[Value]) -> Array:
-        if layer.merges_masks != "any":
-            inputs = [Value(given.array) for given in inputs]
-        return reduce(picked, inputs).array
-
-    return Form(compute, _merged_mask, _broadcast_shape)
+    return lambda options, inputs: reduce(picked, inputs).array
 
 
-def _average(arrays: list[Array]) -> Array:
-    return np.divide(_sum(arrays), len(arrays), dtype=arrays[0].dtype)
+# Merges that heed the masks themselves since Keras 3.4, which is since masks merge by "any".
+_AROUND_MASKS: dict[str, Callable[..., Array]] = {
+    "multiply": _multiply_around_masks,
+    "maximum": _pick_around_masks(np.maximum),
+    "minimum": _pick_around_masks(np.minimum),
+}
 
 
-def _bidirectional(layer: Layer, inputs: Sequence[Value]) -> Array | tuple[Array, ...]:
-    """Merges the two directions' outputs (layers/rnn/bidirectional.py, ``Bidirectional.call``).
+def _merge_directions(
+    layer: Layer, options: MergeDirections, inputs: Sequence[Value]
+) -> Array | tuple[Array, ...]:
+    """Merges the outputs of two directions (layers/rnn/bidirectional.py, ``Bidirectional.call``).
 
     The second sequence is turned round, whichever way its layer reads.
     """
     forward, backward = (given.array for given in inputs)
-    options = layer.config.get("layer", {}).get("config", {})
-    if options.get("return_sequences"):
-        backward = np.flip(backward, axis=0 if options.get("time_major") else 1)
-    match layer.config.get("merge_mode", "concat"):
+    if options.time_axis is not None:
+        backward = np.flip(backward, axis=options.time_axis)
+    match options.merge_mode:
+        case None:
+            return forward, backward
         case "concat":
             return np.concatenate([forward, backward], axis=-1)
         case "sum":
             return _sum([forward, backward])
         case "ave":
             return _average([forward, backward])
-        case "mul":
-            return _product([forward, backward])
         case _:
-            return forward, backward
+            return _product([forward, backward])
 
 
-def _bidirectional_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape:
+def _merge_directions_shape(options: MergeDirections, shapes: Sequence[Shape]) -> Shape:
     *outer, units = shapes[0]
-    joins = layer.config.get("merge_mode", "concat") == "concat" and units is not None
+    joins = options.merge_mode == "concat" and units is not None
     return (*outer, units * 2 if joins and units is not None else units)
 
 
-FORMS = {
-    "Concatenate": Form(_concatenate, _concatenate_mask, _concatenate_shape),
-    "Add": _merging(_sum),
-    "Subtract": _merging(partial(reduce, np.subtract)),
-    "Multiply": Form(_multiply, _merged_mask, _broadcast_shape),
-    "Average": _merging(_average),
-    "Maximum": _extreme(np.maximum),
-    "Minimum": _extreme(np.minimum),
-    "Bidirectional": Form(_bidirectional, pass_mask, _bidirectional_shape),
+FORMS: dict[type, Form] = {
+    Concatenate: Form(_concatenate, _concatenate_mask, _concatenate_shape),
+    Merge: Form(_merge, _merge_mask, _merge_shape),
+    MergeDirections: Form(_merge_directions, pass_mask, _merge_directions_shape),
 }

@@ -9,24 +9,27 @@ from typing import Any
 
 import numpy as np
 
+from lstm_inspect.arrays import Array
 from lstm_inspect.cells import ACTIVATIONS
-from lstm_inspect.formats import Array
-from lstm_inspect.model import Layer
+from lstm_inspect.model import Layer, Operation
 
-Operation = Callable[[Sequence[Any], Mapping[str, Any]], Array]
+Function = Callable[[Sequence[Any], Mapping[str, Any]], Array]
 """From positional arguments (arrays and plain values) and parameters to an array."""
 
 
-def operation_of(layer: Layer) -> Operation | None:
-    """The NumPy form of an operation, or None: a layer, or an operation without a form."""
-    return _OPERATIONS.get(layer.class_name) if layer.is_operation else None
+def operation_of(layer: Layer) -> Function | None:
+    """The NumPy form of an operation; None for a layer, or an operation without a form."""
+    if not isinstance(layer.options, Operation) or layer.options.name not in _OPERATIONS:
+        return None
+    function, parameters = _OPERATIONS[layer.options.name], layer.options.parameters
+    return lambda args, params: function(args, {**parameters, **params})
 
 
-def _elementwise(function: Callable[..., Any]) -> Operation:
+def _elementwise(function: Callable[..., Any]) -> Function:
     return lambda args, params: np.asarray(function(*args))
 
 
-def _along(function: Callable[..., Any], name: str = "axis") -> Operation:
+def _along(function: Callable[..., Any], name: str = "axis") -> Function:
     """A function with an axis, or several."""
 
     def operation(args: Sequence[Any], params: Mapping[str, Any]) -> Array:
@@ -38,7 +41,7 @@ def _along(function: Callable[..., Any], name: str = "axis") -> Operation:
     return operation
 
 
-def _activation(name: str) -> Operation:
+def _activation(name: str) -> Function:
     def operation(args: Sequence[Any], params: Mapping[str, Any]) -> Array:
         z = np.array(args[0])
         ACTIVATIONS[name](z)
@@ -49,19 +52,7 @@ def _activation(name: str) -> Operation:
 
 def _get_item(args: Sequence[Any], params: Mapping[str, Any]) -> Array:
     x, key = args
-    return np.asarray(x[_key(key)])
-
-
-def _key(key: Any) -> Any:
-    """An index as configs write it: slices and ellipses are objects, a tuple is a list."""
-    if isinstance(key, (list, tuple)):
-        return tuple(_key(item) for item in key)
-    if isinstance(key, dict):
-        if key.get("class_name") == "__ellipsis__":
-            return ...
-        limits = key.get("config", key)
-        return slice(limits.get("start"), limits.get("stop"), limits.get("step"))
-    return key
+    return np.asarray(x[key])
 
 
 def _transpose(args: Sequence[Any], params: Mapping[str, Any]) -> Array:
@@ -76,11 +67,11 @@ def _cast(args: Sequence[Any], params: Mapping[str, Any]) -> Array:
     return np.asarray(args[0]).astype(params["dtype"])
 
 
-def _full_like(fill: int) -> Operation:
+def _full_like(fill: int) -> Function:
     return lambda args, params: np.full_like(args[0], fill, dtype=params.get("dtype"))
 
 
-_OPERATIONS: dict[str, Operation] = {
+_OPERATIONS: dict[str, Function] = {
     "Absolute": _elementwise(np.abs),
     "Add": _elementwise(np.add),
     "All": _along(np.all),

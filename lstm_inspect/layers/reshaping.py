@@ -5,61 +5,56 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lstm_inspect.formats import Array
+from lstm_inspect.arrays import Array
 from lstm_inspect.layers.form import Form, Value, no_mask
-from lstm_inspect.model import Layer, Shape
+from lstm_inspect.model import Flatten, Layer, Permute, RepeatVector, Reshape, Shape
 
 
-def _repeat_vector(layer: Layer, inputs: Sequence[Value]) -> Array:
-    return np.repeat(inputs[0].array[:, np.newaxis], layer.config["n"], axis=1)
+def _repeat_vector(layer: Layer, options: RepeatVector, inputs: Sequence[Value]) -> Array:
+    return np.repeat(inputs[0].array[:, np.newaxis], options.n, axis=1)
 
 
-def _repeat_vector_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape:
-    return (shapes[0][0], layer.config["n"], *shapes[0][1:])
+def _repeat_vector_shape(options: RepeatVector, shapes: Sequence[Shape]) -> Shape:
+    return (shapes[0][0], options.n, *shapes[0][1:])
 
 
-def _reshape(layer: Layer, inputs: Sequence[Value]) -> Array:
+def _reshape(layer: Layer, options: Reshape, inputs: Sequence[Value]) -> Array:
     x = inputs[0].array
-    return x.reshape(len(x), *layer.config["target_shape"])
+    return x.reshape(len(x), *options.target_shape)
 
 
-def _reshape_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape:
+def _reshape_shape(options: Reshape, shapes: Sequence[Shape]) -> Shape:
     batch, *sizes = shapes[0]
-    target = list(layer.config["target_shape"])
+    target: list[int | None] = list(options.target_shape)
     if -1 in target:
         known = [size for size in sizes if size is not None]
-        rest = math.prod(size for size in target if size != -1)
+        rest = math.prod(size for size in options.target_shape if size != -1)
         target[target.index(-1)] = math.prod(known) // rest if len(known) == len(sizes) else None
     return (batch, *target)
 
 
-def _flatten(layer: Layer, inputs: Sequence[Value]) -> Array:
+def _flatten(layer: Layer, options: Flatten, inputs: Sequence[Value]) -> Array:
     x = inputs[0].array
     return x.reshape(len(x), math.prod(x.shape[1:]))
 
 
-def _flatten_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape:
+def _flatten_shape(options: Flatten, shapes: Sequence[Shape]) -> Shape:
     batch, *sizes = shapes[0]
     known = [size for size in sizes if size is not None]
     return (batch, math.prod(known) if len(known) == len(sizes) else None)
 
 
-def _permute(layer: Layer, inputs: Sequence[Value]) -> Array:
-    return inputs[0].array.transpose(0, *layer.config["dims"])
+def _permute(layer: Layer, options: Permute, inputs: Sequence[Value]) -> Array:
+    return inputs[0].array.transpose(0, *options.dims)
 
 
-def _permute_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape:
-    return (shapes[0][0], *(shapes[0][axis] for axis in layer.config["dims"]))
+def _permute_shape(options: Permute, shapes: Sequence[Shape]) -> Shape:
+    return (shapes[0][0], *(shapes[0][axis] for axis in options.dims))
 
 
-FORMS = {
-    "RepeatVector": Form(_repeat_vector, no_mask, _repeat_vector_shape),
-    "Reshape": Form(_reshape, no_mask, _reshape_shape),
-    "Flatten": Form(
-        _flatten,
-        no_mask,
-        _flatten_shape,
-        covers=lambda layer: layer.config.get("data_format") != "channels_first",
-    ),
-    "Permute": Form(_permute, no_mask, _permute_shape),
+FORMS: dict[type, Form] = {
+    RepeatVector: Form(_repeat_vector, no_mask, _repeat_vector_shape),
+    Reshape: Form(_reshape, no_mask, _reshape_shape),
+    Flatten: Form(_flatten, no_mask, _flatten_shape),
+    Permute: Form(_permute, no_mask, _permute_shape),
 }

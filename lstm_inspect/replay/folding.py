@@ -3,44 +3,47 @@
 import math
 from collections.abc import Sequence
 
-from lstm_inspect.formats import Array
+from lstm_inspect.arrays import Array
 from lstm_inspect.layers import Value
 
 
 class Folding:
-    """Folds the axes that one call counts as batch into one, and unfolds them again.
+    """Makes one batch of several axes for a call, and several axes of the batch again.
+
+    A TimeDistributed layer on (2, 5, 7, 3), that is 2 samples of 5 outer timesteps, sees
+    (10, 7, 3). What it gives, (10, 4), becomes (2, 5, 4).
 
     Args:
         folds: How many axes behind the batch count as batch too; with 0 nothing changes.
-        values: What the call reads; the first with enough axes has the sizes.
+        values: What the call reads. The first that has more axes than these gives their sizes.
     """
 
     def __init__(self, folds: int, values: Sequence[Value]) -> None:
-        self._axes = folds + 1
-        shapes = (value.array.shape for value in values if value.array.ndim > self._axes)
-        self._outer = next(shapes, ())[: self._axes]
-        # A mask over the outer timesteps is not the inner layer's: it goes round it.
-        masks = (value.mask for value in values if folds and value.mask is not None)
-        self._outer_mask = next((mask for mask in masks if mask.ndim <= self._axes), None)
+        self._axes = 1 + folds
+        self._sizes: tuple[int, ...] = ()
+        self._outer_mask: Array | None = None
+        if folds:
+            deep = [value.array.shape for value in values if value.array.ndim > self._axes]
+            self._sizes = deep[0][: self._axes] if deep else ()
+            masks = [value.mask for value in values if value.mask is not None]
+            outer = [mask for mask in masks if mask.ndim <= self._axes]
+            # A mask over the outer timesteps goes round the inner layer, to its outputs.
+            self._outer_mask = outer[0] if outer else None
 
     def fold(self, value: Value) -> Value:
-        """A value as the inner layer sees it."""
+        """A value as the inner layer sees it: without a mask that is not over its timesteps."""
         if self._axes == 1:
             return value
-        mask = value.mask if value.mask is not None and value.mask.ndim > self._axes else None
-        return Value(self._fold(value.array), None if mask is None else self._fold(mask))
-
-    def _fold(self, array: Array) -> Array:
-        if array.ndim < self._axes:
-            return array
-        return array.reshape(math.prod(array.shape[: self._axes]), *array.shape[self._axes :])
+        is_inner = value.mask is not None and value.mask.ndim > self._axes
+        mask = self._one_batch(value.mask) if value.mask is not None and is_inner else None
+        return Value(self._one_batch(value.array), mask)
 
     def unfold(self, array: Array) -> Array:
         """An array of the inner layer as the outside sees it."""
-        return array if self._axes == 1 else array.reshape(*self._outer, *array.shape[1:])
+        return array if self._axes == 1 else array.reshape(*self._sizes, *array.shape[1:])
 
     def unfold_all(self, values: Sequence[Value]) -> tuple[Value, ...]:
-        """The inner layer's outputs as the outside sees them."""
+        """The outputs of the inner layer as the outside sees them."""
         return tuple(
             Value(
                 self.unfold(value.array),
@@ -48,3 +51,8 @@ class Folding:
             )
             for value in values
         )
+
+    def _one_batch(self, array: Array) -> Array:
+        if array.ndim < self._axes:
+            return array
+        return array.reshape(math.prod(array.shape[: self._axes]), *array.shape[self._axes :])

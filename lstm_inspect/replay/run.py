@@ -6,23 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from lstm_inspect.errors import (
-    InputError,
-    ModelFileError,
-    SelectionError,
-    UnsupportedLayerError,
-)
-from lstm_inspect.formats import Array
-from lstm_inspect.inputs import bind_feed, bind_inputs, check_finite
+from lstm_inspect.arrays import Array
+from lstm_inspect.cells import all_signals
+from lstm_inspect.errors import InputError, ModelFileError, SelectionError, UnsupportedLayerError
+from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.layers import Value
-from lstm_inspect.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.model import Model, ModelInput
-from lstm_inspect.plan import Plan, plan_replay
-from lstm_inspect.recording import LayerTrace, Trace
-from lstm_inspect.replay.recurrent import CELL_SIGNALS, signals_of
-from lstm_inspect.replay.walk import CustomLayer, Progress, Walk
-
-SIGNALS = tuple(dict.fromkeys(name for cell in CELL_SIGNALS for name in signals_of(cell)))
+from lstm_inspect.replay.inputs import bind_feed, bind_inputs, check_finite
+from lstm_inspect.replay.options import CustomLayer, Progress, ReplayOptions
+from lstm_inspect.replay.plan import Plan, plan_replay
+from lstm_inspect.replay.walk import Walk
+from lstm_inspect.traces.recording import LayerTrace, Trace
 
 
 def trace(
@@ -44,18 +38,14 @@ def trace(
         model: From `lstm_inspect.open_model`.
         inputs: One array, batch first; a mapping of input name to array; or a list of arrays in the
             order of the model's inputs. Only those that the recorded layers depend on are needed.
-        record: Any of h, c, i, f, g, o (LSTM), h, z, r, n (GRU), x, mask, h0 and c0, or ``"all"``;
-            a layer records those it has, in this order.
-        select: Which recurrent layers to record: paths, or globs over them (``"encoder/*"``).
-        feed: Arrays for what cannot be run: the output of a layer by its path, or the x of a
-            recurrent layer as ``"<path>:input"``.
-        layers: What computes layers that you have the code of, by class or layer name: called with
-            (the `Layer`, its input arrays ...), it gives the output array.
-        stateful: The input is several batches of the model's own batch size, one behind the other:
-            stateful layers carry their states from each to the next, as they do in Keras.
-        allow_nonfinite: Whether inputs and weights may hold NaN or infinity; each is warned of.
-        limits: How large what is computed and recorded may become.
-        progress: Called with (path, timesteps done, timesteps in all) after every step.
+        record: This and what follows is explained at `ReplayOptions`.
+        select: Which recurrent layers to record.
+        feed: Arrays for what cannot be run.
+        layers: Functions that compute layers of which you have the code.
+        stateful: Whether stateful layers carry their states from batch to batch.
+        allow_nonfinite: Whether inputs and weights may hold NaN or infinity.
+        limits: How large the arrays of the replay may become.
+        progress: Called after every step.
 
     Returns:
         The signals of each recorded layer, of the layer's compute dtype: (batch, timesteps, units);
@@ -69,18 +59,17 @@ def trace(
         SelectionError: A pattern or a signal matches nothing.
         UnsupportedLayerError: None of the selected layers can be replayed.
     """
-    return replay(
-        model,
-        inputs,
+    options = ReplayOptions(
         record=record,
         select=select,
-        feed=feed,
-        layers=layers,
+        feed=feed or {},
+        layers=layers or {},
         stateful=stateful,
         allow_nonfinite=allow_nonfinite,
         limits=limits,
         progress=progress,
-    ).trace
+    )
+    return replay(model, inputs, options).trace
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -100,43 +89,28 @@ class Replayed:
     is_fed: bool
 
 
-def replay(
-    model: Model,
-    inputs: Any = None,
-    *,
-    record: Collection[str],
-    select: Sequence[str] = ("*",),
-    feed: Mapping[str, Any] | None = None,
-    layers: Mapping[str, CustomLayer] | None = None,
-    stateful: bool = False,
-    allow_nonfinite: bool = False,
-    limits: Limits = DEFAULT_LIMITS,
-    progress: Progress | None = None,
-) -> Replayed:
-    """Replays a model; the arguments and errors are those of `trace`."""
-    signals = _signals(record)
-    feed, layers = feed or {}, layers or {}
-    plan = plan_replay(model, select, feed=feed, custom=layers)
+def replay(model: Model, inputs: Any, options: ReplayOptions) -> Replayed:
+    """Replays a model; the errors are those of `trace`."""
+    signals = _signals(options.record)
+    plan = plan_replay(model, options)
     untraced = {path: "; ".join(reasons) for path, reasons in plan.blocked.items()}
     if not plan.recorded:
         raise UnsupportedLayerError(
             "; ".join(f"{path} not traced: {reason}" for path, reason in untraced.items())
         )
-    kinds = {layer.cell for call, layer in model.recurrent_calls if call.path in plan.recorded}
-    available = {name for kind in kinds for name in signals_of(kind)}
+    kinds = {layer.kind for call, layer in model.recurrent_calls if call.path in plan.recorded}
+    available = {name for kind in kinds for name in kind.signals}
     if not available.intersection(signals):
         raise SelectionError(
             f"signal {', '.join(signals)}: no selected layer has it; "
-            f"there are {', '.join(name for name in SIGNALS if name in available)}"
+            f"there are {', '.join(name for name in all_signals() if name in available)}"
         )
-    size = _batch_size(model) if stateful else None
-    takes = tuple(_any_batch(each) for each in model.inputs) if stateful else model.inputs
-    arrays = bind_inputs(takes, inputs, plan.inputs, allow_nonfinite)
-    _check_weights(plan, allow_nonfinite)
-    given = {**arrays, **bind_feed(feed, arrays, allow_nonfinite)}
-    walk = Walk(
-        plan, signals, feed=frozenset(feed), custom=layers, limits=limits, progress=progress
-    )
+    size = _batch_size(model) if options.stateful else None
+    takes = tuple(_any_batch(each) for each in model.inputs) if options.stateful else model.inputs
+    arrays = bind_inputs(takes, inputs, plan.inputs, options.allow_nonfinite)
+    _check_weights(plan, options.allow_nonfinite)
+    given = {**arrays, **bind_feed(options.feed, arrays, options.allow_nonfinite)}
+    walk = Walk(plan, signals, options)
     # What is not finite in input and weights was reported with its place.
     with np.errstate(invalid="ignore", over="ignore"):
         batches = [walk.run(batch) for batch in _batches(given, size)]
@@ -149,12 +123,12 @@ def replay(
         layers=traced,
         untraced=untraced,
         model={
-            "name": model.file.path.name,
-            "sha256": model.file.sha256,
-            "keras_version": model.file.keras_version,
+            "name": model.source.path.name,
+            "sha256": model.source.sha256,
+            "keras_version": model.source.version,
         },
     )
-    return Replayed(trace=recorded, outputs=walk.outputs, given=given, is_fed=bool(feed))
+    return Replayed(trace=recorded, outputs=walk.outputs, given=given, is_fed=bool(options.feed))
 
 
 def _check_weights(plan: Plan, allow_nonfinite: bool) -> None:
@@ -168,21 +142,22 @@ def _check_weights(plan: Plan, allow_nonfinite: bool) -> None:
 
 
 def _signals(record: Collection[str]) -> tuple[str, ...]:
+    known = all_signals()
     asked = (record,) if isinstance(record, str) else tuple(record)
     for name in asked:
-        if name not in (*SIGNALS, "all"):
-            raise SelectionError(f"signal {name}: unknown; there are {', '.join(SIGNALS)} and all")
-    return tuple(name for name in SIGNALS if name in asked or "all" in asked)
+        if name not in (*known, "all"):
+            raise SelectionError(f"signal {name}: unknown; there are {', '.join(known)} and all")
+    return tuple(name for name in known if name in asked or "all" in asked)
 
 
 def _batch_size(model: Model) -> int:
     """The batch size of a stateful model, which Keras fixes when it builds it."""
     if not any(recurrence.stateful for recurrence in model.recurrent):
-        raise InputError(f"{model.file.path}: no layer of the model is stateful")
+        raise InputError(f"{model.source.path}: no layer of the model is stateful")
     sizes = {each.shape[0] for each in model.inputs if each.shape}
     size = sizes.pop() if len(sizes) == 1 else None
     if size is None:
-        raise InputError(f"{model.file.path}: expected a fixed batch size, its inputs have none")
+        raise InputError(f"{model.source.path}: expected a fixed batch size, its inputs have none")
     return size
 
 

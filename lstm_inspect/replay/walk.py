@@ -2,29 +2,24 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from lstm_inspect.bridge import Bridge
+from lstm_inspect.arrays import Array
 from lstm_inspect.errors import InputError
-from lstm_inspect.formats import Array
+from lstm_inspect.genuine.bridge import Bridge
 from lstm_inspect.layers import Value, form_of, map_values, operation_of
-from lstm_inspect.limits import DEFAULT_LIMITS, Limits
-from lstm_inspect.model import SPATIAL_DIMS, Call, Layer, Recurrence, Ref, flat
-from lstm_inspect.plan import FED_INPUT, Plan, needs_of
-from lstm_inspect.recording import LayerTrace
+from lstm_inspect.model import Argument, Call, Layer, Recurrence, Ref, refs
+from lstm_inspect.nested import LOOK_INSIDE, leaves, rewritten
 from lstm_inspect.replay.folding import Folding
+from lstm_inspect.replay.options import ReplayOptions
+from lstm_inspect.replay.plan import FED_INPUT, Plan, needs_of
 from lstm_inspect.replay.recurrent import replay_recurrence
-
-Progress = Callable[[str, int, int], None]
-"""Called with (path, timesteps done, timesteps in all) after every step of a recurrent layer."""
+from lstm_inspect.traces.recording import LayerTrace
 
 _NUMBER_BYTES = 4
-
-CustomLayer = Callable[..., Array]
-"""Called with (the layer, its input arrays ...); gives its output array."""
 
 
 class Walk:
@@ -33,28 +28,13 @@ class Walk:
     Args:
         plan: What to compute.
         signals: What to record of the plan's recorded layers.
-        feed: The paths whose output is given, and ``<path>:input`` of those whose x is.
-        custom: What computes layers that the caller has the code of, by class or by layer name.
-        limits: How large what is computed and recorded may become.
-        progress: Called after every step.
+        options: What the replay is asked for.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        signals: tuple[str, ...],
-        *,
-        feed: frozenset[str] = frozenset(),
-        custom: Mapping[str, CustomLayer] | None = None,
-        limits: Limits = DEFAULT_LIMITS,
-        progress: Progress | None = None,
-    ) -> None:
+    def __init__(self, plan: Plan, signals: tuple[str, ...], options: ReplayOptions) -> None:
         self._plan = plan
         self._signals = signals
-        self._feed = feed
-        self._custom = custom or {}
-        self._limits = limits
-        self._progress = progress
+        self._options = options
         self._recorded_bytes = 0
         self._bridge = Bridge()
         self._values: dict[str, tuple[Value, ...]] = {}
@@ -70,7 +50,7 @@ class Walk:
             given: An array for each input the plan needs and for each path of the feed.
         """
         self._values = {name: (Value(array),) for name, array in given.items()}
-        needs = {call.path: needs_of(call, self._feed) for call in self._plan.calls}
+        needs = {call.path: needs_of(call, self._options.feed) for call in self._plan.calls}
         readers = Counter(ref.path for refs in needs.values() for ref in refs)
         traced = {}
         for call in self._plan.calls:
@@ -104,33 +84,29 @@ class Walk:
         return values[ref.index]
 
     def _run_layer(self, call: Call, layer: Layer) -> tuple[Value, ...]:
-        tensors = [self._value(leaf) for leaf in flat(call.args) if isinstance(leaf, Ref)]
-        folding = Folding(call.folds, tensors)
+        folding = Folding(call.folds, [self._value(ref) for ref in refs(call.args)])
 
-        def resolve(argument: Any) -> Any:
+        def value_of(argument: Argument) -> Any:
             if isinstance(argument, Ref):
                 return folding.fold(self._value(argument))
-            if isinstance(argument, (list, tuple)):
-                return [resolve(item) for item in argument]
-            if isinstance(argument, dict):
-                return {key: resolve(item) for key, item in argument.items()}
-            return argument
+            return LOOK_INSIDE
 
-        args, kwargs = resolve(call.args), resolve(call.kwargs)
-        custom = self._custom.get(layer.name) or self._custom.get(layer.class_name)
+        args, kwargs = rewritten(call.args, value_of), rewritten(call.kwargs, value_of)
+        custom = self._options.layers.get(layer.name) or self._options.layers.get(layer.class_name)
         if custom is not None:
-            arrays = [value.array for value in flat(args) if isinstance(value, Value)]
+            arrays = [value.array for value in leaves(args) if isinstance(value, Value)]
             outputs: tuple[Value, ...] = (Value(np.asarray(custom(layer, *arrays))),)
         elif operation := operation_of(layer):
-            plain = map_values([args, kwargs], lambda value: value.array)
-            outputs = (Value(operation(plain[0], {**layer.config, **plain[1]})),)
+            plain = map_values((args, kwargs), lambda value: value.array)
+            outputs = (Value(operation(*plain)),)
         elif form := form_of(layer, call.kwargs):
             values = [
-                leaf if isinstance(leaf, Value) else Value(np.asarray(leaf)) for leaf in flat(args)
+                leaf if isinstance(leaf, Value) else Value(np.asarray(leaf))
+                for leaf in leaves(args)
             ]
             shape = form.output_shape(layer, [value.array.shape for value in values]) or ()
             size = math.prod(axis or 1 for axis in shape) * _NUMBER_BYTES
-            self._limits.check("array_bytes", size, f"the output of layer {call.path}")
+            self._options.limits.check("array_bytes", size, f"the output of layer {call.path}")
             outputs = form.apply(layer, values)
         else:
             outputs = self._bridge.call(layer, args, kwargs)
@@ -149,9 +125,11 @@ class Walk:
         mask = folded.mask
         record = self._signals if call.path in self._plan.recorded else ()
         size = x.array.size // recurrence.features * recurrence.units * _NUMBER_BYTES
-        self._limits.check("array_bytes", size, f"a state of layer {call.path}")
+        self._options.limits.check("array_bytes", size, f"a state of layer {call.path}")
         self._recorded_bytes += size * len(record)
-        self._limits.check("dump_bytes", self._recorded_bytes, "the states and gates to record")
+        self._options.limits.check(
+            "dump_bytes", self._recorded_bytes, "the states and gates to record"
+        )
         if "mask" in call.kwargs:
             wired = call.kwargs["mask"]
             mask = None if wired is None else folding.fold(self._value(wired)).array
@@ -162,7 +140,7 @@ class Walk:
             mask=mask,
             initial_state=[folding.fold(state).array for state in states],
             record=record,
-            progress=self._progress,
+            progress=self._options.progress,
         )
         unfolded = folding.unfold_all(outputs)
         if recurrence.stateful:
@@ -172,8 +150,5 @@ class Walk:
 
 def _dims(call: Call, recurrence: Recurrence) -> tuple[str, ...]:
     """The axes of the layer's h."""
-    outer = ("batch", *(f"outer timesteps {number}" for number in range(call.folds)))
-    spatial = SPATIAL_DIMS[recurrence.weights["kernel"].ndim - 2]
-    if recurrence.convolution is not None and recurrence.convolution.channels_first:
-        return (*outer, "timesteps", "units", *spatial)
-    return (*outer, "timesteps", *spatial, "units")
+    outer = (f"outer timesteps {number}" for number in range(call.folds))
+    return ("batch", *outer, "timesteps", *recurrence.state_dims)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lstm_inspect.notation import printable
-from lstm_inspect.replay import Progress
+from lstm_inspect.replay.options import Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress

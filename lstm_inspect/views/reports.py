@@ -6,24 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lstm_inspect.findings import RULES, Finding, Report
+from lstm_inspect.checks.findings import RULES, Finding, Report
 from lstm_inspect.notation import printable
 from lstm_inspect.version import __version__
-
-
-def print_report(report: Report, format_: str) -> None:
-    """Prints a report.
-
-    Args:
-        report: The findings.
-        format_: ``"text"``, ``"json"``, ``"junit"``, ``"sarif"``, or ``"github"`` for annotations,
-            which also appends a summary to the file that ``GITHUB_STEP_SUMMARY`` names.
-    """
-    print(_FORMATS[format_](report))
-    summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if format_ == "github" and summary:
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(_markdown(report))
 
 
 def _text(report: Report) -> str:
@@ -148,7 +133,8 @@ def _escaped(text: Path | str, special: str) -> str:
     return "".join(f"%{ord(c):02X}" if c in special else c for c in printable(str(text)))
 
 
-def _markdown(report: Report) -> str:
+def markdown(report: Report) -> str:
+    """A report as Markdown, for the summary of a step in GitHub Actions."""
     lines = [f"### lstm-inspect {report.command}: {_total(report)}", ""]
     if report.findings:
         lines += ["| file | layer | field | expected | found |", "|---|---|---|---|---|"]
@@ -164,10 +150,11 @@ def _cell(text: str) -> str:
     return "".join(f"\\{c}" if c in "|<>[]*_`" else c for c in escaped)
 
 
-_FORMATS: dict[str, Callable[[Report], str]] = {
+FORMATS: dict[str, Callable[[Report], str]] = {
     "text": _text,
     "json": _json,
     "junit": _junit,
     "sarif": _sarif,
     "github": _github,
 }
+"""Each format of a report, by its name on the command line."""

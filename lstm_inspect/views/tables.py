@@ -1,12 +1,14 @@
-"""Tables of shapes and of what was recorded."""
+"""Tables of shapes, of what was recorded and of what was compared, as Rich renderables.
 
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+A view is built here and printed by `lstm_inspect.views.printing`, or put into a report.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Group
 from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
@@ -14,25 +16,19 @@ from rich.text import Text
 from lstm_inspect.notation import place_text, printable, shape_text
 
 if TYPE_CHECKING:  # a view is handed these: it need not wait for what makes them
+    from lstm_inspect.checks.verification import Verification
     from lstm_inspect.model import ModelInput
     from lstm_inspect.shapes import LayerShapes, ModelShapes, Size
-    from lstm_inspect.stats import ArrayStats
-    from lstm_inspect.verification import Verification
-
-# Wider than any table: what is piped into a file or a CI log is never cut or folded.
-_PIPED_WIDTH = 100_000
-
-_CELL_NAMES = {
-    "lstm": "LSTM",
-    "gru": "GRU",
-    "simple_rnn": "SimpleRNN",
-    "peephole_lstm": "peephole LSTM",
-    "conv_lstm": "ConvLSTM",
-}
+    from lstm_inspect.traces.statistics import ArrayStats
 
 
-def print_shapes(shapes: "ModelShapes") -> None:
-    """Prints one row a recurrent layer, and a line of totals."""
+def shapes_view(shapes: "ModelShapes") -> Group:
+    """A row for each recurrent layer, then a line of totals and what is to be said."""
+    return Group(shapes_table(shapes), *map(_text, _shapes_lines(shapes)))
+
+
+def shapes_table(shapes: "ModelShapes") -> Table:
+    """A row for each recurrent layer."""
     table = _table("layer", "weights", "states, one step", "states, all steps")
     table.leading = 1
     table.add_column("parameters", justify="right")
@@ -44,26 +40,27 @@ def print_shapes(shapes: "ModelShapes") -> None:
             _states(layer.sequences),
             f"{layer.recurrence.parameters:,}",
         )
-    console = _console()
-    console.print(table)
-    file = shapes.model.file
+    return table
+
+
+def _shapes_lines(shapes: "ModelShapes") -> Iterator[str]:
+    source = shapes.model.source
     count = len(shapes.layers)
-    console.print(
-        _text(
-            f"{count} recurrent layer{'s' if count > 1 else ''}, {shapes.parameters:,} parameters; "
-            f"{file.path.name}, saved by Keras {file.keras_version or 'of unknown version'}"
-        )
+    yield (
+        f"{count} recurrent layer{'s' if count > 1 else ''}, {shapes.parameters:,} parameters; "
+        f"{source.path.name}, saved by {source.framework} "
+        f"{source.version or 'of unknown version'}"
     )
     if shapes.model.inputs:
         inputs = ", ".join(f"{each.name} {_input(each)}" for each in shapes.model.inputs)
-        console.print(_text(f"inputs: {inputs}"))
+        yield f"inputs: {inputs}"
     for name in shapes.incomplete:
-        console.print(_text(f"{name} is not whole in the file, which lacks weights of it"))
+        yield f"{name}: the file lacks some of its weights"
     for layer in shapes.layers:
         for note in layer.recurrence.notes:
-            console.print(_text(f"{layer.path}: {note}"))
+            yield f"{layer.path}: {note}"
         if layer.blocked_by:
-            console.print(_text(f"{layer.path} cannot be traced: {'; '.join(layer.blocked_by)}"))
+            yield f"{layer.path} cannot be traced: {'; '.join(layer.blocked_by)}"
 
 
 def _input(each: "ModelInput") -> str:
@@ -75,19 +72,25 @@ def _input(each: "ModelInput") -> str:
 def _layer_cell(layer: "LayerShapes") -> Text:
     recurrence = layer.recurrence
     text = _text(layer.path, "bold")
-    activations = (recurrence.activation, recurrence.recurrent_activation)
+    activations = [name for name in recurrence.activations.values() if name]
     facts = [
-        f"{_CELL_NAMES[recurrence.cell]}, {recurrence.direction}",
+        f"{recurrence.kind.title}, {recurrence.direction}",
         f"{recurrence.features} features, {recurrence.units} units",
-        ", ".join(name for name in activations if name) or "activations unknown",
+        ", ".join(activations) or "activations unknown",
     ]
     if recurrence.stateful:
         facts.append("stateful")
     return text.append("\n" + "\n".join(map(printable, facts)), style="not bold")
 
 
-def print_trace(stats: "Iterable[ArrayStats]", dump: Path, seconds: float) -> None:
-    """Prints one row a recorded array, and a line about the dump and the seconds it took."""
+def trace_view(stats: "Iterable[ArrayStats]", dump: Path, seconds: float) -> Group:
+    """A row for each recorded array, then a line about the dump and the seconds it took."""
+    size = decimal(dump.stat().st_size)
+    return Group(stats_table(stats), _text(f"{dump}: {size} in {seconds:.2f} s"))
+
+
+def stats_table(stats: "Iterable[ArrayStats]") -> Table:
+    """A row for each recorded array."""
     table = _table("key", "shape", "dtype")
     for name in ("min", "mean", "max", "non-finite"):
         table.add_column(name, justify="right")
@@ -101,13 +104,17 @@ def print_trace(stats: "Iterable[ArrayStats]", dump: Path, seconds: float) -> No
             f"{row.high:.4g}",
             Text(str(row.nonfinite), style="bold red" if row.nonfinite else ""),
         )
-    console = _console()
-    console.print(table)
-    console.print(_text(f"{dump}: {decimal(dump.stat().st_size)} in {seconds:.2f} s"))
+    return table
 
 
-def print_verification(verification: "Verification") -> None:
-    """Prints one row a compared array, and the verdict."""
+def verification_view(verification: "Verification") -> Group:
+    """A row for each compared array, then what was not compared and the verdict."""
+    table = [comparisons_table(verification)] if verification.comparisons else []
+    return Group(*table, *map(_text, _verification_lines(verification)))
+
+
+def comparisons_table(verification: "Verification") -> Table:
+    """A row for each compared array."""
     table = _table("layer", "compared")
     for name in ("largest difference", "relative", "tolerance"):
         table.add_column(name, justify="right")
@@ -123,16 +130,17 @@ def print_verification(verification: "Verification") -> None:
             _place(each.place),
             "agrees" if each.agrees else Text("differs", style="bold red"),
         )
-    console = _console()
-    if verification.comparisons:
-        console.print(table)
+    return table
+
+
+def _verification_lines(verification: "Verification") -> Iterator[str]:
     for path, reason in verification.skipped.items():
-        console.print(_text(f"{path} not compared: {reason}"))
+        yield f"{path} not compared: {reason}"
     differing = [each for each in verification.comparisons if not each.agrees]
     if differing:
-        console.print(_text(f"{len(differing)} of {len(verification.comparisons)} arrays differ"))
+        yield f"{len(differing)} of {len(verification.comparisons)} arrays differ"
     elif verification.comparisons:
-        console.print(_text("The replay and Keras agree."))
+        yield "The replay and Keras agree."
 
 
 def _place(place: Sequence[int]) -> str:
@@ -145,18 +153,6 @@ def _table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
-
-
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Leaves it to the command line; Rich would exit with 1, which is for a difference."""
-        raise BrokenPipeError
-
-
-def _console() -> Console:
-    return _Console(
-        width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False, emoji=False
-    )
 
 
 def _text(text: str, style: str = "") -> Text:

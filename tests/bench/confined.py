@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from lstm_inspect import open_model
-from lstm_inspect.formats import confined
+from lstm_inspect.files import confined
 
 MODEL = Path(__file__).parents[2] / "sample_models" / "stacked.keras"
 AT_MOST = 25

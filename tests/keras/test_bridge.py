@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 import lstm_inspect
+from lstm_inspect.checks.verification import verify
 from lstm_inspect.cli import cli
-from lstm_inspect.verification import verify
 from tests.conftest import SAMPLES, functional, input_layer, layer, lstm, lstm_weights, write_h5
 
 pytestmark = [
@@ -97,7 +97,7 @@ def test_a_replay_that_agrees_is_said_to_agree() -> None:
 def test_a_replay_that_differs_is_said_to_differ_and_where(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from lstm_inspect.cells import LstmCell
+    from lstm_inspect.cells.lstm import LstmCell
 
     step = LstmCell.step
 

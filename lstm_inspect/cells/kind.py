@@ -1,0 +1,85 @@
+"""What is known of a kind of recurrent cell, apart from its equations.
+
+Each module of a cell describes its kind: ``LSTM`` stands in ``lstm.py``. All that reads, shows,
+checks or replays a recurrent layer takes its facts from there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+Axis = str | int
+"""An axis of a weight: a size by its name, or a fixed size.
+
+``"features"`` and ``"units"`` are what they say; ``"gates"`` is a block of units for each gate;
+``"window"`` stands for the axes of a convolution's window. A kind may name sizes of its own.
+"""
+
+
+@dataclass(frozen=True)
+class Weight:
+    """An array of a cell, in canonical form.
+
+    Attributes:
+        axes: Its axes.
+        other_axes: The axes of a second form that it may have.
+        is_optional: Whether a layer may lack it.
+    """
+
+    axes: tuple[Axis, ...]
+    other_axes: tuple[Axis, ...] | None = None
+    is_optional: bool = False
+
+    @property
+    def forms(self) -> tuple[tuple[Axis, ...], ...]:
+        """The forms that it may have."""
+        return (self.axes,) if self.other_axes is None else (self.axes, self.other_axes)
+
+    @property
+    def has_gates(self) -> bool:
+        """Whether its last axis is made of blocks, one for each gate."""
+        return self.axes[-1] == "gates"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CellKind:
+    """A kind of recurrent cell.
+
+    Attributes:
+        name: In JSON and dumps: ``"lstm"``.
+        title: In tables: ``"LSTM"``.
+        states: What is carried from step to step, and for each the name of the size that is its
+            width. The first is what the layer hands on.
+        gates: What the cell computes on the way, in the order of the blocks of its weights.
+        weights: Its arrays by name, in the order of Keras's ``layer.weights``.
+        activations: What its activations are for, by the names of Keras's arguments.
+        options: Its other options by name, and the type of each.
+        keras_layer: The Keras layer that computes the same, with ``{rank}`` for the number of
+            spatial axes; None if Keras has none.
+    """
+
+    INPUTS: ClassVar[tuple[str, ...]] = ("x", "mask")
+
+    name: str
+    title: str
+    states: Mapping[str, str]
+    gates: tuple[str, ...]
+    weights: Mapping[str, Weight]
+    activations: tuple[str, ...] = ("activation", "recurrent_activation")
+    options: Mapping[str, type] = field(default_factory=dict)
+    keras_layer: str | None = None
+
+    @property
+    def computed(self) -> tuple[str, ...]:
+        """The signals that have a value at every timestep: states, then gates."""
+        return (*self.states, *self.gates)
+
+    @property
+    def initial(self) -> tuple[str, ...]:
+        """The signals of the initial states: ``h0``, ``c0``."""
+        return tuple(f"{state}0" for state in self.states)
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Everything that can be recorded."""
+        return (*self.computed, *self.INPUTS, *self.initial)

@@ -1,0 +1,1 @@
+"""What holds models and traces to something: contracts, other models or traces, genuine Keras."""

@@ -1,0 +1,107 @@
+"""Two arrays of one shape, number by number, in pieces that fit into memory."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from lstm_inspect.arrays import Array
+from lstm_inspect.checks.findings import Finding
+from lstm_inspect.errors import InputError
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far apart numbers a and b may be: ``|a - b| <= absolute + relative * |a|``.
+
+    Raises:
+        InputError: One of the two is no number of at least 0.
+    """
+
+    absolute: float = 0.0
+    relative: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Checks the numbers: nothing is further apart than NaN."""
+        for value in (self.absolute, self.relative):
+            if not 0 <= value < np.inf:
+                raise InputError(f"tolerance: expected a number of at least 0, received {value}")
+
+
+class Parting(NamedTuple):
+    """Where two arrays part.
+
+    Attributes:
+        first: The place of the first number that differs.
+        expected: The number there in the first array.
+        found: And in the second.
+        largest: The largest absolute difference; infinite where only one of two is NaN.
+        largest_place: Its place.
+    """
+
+    first: tuple[int, ...]
+    expected: float
+    found: float
+    largest: float
+    largest_place: tuple[int, ...]
+
+
+def parting(
+    shape: tuple[int, ...], pieces: Iterable[tuple[Array, Array]], tolerance: Tolerance
+) -> Parting | None:
+    """Compares two arrays.
+
+    Args:
+        shape: Of both.
+        pieces: Their numbers in C order, piece by piece: flat arrays of the same length.
+        tolerance: How far apart numbers may be. Two NaN agree.
+
+    Returns:
+        Where they part; None if all agree.
+    """
+    first: tuple[int, float, float] | None = None
+    largest, largest_at, at = 0.0, 0, 0
+    for one, other in pieces:
+        a, b = one.astype(np.float64, copy=False), other.astype(np.float64, copy=False)
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(a - b)
+            apart[(a == b) | (np.isnan(a) & np.isnan(b))] = 0
+            apart[np.isnan(apart)] = np.inf
+            share = np.where(np.isfinite(a), tolerance.relative * np.abs(a), 0)
+            parts = apart > tolerance.absolute + share
+        if parts.any():
+            where = int(np.argmax(parts))
+            first = first or (at + where, float(a[where]), float(b[where]))
+            most = int(np.argmax(np.where(parts, apart, -1)))
+            if apart[most] > largest:
+                largest, largest_at = float(apart[most]), at + most
+        at += a.size
+    if first is None:
+        return None
+    return Parting(_place(first[0], shape), first[1], first[2], largest, _place(largest_at, shape))
+
+
+def findings_of(
+    parts: Parting | None, finding: Callable[..., Finding], place: Callable[[tuple[int, ...]], str]
+) -> Iterator[Finding]:
+    """Yields what to say of two arrays: nothing if they do not part.
+
+    Args:
+        parts: What `parting` gave.
+        finding: Makes a finding, given what is not about the numbers.
+        place: How a place in these arrays is written.
+    """
+    if parts is not None:
+        yield finding(
+            rule="numbers",
+            expected=parts.expected,
+            found=parts.found,
+            place=place(parts.first),
+            largest=parts.largest,
+            largest_place=place(parts.largest_place),
+        )
+
+
+def _place(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(axis) for axis in np.unravel_index(flat, shape))

@@ -1,0 +1,95 @@
+"""Two traces, in memory or dumped: which layers and signals they have, and where numbers part."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lstm_inspect.checks.diff.two_arrays import Tolerance, findings_of, parting
+from lstm_inspect.checks.findings import Finding
+from lstm_inspect.errors import InputError
+from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
+from lstm_inspect.notation import place_text
+from lstm_inspect.traces.dump_format import ArrayInMemory, StoredArray
+from lstm_inspect.traces.dumps import open_dump
+from lstm_inspect.traces.recording import SCHEMA, Trace, describing
+
+
+class _Signal(NamedTuple):
+    """A recorded array, wherever it is, with the names of its axes."""
+
+    array: StoredArray
+    dims: tuple[str, ...]
+
+
+_Signals = Mapping[tuple[str, str], _Signal]
+
+
+def diff_dumps(
+    one: Path, other: Path, tolerance: Tolerance, limits: Limits = DEFAULT_LIMITS
+) -> list[Finding]:
+    """Compares two dumps, piece by piece: they may be larger than memory.
+
+    Returns:
+        Where the second is not as the first. Of each signal: the first number that differs, the
+        samples one after the other, and the largest difference.
+
+    Raises:
+        InputError: One is no dump, or damaged.
+        LimitError: The directory of one claims more than is granted.
+    """
+    with open_dump(one, SCHEMA, limits) as first, open_dump(other, SCHEMA, limits) as second:
+        signals, its = _signals(one, *first), _signals(other, *second)
+        return list(_diff(signals, its, other, tolerance))
+
+
+def diff_traces(one: Trace, other: Trace, file: Path, tolerance: Tolerance) -> list[Finding]:
+    """Compares two traces in memory, as `diff_dumps` does; findings are said to be in ``file``."""
+    signals, its = (
+        {
+            (path, signal): _Signal(ArrayInMemory(array), layer.dims_of(signal))
+            for path, layer in trace.items()
+            for signal, array in layer.signals.items()
+        }
+        for trace in (one, other)
+    )
+    return list(_diff(signals, its, file, tolerance))
+
+
+def _signals(path: Path, arrays: Mapping[str, StoredArray], meta: Mapping[str, Any]) -> _Signals:
+    with describing(path):
+        signals = {
+            (layer, signal): _Signal(arrays[f"{layer}/{signal}"], tuple(map(str, stated["dims"])))
+            for layer, described in meta["layers"].items()
+            for signal, stated in described["signals"].items()
+        }
+    for (layer, name), signal in signals.items():
+        array = signal.array
+        if len(signal.dims) != len(array.shape) or array.dtype.kind not in "fiub":
+            raise InputError(
+                f"{path}: expected {layer}/{name} to be numbers with the axes {signal.dims}, "
+                f"received {array.shape} of {array.dtype}"
+            )
+    return signals
+
+
+def _diff(signals: _Signals, its: _Signals, file: Path, tolerance: Tolerance) -> Iterator[Finding]:
+    for (layer, name), signal in signals.items():
+        finding = partial(Finding, file=file, layer=layer)
+        other = its.get((layer, name))
+        if other is None:
+            there = [its_name for its_layer, its_name in its if its_layer == layer]
+            yield finding(rule="missing", field=name, expected=name, found=there)
+        elif signal.array.shape != other.array.shape:
+            shapes = list(signal.array.shape), list(other.array.shape)
+            yield finding(rule="value", field=name, expected=shapes[0], found=shapes[1])
+        else:
+            pairs = zip(signal.array.blocks(), other.array.blocks(), strict=True)
+            parts = parting(signal.array.shape, pairs, tolerance)
+            about = partial(finding, field=name)
+            yield from findings_of(parts, about, partial(place_text, dims=signal.dims))
+    for layer, name in its:
+        if (layer, name) not in signals:
+            yield Finding(
+                rule="extra", file=file, layer=layer, field=name, expected=None, found=name
+            )

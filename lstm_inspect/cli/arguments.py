@@ -1,0 +1,87 @@
+"""What the options of several commands name, read from disk."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from lstm_inspect.files.limits import Limits
+
+
+def split_input(given: str) -> tuple[str | None, Path]:
+    """``NAME=FILE`` or ``FILE``; a file whose own name has a "=" is a file."""
+    name, equals, path = given.partition("=")
+    if equals and not Path(given).exists():
+        return name, Path(path)
+    return None, Path(given)
+
+
+def split_feed(given: str) -> tuple[str, Path]:
+    """``LAYER=FILE``."""
+    path, equals, file = given.partition("=")
+    if not equals:
+        raise click.BadParameter(f"expected LAYER=FILE, received {given}", param_hint="--feed")
+    return path, Path(file)
+
+
+def read_limits(given: Sequence[str]) -> "Limits":
+    """What ``--limit`` names."""
+    from dataclasses import fields
+
+    from lstm_inspect.files.limits import Limits
+
+    names = [each.name for each in fields(Limits)]
+    chosen = {}
+    for each in given:
+        name, _, value = each.partition("=")
+        if name not in names or not value.isdecimal():
+            from difflib import get_close_matches
+
+            close = get_close_matches(name, names, n=2, cutoff=0.4)
+            raise click.BadParameter(
+                f"expected NAME=WHOLE NUMBER, as file_bytes=1000000000, received {each}; "
+                f"near that name: {', '.join(close) or 'none'}; docs/safety.md has all.",
+                param_hint="--limit",
+            )
+        chosen[name] = int(value)
+    return Limits(**chosen)
+
+
+def read_inputs(inputs: Sequence[str], limits: "Limits") -> Any:
+    """What ``--input`` names: None, one array, or arrays by input name."""
+    from lstm_inspect.errors import InputError
+    from lstm_inspect.files.npy import read_arrays
+
+    match [split_input(given) for given in inputs]:
+        case []:
+            return None
+        case [(None, path)]:
+            return read_arrays(path, limits=limits)
+        case several:
+            arrays = {}
+            for name, path in several:
+                if name is None:
+                    raise InputError(
+                        f"--input {path}: of several inputs, each is given as NAME=FILE.npy"
+                    )
+                if name in arrays:
+                    raise InputError(f"--input {name}={path}: {name} is given twice")
+                arrays[name] = _one_array(path, limits)
+            return arrays
+
+
+def read_feed(feed: Sequence[str], limits: "Limits") -> dict[str, Any]:
+    """What ``--feed`` names: arrays by path."""
+    return {path: _one_array(file, limits) for path, file in map(split_feed, feed)}
+
+
+def _one_array(path: Path, limits: "Limits") -> Any:
+    from lstm_inspect.errors import InputError
+    from lstm_inspect.files.npy import read_arrays
+
+    array = read_arrays(path, limits=limits)
+    if isinstance(array, dict):
+        raise InputError(f"{path}: expected one array, a .npy, received an .npz of {len(array)}")
+    return array

@@ -1,0 +1,161 @@
+"""``lstm-inspect check`` and ``lstm-inspect contract``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lstm_inspect.cli.arguments import read_limits
+from lstm_inspect.cli.messages import say_error
+from lstm_inspect.cli.shared_options import config_option, limit_option, report_option
+from lstm_inspect.errors import InspectError
+
+if TYPE_CHECKING:
+    from lstm_inspect.checks.findings import Finding
+
+_CHECK_EXAMPLES = """\b
+Examples:
+  lstm-inspect check model.keras contract.json
+  lstm-inspect check model.keras --expect encoder.units=256 --expect 'decoder.states.h=(batch,256)'
+  lstm-inspect check encoder.keras --same-states-as decoder.keras
+"""
+
+_CONTRACT_EXAMPLES = """\b
+Examples:
+  lstm-inspect contract model.keras --out contract.json
+"""
+
+
+@click.command(epilog=_CHECK_EXAMPLES)
+@click.argument(
+    "files",
+    metavar="MODEL... [CONTRACT]...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+)
+@click.option(
+    "--expect",
+    metavar="LAYER.FIELD=VALUE",
+    multiple=True,
+    help="Hold the models to a number, a range (1..8, ..8), a shape or a text, without a CONTRACT.",
+)
+@click.option(
+    "--same-states-as",
+    "other",
+    type=click.Path(path_type=Path),
+    metavar="MODEL",
+    help="The final states have to fit as the initial states of this model.",
+)
+@click.option("--update", is_flag=True, help="Rewrite CONTRACT so that MODEL keeps it.")
+@report_option
+@config_option
+@limit_option
+@click.pass_context
+def check(
+    ctx: click.Context,
+    files: Sequence[Path],
+    expect: Sequence[str],
+    other: Path | None,
+    update: bool,
+    format_: str,
+    config: Path | None,
+    limit: Sequence[str],
+) -> None:
+    """Hold models to a contract on the dimensions of their states.
+
+    CONTRACT is a .json or .toml file: any part of what `shapes --format json` prints. The path of a
+    layer in it may be a glob, in which * stands for anything. Exit status: 0 all keep it, 1 some do
+    not, 2 a file could not be read.
+    """
+    from lstm_inspect.checks.contract.contracts import (
+        Contract,
+        check_contract_name,
+        expectations,
+        is_contract,
+        read_contract,
+        write_contract,
+    )
+    from lstm_inspect.checks.contract.handover import check_states
+    from lstm_inspect.checks.contract.matching import check_contract
+    from lstm_inspect.checks.contract.renewal import renewed
+    from lstm_inspect.checks.findings import Report
+    from lstm_inspect.shapes import model_shapes
+    from lstm_inspect.sources import open_model
+    from lstm_inspect.views.printing import print_report
+
+    limits = read_limits(limit)
+    models = [path for path in files if not is_contract(path)]
+    contract_files = [path for path in files if is_contract(path)]
+    contracts = [read_contract(path) for path in contract_files]
+    names = ", ".join(map(str, files))
+    if not models:
+        raise click.UsageError(f"Expected a MODEL, received contracts alone: {names}.")
+    if not (contracts or expect or other):
+        raise click.UsageError(
+            f"Expected a CONTRACT, whose name ends in .json or .toml, received {names}; "
+            "or give --expect or --same-states-as."
+        )
+    if update and (len(models) != 1 or len(contracts) != 1 or expect or other):
+        raise click.UsageError("--update takes one MODEL and one CONTRACT, and nothing else.")
+    if update:
+        check_contract_name(contract_files[0])
+    held_to = [*contracts, *([expectations(expect)] if expect else [])]
+    taking = model_shapes(open_model(other, limits=limits)) if other else None
+    findings: list[Finding] = []
+    unread: dict[Path, str] = {}
+    for path in models:
+        try:
+            shapes = model_shapes(open_model(path, config, limits=limits))
+        except InspectError as error:
+            unread[path] = str(error)
+            say_error(str(error))
+            continue
+        for contract in held_to:
+            findings += check_contract(contract, shapes)
+        if taking:
+            findings += check_states(shapes, taking)
+    print_report(
+        Report(command="check", files=tuple(models), findings=tuple(findings), unread=unread),
+        format_,
+    )
+    if unread:
+        ctx.exit(2)
+    if findings and update:
+        content = renewed(contracts[0], shapes)
+        findings = check_contract(Contract(content), shapes)
+        write_contract(contract_files[0], content)
+        click.echo(f"{contract_files[0]}: rewritten", err=True)
+        for finding in findings:
+            say_error(f"still broken, edit it by hand: {finding.message}")
+    if findings:
+        ctx.exit(1)
+
+
+@click.command(epilog=_CONTRACT_EXAMPLES)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Where to; without it, to stdout.")
+@click.option("--force", is_flag=True, help="Replace a file at --out.")
+@config_option
+@limit_option
+def contract(
+    model: Path, out: Path | None, force: bool, config: Path | None, limit: Sequence[str]
+) -> None:
+    """Write the contract that a model keeps as it is: JSON."""
+    from lstm_inspect.checks.contract.contracts import check_contract_name, write_contract
+    from lstm_inspect.checks.contract.renewal import contract_of
+    from lstm_inspect.files.atomic import check_target
+    from lstm_inspect.shapes import model_shapes
+    from lstm_inspect.sources import open_model
+    from lstm_inspect.views.printing import print_json
+
+    if out:
+        check_contract_name(out)
+        sources = [model, *([config] if config else [])]
+        check_target(out, sources=sources, may_replace=lambda path: False, force=force)
+    content = contract_of(model_shapes(open_model(model, config, limits=read_limits(limit))))
+    if out:
+        write_contract(out, content)
+    else:
+        print_json(content)

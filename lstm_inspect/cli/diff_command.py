@@ -1,0 +1,73 @@
+"""``lstm-inspect diff``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from lstm_inspect.cli.arguments import read_limits
+from lstm_inspect.cli.shared_options import limit_option, report_option
+from lstm_inspect.errors import InputError
+
+_EXAMPLES = """\b
+Examples:
+  lstm-inspect diff model.h5 model.keras
+  lstm-inspect diff before.npz after.npz --atol 1e-5
+"""
+
+
+@click.command(epilog=_EXAMPLES)
+@click.argument("first", metavar="A", type=click.Path(path_type=Path))
+@click.argument("second", metavar="B", type=click.Path(path_type=Path))
+@click.option(
+    "--atol",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="How far apart two numbers may be.",
+)
+@click.option(
+    "--rtol",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="The same, as a share of the number in A.",
+)
+@report_option
+@limit_option
+@click.pass_context
+def diff(
+    ctx: click.Context,
+    first: Path,
+    second: Path,
+    atol: float,
+    rtol: float,
+    format_: str,
+    limit: Sequence[str],
+) -> None:
+    """Compare two models, or two dumps, down to the first number that differs.
+
+    Exit status: 0 no difference, 1 some, 2 a file could not be read.
+    """
+    from lstm_inspect.checks.diff.two_arrays import Tolerance
+    from lstm_inspect.checks.diff.two_dumps import diff_dumps
+    from lstm_inspect.checks.diff.two_models import diff_models
+    from lstm_inspect.checks.findings import Report
+    from lstm_inspect.sources import open_model
+    from lstm_inspect.traces.dumps import is_dump
+    from lstm_inspect.views.printing import print_report
+
+    tolerance, limits = Tolerance(atol, rtol), read_limits(limit)
+    kinds = [is_dump(path, limits) for path in (first, second)]
+    if all(kinds):
+        findings = diff_dumps(first, second, tolerance, limits)
+    elif any(kinds):
+        raise InputError(
+            f"{first}, {second}: expected two models or two dumps, received one of each"
+        )
+    else:
+        one, other = (open_model(path, limits=limits) for path in (first, second))
+        findings = diff_models(one, other, tolerance)
+    print_report(Report(command="diff", files=(second,), findings=tuple(findings)), format_)
+    if findings:
+        ctx.exit(1)

@@ -1,0 +1,132 @@
+"""``lstm-inspect trace``."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from lstm_inspect.cli.arguments import read_feed, read_inputs, read_limits, split_feed, split_input
+from lstm_inspect.cli.messages import say_error
+from lstm_inspect.cli.shared_options import (
+    config_option,
+    feed_option,
+    format_option,
+    input_option,
+    limit_option,
+    nonfinite_option,
+)
+
+_EXAMPLES = """\b
+Examples:
+  lstm-inspect trace model.keras --input x.npy --out states.npz
+  lstm-inspect trace model.h5 --input encoder=x.npy --input decoder=y.npy \\
+      --record all --layer 'decoder*' --out states.npz
+"""
+
+
+@click.command(epilog=_EXAMPLES)
+@click.argument("model", type=click.Path(path_type=Path))
+@input_option
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="The .npz dump to write."
+)
+@click.option(
+    "--record",
+    default="h,c",
+    show_default=True,
+    metavar="SIGNALS",
+    help="Any of h, c, i, f, g, o, z, r, n, x, mask, h0, c0, with commas; or all.",
+)
+@click.option(
+    "--layer",
+    "layers",
+    metavar="GLOB",
+    multiple=True,
+    help="Record only the recurrent layers that match; may be repeated.",
+)
+@feed_option
+@click.option(
+    "--stateful",
+    is_flag=True,
+    help="The input is several batches in order; stateful layers carry their states along.",
+)
+@click.option(
+    "--verify", is_flag=True, help="Hold the replay against Keras; the dump has the verdict."
+)
+@click.option("--force", is_flag=True, help="Replace a file at --out that is no dump.")
+@format_option
+@config_option
+@nonfinite_option
+@limit_option
+@click.pass_context
+def trace(
+    ctx: click.Context,
+    model: Path,
+    inputs: Sequence[str],
+    out: Path,
+    record: str,
+    layers: Sequence[str],
+    feed: Sequence[str],
+    stateful: bool,
+    verify: bool,
+    force: bool,
+    format_: str,
+    config: Path | None,
+    allow_nonfinite: bool,
+    limit: Sequence[str],
+) -> None:
+    """Replay a model and dump h_t, c_t and gates.
+
+    A layer behind one that cannot be run is left out of the dump and named on stderr; the exit
+    status is then 2.
+    """
+    from lstm_inspect.files.atomic import check_target
+    from lstm_inspect.replay.options import ReplayOptions
+    from lstm_inspect.replay.run import replay
+    from lstm_inspect.sources import open_model
+    from lstm_inspect.traces.dumps import is_dump
+    from lstm_inspect.traces.statistics import stats_as_json, trace_stats
+    from lstm_inspect.views.printing import print_json, print_view
+    from lstm_inspect.views.progress import progress_bar
+
+    started = time.perf_counter()
+    given = [path for _, path in [*map(split_input, inputs), *map(split_feed, feed)]]
+    sources = [model, *given, *([config] if config else [])]
+    check_target(out, sources=sources, may_replace=is_dump, force=force)
+    limits = read_limits(limit)
+    opened = open_model(model, config, limits=limits)
+    arrays, fed = read_inputs(inputs, limits), read_feed(feed, limits)
+    with progress_bar() as progress:
+        options = ReplayOptions(
+            record=[name.strip() for name in record.split(",")],
+            select=layers or ("*",),
+            feed=fed,
+            stateful=stateful,
+            allow_nonfinite=allow_nonfinite,
+            limits=limits,
+            progress=progress,
+        )
+        recorded = replay(opened, arrays, options).trace
+        verification = None
+        if verify:
+            from lstm_inspect.checks.verification import verify as compare
+
+            verification = compare(opened, arrays, replace(options, progress=None))
+            recorded = recorded.with_verification(verification.as_json())
+    recorded.save(out)
+    stats = trace_stats(recorded)
+    if format_ == "json":
+        print_json(stats_as_json(stats, recorded, out))
+    else:
+        from lstm_inspect.views.tables import trace_view
+
+        print_view(trace_view(stats, out, time.perf_counter() - started))
+    for path, reason in recorded.untraced.items():
+        say_error(f"{path} not traced: {reason}")
+    if recorded.untraced:
+        ctx.exit(2)
+    if verification is not None and not verification.agrees:
+        say_error("the replay and Keras differ; see lstm-inspect verify")
+        ctx.exit(1)

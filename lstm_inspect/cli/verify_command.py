@@ -1,0 +1,68 @@
+"""``lstm-inspect verify``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from lstm_inspect.cli.arguments import read_feed, read_inputs, read_limits
+from lstm_inspect.cli.shared_options import (
+    config_option,
+    feed_option,
+    format_option,
+    input_option,
+    limit_option,
+    nonfinite_option,
+)
+
+_EXAMPLES = """\b
+Examples:
+  lstm-inspect verify model.keras --input x.npy
+  lstm-inspect verify model.h5 --input x.npy --format json
+"""
+
+
+@click.command(epilog=_EXAMPLES)
+@click.argument("model", type=click.Path(path_type=Path))
+@input_option
+@feed_option
+@format_option
+@config_option
+@nonfinite_option
+@limit_option
+@click.pass_context
+def verify(
+    ctx: click.Context,
+    model: Path,
+    inputs: Sequence[str],
+    feed: Sequence[str],
+    format_: str,
+    config: Path | None,
+    allow_nonfinite: bool,
+    limit: Sequence[str],
+) -> None:
+    """Hold the replay against genuine Keras.
+
+    Each recurrent layer is run by today's Keras too, on the x, mask and initial states of the
+    replay; and the whole model, where today's Keras loads it. Exit status: 0 all agree, 1 some
+    differ, 2 nothing could be compared.
+    """
+    from lstm_inspect.checks.verification import verify as compare
+    from lstm_inspect.replay.options import ReplayOptions
+    from lstm_inspect.sources import open_model
+    from lstm_inspect.views.printing import print_json, print_view
+
+    limits = read_limits(limit)
+    options = ReplayOptions(
+        feed=read_feed(feed, limits), allow_nonfinite=allow_nonfinite, limits=limits
+    )
+    opened = open_model(model, config, limits=limits)
+    verification = compare(opened, read_inputs(inputs, limits), options)
+    if format_ == "json":
+        print_json(verification.as_json())
+    else:
+        from lstm_inspect.views.tables import verification_view
+
+        print_view(verification_view(verification))
+    if not verification.agrees:
+        ctx.exit(1 if verification.comparisons else 2)

@@ -1,0 +1,175 @@
+"""HDF5 bytes to plain texts and arrays."""
+
+import math
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from lstm_inspect.arrays import Array
+from lstm_inspect.errors import ModelFileError
+from lstm_inspect.files.confined import run_confined
+from lstm_inspect.files.hdf5_survey import DEFLATE, FLETCHER32, SHUFFLE, survey
+from lstm_inspect.files.limits import Limits
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+# Where a superblock says where the file ends, by its version (HDF5 file format specification 3.0,
+# section II.A); addresses are 8 bytes long in every file of Keras.
+_END_OF_FILE = {0: 40, 1: 44, 2: 28, 3: 28}
+_SIZE_OF_ADDRESSES = {0: 13, 1: 13, 2: 9, 3: 9}
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """A group of an HDF5 file: attributes (str, lists of str, or None), groups and arrays by name.
+
+    ``unread`` says of other arrays, by name, why they have no numbers.
+    """
+
+    attributes: Mapping[str, str | list[str] | None] = field(default_factory=dict)
+    groups: "dict[str, Group]" = field(default_factory=dict)
+    arrays: dict[str, Array] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
+
+    def at(self, path: str) -> "Group | None":
+        """The group at a path below this one; a layer's name may be such a path."""
+        group: Group | None = self
+        for name in path.split("/"):
+            group = group.groups.get(name) if group is not None else None
+        return group
+
+    def walk(self, prefix: str = "") -> "Iterator[tuple[str, Group]]":
+        """Yields (path, group) of this group and every one below it; this one's path is ``""``."""
+        yield prefix.rstrip("/"), self
+        for name, group in self.groups.items():
+            yield from group.walk(f"{prefix}{name}/")
+
+    def all_arrays(self) -> dict[str, Array]:
+        """Every array in or below this group, by its path."""
+        return {
+            f"{path}/{name}".lstrip("/"): array
+            for path, group in self.walk()
+            for name, array in group.arrays.items()
+        }
+
+    def all_unread(self) -> dict[str, str]:
+        """Every array in or below this group that has no numbers, by its path: why."""
+        return {
+            f"{path}/{name}".lstrip("/"): reason
+            for path, group in self.walk()
+            for name, reason in group.unread.items()
+        }
+
+
+def read_hdf5(data: bytes | memoryview, what: str, limits: Limits) -> Group:
+    """Reads the tree of groups, attributes and arrays.
+
+    Args:
+        data: The bytes of the HDF5 file.
+        what: What to call the file in an error.
+        limits: What it may claim.
+
+    Returns:
+        The root group. Its arrays are read-only views into ``data`` wherever the file stores them
+        in one piece, which is how Keras writes them.
+
+    Raises:
+        ModelFileError: Damaged, truncated, or it leads out of itself.
+        LimitError: It claims more than is granted.
+    """
+    _check_end(data, what)
+    found = run_confined(partial(survey, data, what, limits), what, limits)
+    groups = {path: Group(attributes) for path, attributes in found["groups"].items()}
+    for path, group in groups.items():
+        if path:
+            above, _, name = path.rpartition("/")
+            groups[above].groups[name] = group
+    for path, lies in found["arrays"].items():
+        above, _, name = path.rpartition("/")
+        groups[above].arrays[name] = _array(lies, data, f"{what}: {path}")
+    for path, reason in found["unread"].items():
+        above, _, name = path.rpartition("/")
+        groups[above].unread[name] = reason
+    return groups[""]
+
+
+def _check_end(data: bytes | memoryview, what: str) -> None:
+    """Refuses a file that is shorter or longer than it says."""
+    damaged = f"{what}: damaged or truncated HDF5 data"
+    try:
+        version = data[len(SIGNATURE)]
+        size = data[_SIZE_OF_ADDRESSES[version]]
+        (end,) = struct.unpack_from("<Q", data, _END_OF_FILE[version])
+    except (IndexError, KeyError, struct.error) as error:
+        raise ModelFileError(f"{damaged} (it has no superblock of a known version)") from error
+    if size != 8 or end != len(data):
+        raise ModelFileError(f"{damaged} (it says that it has {end} bytes, it has {len(data)})")
+
+
+def _array(lies: Mapping[str, Any], data: bytes | memoryview, what: str) -> Array:
+    dtype, shape = np.dtype(lies["dtype"]), tuple(lies["shape"])
+    count = math.prod(shape)
+    if "offset" in lies:
+        array = np.frombuffer(data, dtype, count, lies["offset"]).reshape(shape)
+    elif "hex" in lies:
+        array = np.frombuffer(bytes.fromhex(lies["hex"]), dtype).reshape(shape)
+    else:
+        array = _joined(lies, data, what)
+    if lies["is_bfloat16"]:  # the upper half of a float32
+        array = (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    array.flags.writeable = False
+    return array
+
+
+def _joined(lies: Mapping[str, Any], data: bytes | memoryview, what: str) -> Array:
+    """An array stored in chunks."""
+    array = np.empty(lies["shape"], lies["dtype"])
+    chunk_shape = lies["chunk_shape"]
+    for first, mask, offset, size in lies["chunks"]:
+        filters = [each for n, each in enumerate(lies["filters"]) if not mask >> n & 1]
+        size_read = math.prod(chunk_shape) * array.itemsize
+        raw = _unfiltered(data[offset : offset + size], filters, size_read, array.itemsize)
+        if len(raw) != size_read:
+            raise ModelFileError(f"{what}: damaged, a chunk is not of its size")
+        chunk = np.frombuffer(raw, array.dtype).reshape(chunk_shape)
+        place = tuple(slice(at, at + width) for at, width in zip(first, chunk_shape, strict=True))
+        array[place] = chunk[tuple(slice(width) for width in array[place].shape)]
+    return array
+
+
+def _unfiltered(
+    raw: bytes | memoryview, filters: list[int], size: int, itemsize: int
+) -> bytes | memoryview:
+    """A chunk without the filters of HDF5; empty if it is damaged."""
+    for each in reversed(filters):
+        if each == DEFLATE:
+            try:
+                raw = zlib.decompressobj().decompress(raw, size + 5)  # a checksum may follow
+            except zlib.error:
+                return b""
+        elif each == FLETCHER32:
+            raw, stored = raw[:-4], raw[-4:]
+            if _fletcher32(raw) != int.from_bytes(stored, "little"):
+                return b""
+        elif each == SHUFFLE:
+            if len(raw) % itemsize:
+                return b""
+            raw = np.frombuffer(raw, np.uint8).reshape(itemsize, -1).T.tobytes()
+    return raw
+
+
+def _fletcher32(raw: bytes | memoryview) -> int:
+    """The checksum behind a chunk (HDF5 1.14.6, H5checksum.c, `H5_checksum_fletcher32`)."""
+    words = np.frombuffer(raw, ">u2", len(raw) // 2).astype(np.uint64)
+    weights = np.arange(len(words), 0, -1, dtype=np.uint64)
+    sums = [int(words.sum()), int((words * weights).sum())]
+    if len(raw) % 2:
+        sums[0] += raw[-1] << 8
+        sums[1] += sums[0]
+    low, high = (each and (each - 1) % 65535 + 1 for each in sums)
+    return high << 16 | low

@@ -1,0 +1,265 @@
+"""What an HDF5 file holds and where each array lies in it; HDF5 itself reads no array.
+
+It gives JSON data, for it runs in a confined child::
+
+    {"groups": {path: {attribute: str, list of str, or null for what is neither}},
+     "arrays": {path: {"dtype": "<f4", "shape": [2, 4], "is_bfloat16": False, and one of
+                       "offset": 2048,
+                       "hex": what is stored in the header of the object,
+                       "chunks": [[first indices, filter mask, offset, stored size] ...]
+                       with "chunk_shape": [1, 4] and "filters": [2, 1]}},
+     "unread": {path: why its numbers are none}}
+
+Keras writes no attributes but text, and empty lists, which are no text.
+"""
+
+import codecs
+import io
+import itertools
+import math
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from lstm_inspect.errors import InspectError, ModelFileError
+from lstm_inspect.files.limits import Limits
+
+# HDF5 would load code from a folder for a filter that it lacks; it asks once, when it starts
+# (HDF5 1.14.6, H5PLint.c, `H5PL__init_package`).
+_preload = os.environ.get("HDF5_PLUGIN_PRELOAD")
+os.environ["HDF5_PLUGIN_PRELOAD"] = "::"
+try:
+    import h5py
+    import numpy as np
+    from h5py import h5a, h5d, h5g, h5l, h5o, h5t
+finally:
+    if _preload is None:
+        del os.environ["HDF5_PLUGIN_PRELOAD"]
+    else:
+        os.environ["HDF5_PLUGIN_PRELOAD"] = _preload
+
+# Imported when first asked for, which is too late in a child that can open nothing.
+codecs.lookup("ascii")
+
+DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
+
+_SMALL = 1 << 20
+_LONGEST_EMPTY = 1 << 31
+_BFLOAT16 = np.dtype("V2")
+
+
+def survey(data: bytes | memoryview, what: str, limits: Limits) -> dict[str, Any]:
+    """Lists the groups, texts and arrays of an HDF5 file.
+
+    Args:
+        data: The bytes of the file.
+        what: What to call it in an error.
+        limits: What it may claim.
+
+    Raises:
+        ModelFileError: Damaged, or it leads out of itself.
+        LimitError: It claims more than is granted.
+        MemoryError: It needs more than there is.
+    """
+    try:
+        with h5py.File(_Reader(data), "r") as file:
+            return _Survey(len(data), what, limits).of(h5g.open(file.id, b"/"))
+    except InspectError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
+        # What h5py raises where HDF5 stumbles over damaged bytes: any of these, by where it is.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if "alloc" in reason:
+            raise MemoryError(reason) from error
+        raise ModelFileError(f"{what}: damaged or truncated HDF5 data ({reason})") from error
+
+
+class _Reader(io.RawIOBase):
+    """The bytes as a file, and not a second time in memory as in a BytesIO."""
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        self._data = memoryview(data)
+        self._at = 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: len(self._data)}[whence]
+        self._at = start + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._data[self._at : self._at + len(buffer)]
+        buffer[: len(part)] = part
+        self._at += len(part)
+        return len(part)
+
+
+class _Survey:
+    """One walk over a file, each object once, whatever its links make of it."""
+
+    def __init__(self, size: int, what: str, limits: Limits) -> None:
+        self._size = size
+        self._what = what
+        self._limits = limits
+        self._objects = 0
+        self._text_bytes = 0
+
+    def of(self, root: Any) -> dict[str, Any]:
+        """Walks twice: an object that is left open takes some 20 kB."""
+        groups, datasets = [""], list[str]()
+        stored = claimed = 0
+        seen = {h5o.get_info(root).addr}
+        todo = [""]
+        while todo:
+            above = todo.pop()
+            group = h5o.open(root, above.encode() or b".")
+            for raw in group:
+                path = self._path(above, raw, group)
+                info = h5o.get_info(group, raw)
+                if info.addr in seen:
+                    raise self._refusal(f"{path} is linked more than once")
+                seen.add(info.addr)
+                if info.type == h5o.TYPE_GROUP:
+                    depth = path.count("/") + 1
+                    self._limits.check("hdf5_depth", depth, self._what, so_far=True)
+                    groups.append(path)
+                    todo.append(path)
+                elif info.type == h5o.TYPE_DATASET:
+                    dataset = h5o.open(group, raw)
+                    datasets.append(path)
+                    stored += dataset.get_storage_size()
+                    claimed += math.prod(dataset.shape or (0,)) * dataset.get_type().get_size()
+        self._limits.check("hdf5_metadata_bytes", max(0, self._size - stored), self._what)
+        self._limits.check("weight_bytes", claimed, f"{self._what}: its arrays")
+        found = {path: self._array(path, h5o.open(root, path.encode())) for path in datasets}
+        return {
+            "groups": {
+                path: dict(self._texts(h5o.open(root, path.encode() or b"."))) for path in groups
+            },
+            "arrays": {path: each for path, each in found.items() if isinstance(each, dict)},
+            "unread": {path: each for path, each in found.items() if isinstance(each, str)},
+        }
+
+    def _path(self, above: str, raw: bytes, group: Any) -> str:
+        self._count()
+        try:
+            path = f"{above}/{raw.decode()}".lstrip("/")
+        except UnicodeDecodeError:
+            raise self._refusal(f"a name that is not UTF-8: {raw[:40]!r}") from None
+        if group.links.get_info(raw).type != h5l.TYPE_HARD:
+            raise self._refusal(f"{path} is a soft or external link, which may lead elsewhere")
+        return path
+
+    def _texts(self, holder: Any) -> Iterator[tuple[str, str | list[str] | None]]:
+        """The attributes of an object: text, a list of texts, or None for what is neither."""
+        self._count(h5a.get_num_attrs(holder))
+        names: list[bytes] = []
+        h5a.iterate(holder, names.append)
+        for name in names:
+            attribute = h5a.open(holder, name)
+            if attribute.get_type().get_class() != h5t.STRING or len(attribute.shape) > 1:
+                yield self._text(name), None
+                continue
+            self._read(attribute.get_storage_size())
+            value = np.empty(attribute.shape, attribute.dtype)
+            attribute.read(value)
+            texts = [each or b"" for each in value.reshape(-1).tolist()]  # a null text is empty
+            # Many texts may lie in one place.
+            self._read(sum(map(len, texts)))
+            read = [self._text(each) for each in texts]
+            yield self._text(name), read if value.ndim else read[0]
+
+    def _array(self, path: str, dataset: Any) -> dict[str, Any] | str:
+        """Where an array lies, or why what lies there is no array of numbers."""
+        creation = dataset.get_create_plist()
+        layout = creation.get_layout()
+        if layout == h5d.VIRTUAL:
+            raise self._refusal(f"{path} is a virtual array, whose numbers lie elsewhere")
+        if layout == h5d.CONTIGUOUS and creation.get_external_count():
+            raise self._refusal(f"the numbers of {path} lie in another file")
+        dtype = _dtype(dataset.get_type())
+        shape = dataset.shape
+        if dtype is None or shape is None:
+            return "is not made of floating-point or whole numbers"
+        size = math.prod(shape) * dtype.itemsize
+        found: dict[str, Any] = {"dtype": dtype.str, "shape": shape}
+        # NumPy has no bfloat16: Keras stores its two bytes as they are, and only in a .keras says
+        # so (keras 3.15.1, saving_lib.py, `H5IOStore`).
+        is_said = dtype == np.uint16 and ("dtype", "bfloat16") in self._texts(dataset)
+        found["is_bfloat16"] = dtype == _BFLOAT16 or is_said
+        if not size:
+            empty = max(shape, default=0) < _LONGEST_EMPTY
+            return {**found, "hex": ""} if empty else "claims to be long and holds nothing"
+        if layout == h5d.CHUNKED:
+            return self._chunks(path, dataset, creation, size, found)
+        if dataset.get_storage_size() != size:
+            return "was never written: the file holds no numbers for it"
+        if layout == h5d.CONTIGUOUS:
+            if dataset.get_offset() + size > self._size:
+                raise self._refusal(f"{path} lies beyond the end of the file")
+            return {**found, "offset": dataset.get_offset()}
+        stored = np.empty(shape, dtype)
+        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, stored)
+        return {**found, "hex": stored.tobytes().hex()}
+
+    def _chunks(
+        self, path: str, dataset: Any, creation: Any, size: int, found: dict[str, Any]
+    ) -> dict[str, Any] | str:
+        filters = [creation.get_filter(each)[0] for each in range(creation.get_nfilters())]
+        if not {DEFLATE, SHUFFLE, FLETCHER32}.issuperset(filters):
+            return f"is stored with a filter that is not read ({filters}); repack it with h5repack"
+        shape, chunk_shape = found["shape"], creation.get_chunk()
+        chunk_size = math.prod(chunk_shape) * np.dtype(found["dtype"]).itemsize
+        count = dataset.get_num_chunks()
+        self._count(count)
+        if chunk_size > max(4 * size, _SMALL) or chunk_size * count > max(8 * size, 16 * _SMALL):
+            raise self._refusal(
+                f"{path} has chunks of {chunk_size} bytes for an array of {size}, {count} of them"
+            )
+        if count != math.prod(-(-a // b) for a, b in zip(shape, chunk_shape, strict=True)):
+            return "was not written to its end: the file holds a part of its numbers"
+        chunks = [dataset.get_chunk_info(each) for each in range(count)]
+        grid = itertools.product(
+            *(range(0, axis, width) for axis, width in zip(shape, chunk_shape, strict=True))
+        )
+        if sorted(tuple(each.chunk_offset) for each in chunks) != list(grid):
+            raise self._refusal(f"the chunks of {path} do not cover it")
+        return {
+            **found,
+            "chunk_shape": chunk_shape,
+            "filters": filters,
+            "chunks": [
+                (each.chunk_offset, each.filter_mask, each.byte_offset, each.size)
+                for each in chunks
+            ],
+        }
+
+    def _count(self, more: int = 1) -> None:
+        self._objects += more
+        self._limits.check("hdf5_objects", self._objects, self._what, so_far=True)
+
+    def _read(self, more: int) -> None:
+        self._text_bytes += more
+        self._limits.check("hdf5_metadata_bytes", self._text_bytes, self._what, so_far=True)
+
+    def _text(self, value: bytes | str) -> str:
+        try:
+            return value if isinstance(value, str) else value.decode()
+        except UnicodeDecodeError:
+            raise self._refusal(f"a text that is not UTF-8: {value[:40]!r}") from None
+
+    def _refusal(self, reason: str) -> ModelFileError:
+        return ModelFileError(f"{self._what}: {reason}")
+
+
+def _dtype(stored: Any) -> np.dtype[Any] | None:
+    """The NumPy dtype whose bytes are those of a stored type; None if there is none."""
+    if stored.get_class() not in (h5t.FLOAT, h5t.INTEGER, h5t.OPAQUE):
+        return None
+    dtype: np.dtype[Any] = np.dtype(stored.dtype)
+    if dtype != _BFLOAT16 and (dtype.kind not in "fiu" or dtype.itemsize > 8):
+        return None
+    # A number of unusual bits gets the next larger dtype, of other bytes.
+    return dtype if h5t.py_create(dtype).equal(stored) or dtype == _BFLOAT16 else None

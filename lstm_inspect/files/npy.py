@@ -1,0 +1,203 @@
+"""Arrays from ``.npy`` and ``.npz`` files."""
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from lstm_inspect.arrays import Array
+from lstm_inspect.errors import InputError, LimitError, ModelFileError
+from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
+from lstm_inspect.files.whole_file import read_bytes
+from lstm_inspect.files.zip_archive import FileBytes, ZipArchive
+
+_NPY = b"\x93NUMPY"
+
+# What NumPy writes (numpy/lib/format.py, `_write_array_header`), and with Python 2 did, sizes as
+# "3L". Nothing evaluates it. Structured dtypes, a list or of version 3, are no numbers.
+_HEADER = re.compile(
+    rb"\x93NUMPY..(?:..|....)"
+    rb"\{\s*'descr':\s*'(?P<descr>[<>|=]?[a-zA-Z?]\d{0,9}(?:\[\w{1,8}\])?)'"
+    rb",\s*'fortran_order':\s*(?P<order>True|False)"
+    rb",\s*'shape':\s*\((?P<shape>(?:\d{1,19}L?,\s*)*(?:\d{1,19}L?)?)\),?\s*\}",
+    re.DOTALL,
+)
+_LONGEST_HEADER = 10_000
+_BLOCK = 1 << 17
+
+
+def read_arrays(
+    path: str | Path,
+    expected: str = "a .npy or .npz file of numbers",
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    limit: str = "input_bytes",
+) -> Array | dict[str, Array]:
+    """Reads a ``.npy`` (one array) or an ``.npz`` (arrays by name), told apart by content.
+
+    Args:
+        path: Where from.
+        expected: What to say in an error that the file should be.
+        limits: What the file may claim.
+        limit: The name of the one that holds for its size.
+
+    Returns:
+        Read-only arrays that share the memory of the file's bytes.
+
+    Raises:
+        InputError: Not there, damaged, neither of the two, or pickled objects.
+        LimitError: It claims more than is granted.
+    """
+    path = Path(path)
+    with _refused(path, expected):
+        if path.is_dir():
+            raise ValueError("a folder")
+        try:
+            data = read_bytes(path, limits, limit)
+        except ModelFileError as error:
+            raise InputError(str(error)) from error
+        if data.startswith(_NPY):
+            return _Header(data, len(data)).array(data)
+        if data.startswith(ZipArchive.SIGNATURE):
+            archive = ZipArchive(data, str(path), limits)
+            members = {key: archive.read(name, limit) for key, name in _keys(archive).items()}
+            return {
+                key: _Header(member, len(member)).array(member) for key, member in members.items()
+            }
+        raise ValueError(f"something else (its first bytes are {data[:6]!r})")
+
+
+@contextmanager
+def open_arrays(path: Path, expected: str, limits: Limits) -> "Iterator[dict[str, NpyMember]]":
+    """Opens an ``.npz`` whose arrays stay on disk; those of one larger than memory too.
+
+    Args:
+        path: Where it is.
+        expected: What to say in an error that the file should be.
+        limits: What its directory may claim.
+
+    Raises:
+        InputError: Not there, damaged, or no ``.npz``.
+        LimitError: Its directory claims more than is granted.
+    """
+    refused = partial(_refused, path, expected)
+    with refused():
+        if not path.is_file():
+            raise ValueError("a folder or device" if path.exists() else "none: no such file")
+    with path.open("rb") as file:
+        with refused():
+            archive = ZipArchive(FileBytes(file), str(path), limits)
+            members = {
+                key: NpyMember(archive, name, refused) for key, name in _keys(archive).items()
+            }
+        yield members
+
+
+@contextmanager
+def _refused(path: Path, expected: str) -> Iterator[None]:
+    """Turns what is wrong with a file, the text of a ValueError, into an error about the file."""
+    try:
+        yield
+    except (InputError, LimitError):
+        raise
+    except ValueError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise InputError(f"{path}: expected {expected}, received {reason}") from error
+
+
+def _keys(archive: ZipArchive) -> dict[str, str]:
+    """The name of each member of an ``.npz`` by the key of its array."""
+    keys = {name.removesuffix(".npy"): name for name in archive.names}
+    if len(keys) != len(archive.names):
+        raise ValueError("one that has two arrays of one name")
+    return keys
+
+
+def blocks_of(array: Array) -> Iterator[Array]:
+    """The numbers of an array in C order, in flat blocks as those of a `NpyMember`."""
+    flat = array.reshape(-1)
+    return (flat[at : at + _BLOCK] for at in range(0, flat.size, _BLOCK))
+
+
+class NpyMember:
+    """An array of an ``.npz`` that is read piece by piece.
+
+    Attributes:
+        shape: Its shape.
+        dtype: Its dtype.
+    """
+
+    def __init__(
+        self,
+        archive: ZipArchive,
+        name: str,
+        refused: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self._archive = archive
+        self._name = name
+        self._refused = refused
+        self._header = _Header(next(archive.pieces(name), memoryview(b"")), archive.size(name))
+        self.shape, self.dtype = self._header.shape, self._header.dtype
+
+    def read(self) -> Array:
+        """The array, in memory."""
+        with self._refused():
+            return self._header.array(self._archive.read(self._name))
+
+    def blocks(self) -> Iterator[Array]:
+        """Its numbers in C order, in flat blocks of a size that depends on nothing but how many."""
+        if self._header.fortran_order and len(self.shape) > 1:
+            yield from blocks_of(self.read())
+            return
+        wanted, left = _BLOCK * self.dtype.itemsize, bytearray()
+        skipped = self._header.size
+        with self._refused():
+            for piece in self._archive.pieces(self._name):
+                left += piece[skipped:]
+                skipped = 0
+                while len(left) >= wanted:
+                    yield np.frombuffer(bytes(left[:wanted]), self.dtype)
+                    del left[:wanted]
+        if left:
+            yield np.frombuffer(bytes(left), self.dtype)
+
+
+class _Header:
+    """The header of a ``.npy``, from its first bytes, held to the size of the file."""
+
+    def __init__(self, data: bytes | memoryview, size: int) -> None:
+        start = bytes(data[:_LONGEST_HEADER])
+        header = _HEADER.match(start)
+        try:
+            if header is None or start[6:8] not in (b"\x01\x00", b"\x02\x00"):
+                raise ValueError("not that of an array of plain numbers")
+            length = int.from_bytes(start[8:10] if start[6] == 1 else start[8:12], "little")
+            self.size = length + (10 if start[6] == 1 else 12)
+            padding = start[header.end() : self.size]  # not what follows: a number may look like it
+            if not header.end() <= self.size <= len(start) or padding.strip():
+                raise ValueError("not of the length that it claims")
+            self.dtype = np.dtype(header["descr"].decode())
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"a damaged one (its header is none: {error})") from error
+        self.fortran_order = header["order"] == b"True"
+        self.shape = tuple(int(size) for size in re.findall(rb"\d+", header["shape"]))
+        if self.dtype.hasobject:
+            raise ValueError("pickled objects")
+        if self.dtype.itemsize == 0:
+            raise ValueError(f"an array of {self.dtype}")
+        claimed, held = math.prod(self.shape) * self.dtype.itemsize, size - self.size
+        if claimed != held:
+            raise ValueError(f"a damaged one (it claims {claimed} bytes of numbers and has {held})")
+
+    def array(self, data: bytes | memoryview) -> Array:
+        """The array, from all bytes of the file."""
+        if len(data) == self.size:
+            return np.empty(self.shape, self.dtype)
+        flat = np.frombuffer(data, self.dtype, offset=self.size)
+        array = flat.reshape(self.shape, order="F" if self.fortran_order else "C")
+        array.flags.writeable = False
+        return array

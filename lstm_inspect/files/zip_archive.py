@@ -1,0 +1,303 @@
+"""Zip bytes to the bytes of their members: structure, limits and sums checked on the way.
+
+zipfile is not used: it takes the last of two members of one name, and reads an archive whose local
+headers say otherwise than its directory, which is how two readers of one file come to differ.
+
+Layout: APPNOTE.TXT 6.3.10 of PKWARE, sections 4.3 and 4.5.3.
+"""
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, BinaryIO
+
+from lstm_inspect.errors import ModelFileError
+from lstm_inspect.files.limits import Limits
+
+_LOCAL = struct.Struct("<4s5H3L2H")
+_ENTRY = struct.Struct("<4s6H3L5H2L")
+_END = struct.Struct("<4s4H2LH")
+_END64_LOCATOR = struct.Struct("<4sLQL")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+
+_STORED, _DEFLATED = 0, 8
+_ENCRYPTED_OR_PATCHED = 0x2061
+_HAS_DESCRIPTOR = 0x8
+_UTF8 = 0x800
+_IN_EXTRA = 0xFFFFFFFF
+_ZIP64 = 0x0001
+_NAMED_AGAIN = 0x7075  # Info-ZIP's Unicode path (APPNOTE 4.6.9), which some readers heed
+_DESCRIPTORS = (0, 12, 16, 20, 24)
+_ALWAYS_EXPANDS = 8 << 20
+_LONGEST_END = _END.size + 0xFFFF
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True)
+class _Member:
+    """One entry of the directory."""
+
+    name: str
+    raw_name: bytes
+    flags: int
+    method: int
+    crc: int
+    stored_size: int
+    size: int
+    header: int
+
+
+class FileBytes:
+    """The bytes of an open file, read where they are asked for; for archives larger than memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._size = file.seek(0, os.SEEK_END)
+
+    def __len__(self) -> int:
+        """The size of the file."""
+        return self._size
+
+    def __getitem__(self, part: slice) -> bytes:
+        """A part of the file."""
+        start, stop, _ = part.indices(self._size)
+        self._file.seek(start)
+        return self._file.read(max(0, stop - start))
+
+
+class ZipArchive:
+    """The members of a zip, by name; ``SIGNATURE`` are its first bytes.
+
+    Args:
+        data: The bytes of the zip, or the file that they are in.
+        what: What to call it in an error.
+        limits: What it may claim.
+
+    Raises:
+        ModelFileError: Damaged, or of a structure that two readers could understand in two ways.
+        LimitError: It claims more than is granted.
+    """
+
+    SIGNATURE = b"PK\x03\x04"
+
+    def __init__(self, data: "bytes | FileBytes", what: str, limits: Limits) -> None:
+        self._data = memoryview(data) if isinstance(data, bytes) else data
+        self._what = what
+        self._limits = limits
+        try:
+            self._members = {member.name: member for member in self._directory()}
+            self._starts = self._check_cover()
+        except struct.error as error:
+            raise self._damaged(f"it ends too early, or {error}") from error
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its members, in the order of its directory."""
+        return tuple(self._members)
+
+    def size(self, name: str) -> int:
+        """The size of a member."""
+        return self._members[name].size
+
+    def read(self, name: str, limit: str = "file_bytes") -> memoryview:
+        """The bytes of a member: of a stored one those of the zip, not a copy.
+
+        Args:
+            name: Of the member.
+            limit: The name of the limit on its size.
+
+        Raises:
+            KeyError: There is no such member.
+            ModelFileError: Damaged.
+            LimitError: It is larger than granted.
+        """
+        member = self._members[name]
+        start = self._starts[name]
+        content = memoryview(self._data[start : start + member.stored_size])
+        what = f"{self._what}: {name}"
+        self._limits.check(limit, member.size, what)
+        if member.method == _DEFLATED:
+            content = self._inflated(member, content)
+        if len(content) != member.size or zlib.crc32(content) != member.crc:
+            raise ModelFileError(f"{what} is damaged (its checksum is another)")
+        return content
+
+    def pieces(self, name: str) -> Iterator[memoryview]:
+        """The bytes of a member, piece by piece.
+
+        Raises:
+            KeyError: There is no such member.
+            ModelFileError: Damaged, which may show only at the end.
+        """
+        member = self._members[name]
+        if member.method == _DEFLATED:
+            yield self.read(name)
+            return
+        start, crc = self._starts[name], 0
+        for at in range(start, start + member.size, _PIECE):
+            piece = memoryview(self._data[at : min(at + _PIECE, start + member.size)])
+            crc = zlib.crc32(piece, crc)
+            yield piece
+        if crc != member.crc:
+            raise ModelFileError(f"{self._what}: {name} is damaged (its checksum is another)")
+
+    def _inflated(self, member: _Member, content: memoryview) -> memoryview:
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            inflated = inflater.decompress(content, member.size + 1)
+        except zlib.error as error:
+            raise ModelFileError(f"{self._what}: {member.name} is damaged ({error})") from error
+        if not inflater.eof or inflater.unused_data:
+            raise ModelFileError(f"{self._what}: {member.name} is damaged (not of its size)")
+        return memoryview(inflated)
+
+    def _directory(self) -> list[_Member]:
+        whole = len(self._data)
+        tail = bytes(self._data[max(0, whole - _LONGEST_END) :])
+        found = tail.rfind(b"PK\x05\x06")
+        if found < 0:
+            raise self._damaged("it has no directory")
+        stop = end = whole - len(tail) + found
+        _, disk, first_disk, here, count, size, offset, comment = self._unpack(_END, end)
+        if end + _END.size + comment != whole:
+            raise self._damaged("something follows its end")
+        if _IN_EXTRA in (size, offset) or count == 0xFFFF:
+            stop = end - _END64_LOCATOR.size
+            sign, _, stop, _ = self._unpack(_END64_LOCATOR, max(stop, 0))
+            if sign != b"PK\x06\x07" or stop + _END64.size != end - _END64_LOCATOR.size:
+                raise self._damaged("its zip64 end is not where it should be")
+            sign, _, _, _, disk, first_disk, here, count, size, offset = self._unpack(_END64, stop)
+            if sign != b"PK\x06\x06":
+                raise self._damaged("it has no zip64 end")
+        self._limits.check("zip_members", count, self._what)
+        self._limits.check("zip_directory_bytes", size, self._what)
+        if disk or first_disk or here != count or offset + size != stop:
+            raise self._damaged("its directory is not where it should be")
+        self._stop = offset
+        members = []
+        for _ in range(count):
+            member, offset = self._entry(offset)
+            members.append(member)
+        if offset != stop:
+            raise self._damaged("its directory has another size than it says")
+        deflated = [member for member in members if member.method == _DEFLATED]
+        if (expanded := sum(member.size for member in deflated)) > _ALWAYS_EXPANDS:
+            ratio = -(-expanded // max(1, sum(member.stored_size for member in deflated)))
+            self._limits.check("expansion", ratio, self._what)
+        if len({member.name for member in members}) != count:
+            raise self._damaged("it has two members of one name")
+        return members
+
+    def _entry(self, at: int) -> tuple[_Member, int]:
+        (
+            sign,
+            _,
+            _,
+            flags,
+            method,
+            _,
+            _,
+            crc,
+            stored,
+            size,
+            name_size,
+            extra_size,
+            comment_size,
+            _,
+            _,
+            attributes,
+            header,
+        ) = self._unpack(_ENTRY, at)
+        if sign != b"PK\x01\x02":
+            raise self._damaged("its directory has an entry that is none")
+        at += _ENTRY.size
+        raw_name = bytes(self._data[at : at + name_size])
+        extra = bytes(self._data[at + name_size : at + name_size + extra_size])
+        size, stored, header = _wide(extra, [size, stored, header])
+        name = self._name(raw_name, flags)
+        if flags & _ENCRYPTED_OR_PATCHED:
+            raise self._damaged(f"{name} is encrypted")
+        if method not in (_STORED, _DEFLATED):
+            raise self._damaged(f"{name} is compressed with method {method}, not with deflate")
+        if _NAMED_AGAIN in _fields(extra):
+            raise self._damaged(f"{name} has a second name")
+        if attributes >> 28 == 0xA:  # the mode of a symbolic link, in Unix's upper half
+            raise self._damaged(f"{name} is a symbolic link")
+        if method == _STORED and stored != size:
+            raise self._damaged(f"{name} has two sizes")
+        member = _Member(name, raw_name, flags, method, crc, stored, size, header)
+        return member, at + name_size + extra_size + comment_size
+
+    def _name(self, raw: bytes, flags: int) -> str:
+        try:
+            # The table of cp437 is imported for a name that needs it.
+            return raw.decode("utf-8" if flags & _UTF8 or raw.isascii() else "cp437")
+        except UnicodeDecodeError as error:
+            raise self._damaged(f"a member's name is not UTF-8: {raw[:40]!r}") from error
+
+    def _check_cover(self) -> dict[str, int]:
+        """Where the content of each member starts; each byte belongs to one member alone."""
+        starts = {}
+        ends = []
+        members = sorted(self._members.values(), key=lambda member: member.header)
+        for member in members:
+            sign, _, flags, method, _, _, crc, stored, size, name_size, extra_size = self._unpack(
+                _LOCAL, member.header
+            )
+            start = member.header + _LOCAL.size + name_size
+            raw_name = bytes(self._data[member.header + _LOCAL.size : start])
+            extra = bytes(self._data[start : start + extra_size])
+            size, stored = _wide(extra, [size, stored])
+            described = bool(flags & _HAS_DESCRIPTOR)
+            if (
+                sign != self.SIGNATURE
+                or (method, raw_name, flags) != (member.method, member.raw_name, member.flags)
+                or (crc, stored, size)
+                not in [(member.crc, member.stored_size, member.size), (0, 0, 0)][: 1 + described]
+            ):
+                raise self._damaged(f"{member.name} has a header unlike its entry in the directory")
+            starts[member.name] = start + extra_size
+            ends.append((starts[member.name] + member.stored_size, described))
+        begins = [*(member.header for member in members), self._stop]
+        gaps = [begin - end for begin, (end, _) in zip(begins[1:], ends, strict=True)]
+        covered = all(
+            gap in (_DESCRIPTORS if described else (0,))
+            for gap, (_, described) in zip(gaps, ends, strict=True)
+        )
+        if begins[0] != 0 or not covered or any(a > b for a, b in pairwise(begins)):
+            raise self._damaged("its members overlap, or leave room between them")
+        return starts
+
+    def _unpack(self, layout: struct.Struct, at: int) -> tuple[Any, ...]:
+        return layout.unpack(self._data[at : at + layout.size])
+
+    def _damaged(self, reason: str) -> ModelFileError:
+        return ModelFileError(f"{self._what}: damaged or truncated zip archive ({reason})")
+
+
+def _wide(extra: bytes, sizes: list[int]) -> list[int]:
+    """Sizes and offset, those too large for 32 bits from the zip64 extra field, in this order."""
+    if _IN_EXTRA not in sizes:
+        return sizes
+    fields = _fields(extra)
+    if _ZIP64 not in fields:
+        return sizes
+    wanted = sizes.count(_IN_EXTRA)
+    wide = iter(struct.unpack_from(f"<{wanted}Q", fields[_ZIP64]))
+    return [next(wide) if size == _IN_EXTRA else size for size in sizes]
+
+
+def _fields(extra: bytes) -> dict[int, bytes]:
+    """The extra fields of an entry by their tag; of two of one tag readers may heed either."""
+    fields: dict[int, bytes] = {}
+    at = 0
+    while at < len(extra):
+        tag, length = struct.unpack_from("<2H", extra, at)
+        if tag in fields:
+            raise struct.error("a field stands twice")
+        fields[tag] = extra[at + 4 : at + 4 + length]
+        at += 4 + length
+    return fields

@@ -1,0 +1,1 @@
+"""Genuine Keras and TensorFlow: the only room that imports them, and only when they are needed."""

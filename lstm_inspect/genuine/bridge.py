@@ -1,0 +1,145 @@
+"""Genuine Keras layers, built one at a time, for layers without a NumPy form.
+
+Only classes on the list of this module are built, from the plain values of a config alone. No name,
+module, path or function of a file ever chooses what runs.
+"""
+
+import importlib.util
+import inspect
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from lstm_inspect.arrays import Array
+from lstm_inspect.cells import ACTIVATIONS
+from lstm_inspect.errors import UnsupportedLayerError
+from lstm_inspect.genuine.packages import import_keras
+from lstm_inspect.layers import Value, map_values
+from lstm_inspect.model import Layer, Operation
+from lstm_inspect.nested import leaves
+
+BUILT_IN = frozenset(
+    """
+    AdditiveAttention Attention AveragePooling1D AveragePooling2D AveragePooling3D
+    BatchNormalization Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose
+    Cropping1D Cropping2D Cropping3D DepthwiseConv1D DepthwiseConv2D Dot ELU EinsumDense Flatten
+    GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D
+    GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization LayerNormalization LeakyReLU
+    MaxPooling1D MaxPooling2D MaxPooling3D MultiHeadAttention Normalization PReLU ReLU Rescaling
+    SeparableConv1D SeparableConv2D Softmax UnitNormalization UpSampling1D UpSampling2D
+    UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
+    """.split()  # noqa: SIM905 - a list of one name a line would fill two pages
+)
+
+# What Keras 2 calls the arguments of a layer (keras 2.15.0, layers/activation/leaky_relu.py).
+_RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
+
+
+def is_installed() -> bool:
+    """Whether Keras can be imported."""
+    return importlib.util.find_spec("keras") is not None
+
+
+def can_build(layer: Layer) -> bool:
+    """Whether a layer is one that can be built."""
+    return (
+        layer.framework == "Keras"
+        and layer.class_name in BUILT_IN
+        and not isinstance(layer.options, Operation)
+        and layer.activation in ACTIVATIONS
+    )
+
+
+class Bridge:
+    """Builds genuine Keras layers when they are first called, and keeps them."""
+
+    def __init__(self) -> None:
+        self._built: dict[Layer, Any] = {}
+
+    def call(
+        self, layer: Layer, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[Value, ...]:
+        """Calls a layer as the model does.
+
+        Args:
+            layer: A layer that `can_build` is true of.
+            args: Its positional arguments, a `Value` for every tensor.
+            kwargs: Its keyword arguments.
+
+        Raises:
+            UnsupportedLayerError: Keras does not take the layer's config, weights or input.
+        """
+        keras = import_keras(layer.label)
+        arrays = map_values(args, lambda value: value.array)
+        options = {
+            name: map_values(given, lambda value: value.array)
+            for name, given in kwargs.items()
+            if name not in ("mask", "training")
+        }
+        masks = map_values(args[0], lambda value: value.mask) if args else None
+        try:
+            genuine = self._built.get(layer)
+            if genuine is None:
+                genuine = self._built[layer] = _build(keras, layer, arrays, options)
+            if "mask" in inspect.signature(genuine.call).parameters and _any_mask(masks):
+                options["mask"] = masks
+            outputs = genuine(*arrays, **options)
+            mask = None
+            if genuine.supports_masking and _any_mask(masks):
+                mask = genuine.compute_mask(arrays[0], masks)
+        except (TypeError, ValueError, RuntimeError) as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise UnsupportedLayerError(
+                f"{layer.label}: today's Keras does not take it ({reason:.160})"
+            ) from error
+        flat = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+        arrays_out = [as_numpy(keras, output) for output in flat]
+        for array in arrays_out:
+            ACTIVATIONS[layer.activation](array)
+        return tuple(Value(array, _mask_array(keras, mask)) for array in arrays_out)
+
+
+def _build(
+    keras: ModuleType, layer: Layer, arrays: Sequence[Any], options: Mapping[str, Any]
+) -> Any:
+    cls = getattr(keras.layers, layer.class_name)
+    renamed = _RENAMED.get(layer.class_name, {})
+    parameters = inspect.signature(cls.__init__).parameters
+    config = {renamed.get(key, key): value for key, value in layer.config.items()}
+    # Of the values, only plain ones: what a config writes as an object would be looked up by name.
+    plain = {key: value for key, value in config.items() if key in parameters and _is_plain(value)}
+    if "activation" in parameters:
+        plain["activation"] = None  # applied to the output, as the saver meant it
+    genuine = cls(**{**plain, "dtype": layer.dtype, "name": None})
+    genuine(*arrays, **options)
+    if len(genuine.weights) != len(layer.weights):
+        raise ValueError(
+            f"it has {len(genuine.weights)} arrays, the file {len(layer.weights)} for it"
+        )
+    genuine.set_weights(list(layer.weights))
+    if hasattr(genuine, "finalize_state"):
+        genuine.finalize_state()
+    return genuine
+
+
+def _is_plain(value: Any) -> bool:
+    return all(
+        each is None or isinstance(each, (str, int, float)) for each in leaves(value)
+    ) and not isinstance(value, dict)
+
+
+def _any_mask(masks: Any) -> bool:
+    return any(mask is not None for mask in leaves(masks))
+
+
+def _mask_array(keras: ModuleType, mask: Any) -> Array | None:
+    if isinstance(mask, (list, tuple)):
+        mask = mask[0] if mask else None
+    return None if mask is None else np.asarray(keras.ops.convert_to_numpy(mask))
+
+
+def as_numpy(keras: ModuleType, tensor: Any) -> Array:
+    """A tensor of Keras as an array that can be written to."""
+    return np.array(keras.ops.convert_to_numpy(tensor))

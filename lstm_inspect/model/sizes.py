@@ -1,0 +1,29 @@
+"""Shapes of which some sizes are not known."""
+
+from collections.abc import Sequence
+
+from lstm_inspect.cells import Moves
+
+Shape = tuple[int | None, ...]
+"""A shape whose unknown sizes are None; the first is the batch."""
+
+
+def fits(shape: tuple[int, ...], stated: Shape) -> bool:
+    """Whether the shape of an array is one that a shape with unknown sizes stands for."""
+    return len(shape) == len(stated) and all(
+        size is None or size == own for own, size in zip(shape, stated, strict=True)
+    )
+
+
+def output_sizes(moves: Moves, lengths: Sequence[int | None], size: tuple[int, ...]) -> Shape:
+    """The spatial sizes of the output of a convolution or pooling, from those of its input.
+
+    Args:
+        moves: How the window moves.
+        lengths: The spatial sizes of the input.
+        size: The size of the window.
+    """
+    counts = moves.counts([length or 0 for length in lengths], size)
+    return tuple(
+        None if length is None else count for length, count in zip(lengths, counts, strict=True)
+    )

@@ -1,0 +1,200 @@
+"""Arrays that the user gives, fitted to what the model takes."""
+
+import warnings
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+from lstm_inspect.arrays import FLOATS, Array, cast
+from lstm_inspect.errors import InputError, InspectError, NonFiniteWarning, RoundingWarning
+from lstm_inspect.model import ModelInput, Shape, fits
+from lstm_inspect.notation import advice, shape_text
+
+
+def bind_inputs(
+    inputs: tuple[ModelInput, ...],
+    given: Any,
+    needed: Collection[str],
+    allow_nonfinite: bool,
+) -> dict[str, Array]:
+    """Fits the given arrays to the model's inputs.
+
+    Args:
+        inputs: The model's inputs.
+        given: One array, arrays by input name, or a list of them in the order of the inputs.
+        needed: The names of the inputs that the result depends on; the others may be missing.
+        allow_nonfinite: Whether they may hold NaN or infinity, which is then warned of.
+
+    Returns:
+        The arrays by input name.
+
+    Raises:
+        InputError: A name is missing or unknown, or an array does not fit.
+
+    Warns:
+        NonFiniteWarning: One holds NaN or infinity, as it may.
+        RoundingWarning: One was rounded to the dtype that the model takes.
+    """
+    named = {} if given is None else _by_name(inputs, given, needed)
+    expected = {each.name: each for each in inputs}
+    for name in named:
+        if name not in expected:
+            raise InputError(
+                f"input {name}: the model has no input of that name; it takes {_list(expected)}"
+            )
+    for name in needed:
+        if name not in named:
+            raise InputError(
+                f"input {name}: missing; the model takes {_list(expected)}, "
+                f"received {', '.join(named) or 'none'}"
+            )
+    fitted = {
+        name: _fit(expected[name], _array(name, array), allow_nonfinite)
+        for name, array in named.items()
+    }
+    batches = {name: len(array) for name, array in fitted.items()}
+    if len(set(batches.values())) > 1:
+        raise InputError(
+            "inputs: expected the same batch size for all, received "
+            + ", ".join(f"{name} {batch}" for name, batch in batches.items())
+        )
+    return fitted
+
+
+def bind_feed(
+    feed: Mapping[str, Any], inputs: Mapping[str, Array], allow_nonfinite: bool
+) -> dict[str, Array]:
+    """Fits arrays that are given in the place of a layer's output or input.
+
+    Args:
+        feed: The arrays by path.
+        inputs: The model's inputs, of whose batch they have to be.
+        allow_nonfinite: Whether they may hold NaN or infinity, which is then warned of.
+
+    Raises:
+        InputError: One is not of numbers, not finite, or of another batch size.
+    """
+    fitted = {}
+    for path, given in feed.items():
+        array = _array(path, given)
+        if array.dtype.kind not in "iufb" or array.ndim == 0 or 0 in array.shape:
+            raise InputError(
+                f"feed {path}: expected numbers, batch first, received {shape_text(array.shape)} "
+                f"of {array.dtype}"
+            )
+        for name, other in inputs.items():
+            if len(other) != len(array):
+                raise InputError(
+                    f"feed {path}: expected a batch of {len(other)} as input {name} has, "
+                    f"received {len(array)}"
+                )
+        check_finite(f"feed {path}:", array, allow_nonfinite, InputError)
+        fitted[path] = array
+    return fitted
+
+
+def _by_name(
+    inputs: tuple[ModelInput, ...], given: Any, needed: Collection[str]
+) -> Mapping[str, Any]:
+    if isinstance(given, Mapping):
+        positional = [f"arr_{number}" for number in range(len(inputs))]
+        if list(given) == positional:  # numpy.savez(path, x, y)
+            return {each.name: given[key] for each, key in zip(inputs, positional, strict=True)}
+        return given
+    if isinstance(given, (list, tuple)) and len(given) == len(inputs) > 1:
+        return {each.name: array for each, array in zip(inputs, given, strict=True)}
+    # One array is enough where one input matters, whatever the model takes besides.
+    names = [each.name for each in inputs if each.name in needed]
+    if len(names) != 1:
+        raise InputError(
+            f"input: expected one array by name for each of {', '.join(names)}, "
+            "received one array without a name"
+        )
+    return {names[0]: given}
+
+
+def _array(name: str, given: Any) -> Array:
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise InputError(f"input {name}: expected one array of numbers ({error})") from error
+
+
+def _fit(expected: ModelInput, array: Array, allow_nonfinite: bool) -> Array:
+    name = expected.name
+    if array.dtype.kind not in "iufb":
+        raise InputError(f"input {name}: expected numbers, received an array of {array.dtype}")
+    shape = expected.shape
+    takes = f"expected {_text(shape)}, received {_text(array.shape)}"
+    if shape is not None:
+        if fits(array.shape, shape[1:]):
+            raise InputError(f"input {name}: {takes}; add the batch axis with x[numpy.newaxis]")
+        if not fits(array.shape, shape):
+            raise InputError(f"input {name}: {takes}")
+    if 0 in array.shape:
+        raise InputError(f"input {name}: {takes}; it is empty")
+    check_finite(f"input {name}:", array, allow_nonfinite, InputError)
+    return _exactly(name, array, expected.dtype) if expected.dtype in FLOATS else array
+
+
+def check_finite(
+    what: str, array: Array, allow_nonfinite: bool, refusal: type[InspectError]
+) -> None:
+    """Refuses NaN and infinity, or warns of them where they are allowed; the first place is named.
+
+    Args:
+        what: What to call the array, with what leads to "not finite".
+        array: Any numbers.
+        allow_nonfinite: Whether they may hold NaN or infinity.
+        refusal: What is raised if they may not.
+    """
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return
+    first = [int(axis) for axis in np.argwhere(~np.isfinite(array))[0]]
+    message = f"{what} not finite, first {array[tuple(first)]} at {first}"
+    if not allow_nonfinite:
+        option = advice(python="allow_nonfinite=True", command_line="--allow-nonfinite")
+        raise refusal(f"{message}; allow it with {option}")
+    warnings.warn(NonFiniteWarning(message), stacklevel=2)
+
+
+def _exactly(name: str, array: Array, dtype: str) -> Array:
+    """An array in the dtype that the model takes, with word of what that changed in it."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        fitted = cast(array, dtype)
+        lost = (fitted.astype(array.dtype) != array) & np.isfinite(array)
+    if not lost.any():
+        return fitted
+    first = [int(axis) for axis in np.argwhere(lost)[0]]
+    if array.dtype.kind != "f" or not np.isfinite(fitted[lost]).all():
+        raise InputError(
+            f"input {name}: expected numbers that {dtype} has, received "
+            f"{array[tuple(first)]} at {first}"
+        )
+    most = float(np.abs(fitted[lost] - array[lost]).max())
+    message = (
+        f"input {name}: rounded from {array.dtype} to the model's {dtype}, by up to {most:.1e}"
+    )
+    warnings.warn(RoundingWarning(message), stacklevel=2)
+    return fitted
+
+
+_AXES = {
+    1: ("batch",),
+    2: ("batch", "features"),
+    3: ("batch", "timesteps", "features"),
+}
+
+
+def _text(shape: Shape | tuple[int, ...] | None) -> str:
+    if shape is None:
+        return "an array"
+    names = _AXES.get(len(shape), ("batch",) + ("any",) * len(shape))[: len(shape)]
+    return shape_text(
+        [name if size is None else size for name, size in zip(names, shape, strict=True)]
+    )
+
+
+def _list(expected: Mapping[str, ModelInput]) -> str:
+    return ", ".join(f"{name} {_text(each.shape)}" for name, each in expected.items())

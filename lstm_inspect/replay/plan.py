@@ -1,0 +1,133 @@
+"""What a replay would compute, decided before any number moves."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from lstm_inspect.cells import ACTIVATIONS
+from lstm_inspect.errors import SelectionError
+from lstm_inspect.genuine import bridge
+from lstm_inspect.layers import form_of, operation_of
+from lstm_inspect.model import Call, Layer, Model, Recurrence, Ref, refs
+from lstm_inspect.notation import advice
+from lstm_inspect.replay.options import ReplayOptions
+
+FED_INPUT = ":input"
+"""Behind the path of a recurrence: what is given is its x, not its output."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The calls to compute.
+
+    Attributes:
+        calls: In order; only what a recurrent layer to be recorded depends on.
+        recorded: Paths of the recurrent calls to record.
+        inputs: Names of the model inputs these calls depend on.
+        blocked: For each selected recurrent call that cannot be replayed, what stops it, in the
+            order of computation, a line each.
+    """
+
+    calls: tuple[Call, ...]
+    recorded: frozenset[str]
+    inputs: frozenset[str]
+    blocked: Mapping[str, tuple[str, ...]]
+
+
+def plan_replay(model: Model, options: ReplayOptions) -> Plan:
+    """Plans the replay of the recurrent layers of a model.
+
+    Raises:
+        SelectionError: A pattern matches no recurrent layer, or there is nothing to feed at a path.
+    """
+    feed = options.feed
+    selected = _select(model, options.select)
+    _check_feed(model, feed)
+    obstacles: dict[str, tuple[str, ...]] = {}
+    for call in model.calls:
+        before = [each for ref in needs_of(call, feed) for each in obstacles.get(ref.path, ())]
+        own: list[str] = []
+        if model.why_unwired is not None:
+            own = [model.why_unwired]
+        elif call.path not in feed:
+            own = list(_obstacles(call, options.layers))
+        obstacles[call.path] = tuple(dict.fromkeys([*before, *own]))
+    recorded = frozenset(path for path in selected if not obstacles[path] and path not in feed)
+    needed = set(recorded)
+    calls = []
+    for call in reversed(model.calls):
+        if call.path in needed and call.path not in feed:
+            needed |= {ref.path for ref in needs_of(call, feed)}
+            calls.append(call)
+    return Plan(
+        calls=tuple(reversed(calls)),
+        recorded=recorded,
+        inputs=frozenset(each.name for each in model.inputs if each.name in needed),
+        blocked={path: obstacles[path] for path in selected if obstacles[path]},
+    )
+
+
+def needs_of(call: Call, feed: Collection[str]) -> tuple[Ref, ...]:
+    """What a call reads, but for what is given."""
+    if call.path in feed:
+        return ()
+    if call.path + FED_INPUT in feed:
+        return tuple(refs(tuple(call.kwargs.values())))
+    return call.needs
+
+
+def _select(model: Model, patterns: Sequence[str]) -> list[str]:
+    paths = [call.path for call, _ in model.recurrent_calls]
+    if not paths:
+        raise SelectionError(f"{model.source.path}: no recurrent layer; it has {_classes(model)}")
+    for pattern in patterns:
+        if not any(fnmatchcase(path, pattern) for path in paths):
+            raise SelectionError(
+                f"layer {pattern}: matches no recurrent layer; there are {', '.join(paths)}"
+            )
+    return [path for path in paths if any(fnmatchcase(path, pattern) for pattern in patterns)]
+
+
+def _check_feed(model: Model, feed: Collection[str]) -> None:
+    outputs = [call.path for call in model.calls]
+    inputs = [call.path + FED_INPUT for call, _ in model.recurrent_calls]
+    for path in feed:
+        if path not in (*outputs, *inputs):
+            raise SelectionError(
+                f"feed {path}: no layer of that path; there are {', '.join((*outputs, *inputs))}"
+            )
+
+
+def _classes(model: Model) -> str:
+    layers = [call.layer for call in model.calls if isinstance(call.layer, Layer)]
+    return ", ".join(layer.label for layer in layers) or "no layers"
+
+
+def _obstacles(call: Call, custom: Collection[str]) -> Iterator[str]:
+    """What of a call cannot be computed."""
+    match call.layer:
+        case Recurrence() as recurrence:
+            if call.in_training and recurrence.drops:
+                yield f"{call.path} drops at random, it is called with training=True"
+            for name in recurrence.kind.activations:
+                activation = recurrence.activations.get(name)
+                if activation is None:
+                    yield f"{call.path} has an {name} that the file does not say"
+                elif activation not in ACTIVATIONS:
+                    yield f"{call.path} has an activation that is not built in ({activation})"
+        case Layer() as layer:
+            if call.in_training and layer.acts_in_training:
+                yield f"{layer.label} is called with training=True"
+            has_form = bool(form_of(layer, call.kwargs) or operation_of(layer))
+            if {layer.name, layer.class_name}.intersection(custom) or (layer.is_whole and has_form):
+                return
+            if not layer.is_whole:
+                yield f"{layer.label}: the file lacks some of its weights"
+            elif not bridge.can_build(layer):
+                hint = advice(
+                    python=f"give its output with feed={{{call.path!r}: array}}",
+                    command_line=f"give its output with --feed {call.path}=FILE.npy",
+                )
+                yield f"{layer.label} cannot be run; {hint}"
+            elif not bridge.is_installed():
+                yield f'{layer.label} needs Keras: pip install "lstm-inspect[tensorflow]"'

@@ -1,0 +1,173 @@
+"""Recurrent layers recognised by their arrays alone, for files without a usable config."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from lstm_inspect.arrays import Array
+from lstm_inspect.cells import CELLS, GRU, SIMPLE_RNN, CellKind
+from lstm_inspect.errors import ModelFileError
+from lstm_inspect.model import Call, Model, Recurrence, mismatch
+from lstm_inspect.sources.keras.cell_weights import canonical_weights, is_cudnn
+from lstm_inspect.sources.keras.stores.saved_file import (
+    LayerWeights,
+    SavedFile,
+    VariableList,
+    VariableTree,
+)
+
+
+def bare_model(file: SavedFile, why_unwired: str) -> Model:
+    """A model of which only the weights of the recurrent layers are known.
+
+    Each group of arrays that belong together is a recurrent layer if it has the arrays of some kind
+    of cell. What the arrays leave open is said in the notes of the layer.
+
+    Args:
+        file: The file.
+        why_unwired: Why nothing can be replayed: one line.
+
+    Raises:
+        ModelFileError: No array in the file belongs to a recurrent layer.
+    """
+    groups = [each for group in _groups(file) for each in _halves(*group)]
+    recurrences = [each for group in groups if (each := _recognise(*group)) is not None]
+    if not recurrences:
+        raise ModelFileError(
+            f"{file.path}: none of its {_count(file)} arrays is the kernel of a recurrent layer"
+        )
+    return Model(
+        name=file.path.stem,
+        source=file.source,
+        inputs=(),
+        calls=tuple(Call(path=each.path, layer=each, args=()) for each in recurrences),
+        why_unwired=why_unwired,
+    )
+
+
+_Group = tuple[str, bool, Sequence[Array]]
+"""A path, whether the names in the file say that it is recurrent, and the arrays in order."""
+
+
+def _groups(file: SavedFile) -> Iterator[_Group]:
+    match file.weights:
+        case VariableTree() as tree:
+            return _tree_groups(tree)
+        case LayerWeights(layers=layers):
+            return _listed_groups(layers)
+        case VariableList(variables=variables):
+            return _listed_groups({file.path.stem: variables})
+
+
+def _halves(path: str, is_named: bool, arrays: Sequence[Array]) -> Iterator[_Group]:
+    """The two directions of a Bidirectional whose weights have neutral names; else the group."""
+    middle, rest = divmod(len(arrays), 2)
+    directions = [
+        (f"{path}/forward", is_named, arrays[:middle]),
+        (f"{path}/backward", is_named, arrays[middle:]),
+    ]
+    is_one = _kind_of(is_named, arrays) is not None
+    if not is_one and not rest and all(_kind_of(is_named, half) for _, _, half in directions):
+        yield from directions
+    else:
+        yield path, is_named, arrays
+
+
+def _tree_groups(tree: VariableTree) -> Iterator[_Group]:
+    groups: dict[str, dict[int, Array]] = {}
+    for path, array in tree.arrays.items():
+        group, _, number = path.rpartition("/vars/")
+        if number.isdecimal() and not group.startswith(("optimizer", "metrics")):
+            groups.setdefault(group, {})[int(number)] = array
+    for group, arrays in groups.items():
+        in_order = [arrays[number] for number in sorted(arrays)]
+        yield _tree_path(group, tree.names), "cell" in group.split("/"), in_order
+
+
+def _tree_path(group: str, names: Mapping[str, str]) -> str:
+    """``layers/bidirectional/forward_layer/cell`` to ``bidirectional/forward``."""
+    parts = group.split("/")
+    said = []
+    for number, part in enumerate(parts):
+        if part in ("forward_layer", "backward_layer"):
+            said.append(part.removesuffix("_layer"))
+        elif part not in ("layers", "layer", "cell", "cells"):
+            said.append(names.get("/".join(parts[: number + 1]), part))
+    return "/".join(said)
+
+
+def _listed_groups(layers: Mapping[str, Sequence[tuple[str, Array]]]) -> Iterator[_Group]:
+    for layer, named in layers.items():
+        groups: dict[str, list[tuple[str, Array]]] = {}
+        for name, array in named:
+            groups.setdefault(_owner(name), []).append((name, array))
+        for number, (prefix, members) in enumerate(groups.items()):
+            direction = re.search("forward|backward", prefix)
+            part = direction.group() if direction else str(number)
+            path = layer if len(groups) == 1 else f"{layer}/{part}"
+            is_recurrent = any("recurrent_kernel" in name for name, _ in members)
+            yield path, is_recurrent, [array for _, array in members]
+
+
+def _owner(name: str) -> str:
+    """What the name of a weight says it belongs to: ``lstm/lstm_cell``, in Keras 1 ``lstm_1``."""
+    keras1 = re.fullmatch(r"(.+)_[WUb](_[a-z])?(:0)?", name)
+    return keras1[1] if keras1 else name.rpartition("/")[0]
+
+
+def _kind_of(is_named: bool, arrays: Sequence[Array]) -> CellKind | None:
+    """The kind of cell that has arrays of these shapes."""
+    has_bias = len(arrays) > 2
+    if len(arrays) < 2 or min(array.ndim for array in arrays[:2]) < 2:
+        return None
+    if not (is_named or has_bias):  # two matrices could be anything
+        return None
+    for kind in CELLS:
+        try:
+            weights = canonical_weights("", kind, has_bias, arrays)
+        except ModelFileError:
+            continue
+        if mismatch(kind, _units_of(arrays), weights) is None:
+            return kind
+    return None
+
+
+def _units_of(arrays: Sequence[Array]) -> int:
+    """The units of a cell: the rows of its recurrent kernel, which every Keras has second."""
+    return int(arrays[1].shape[-2])
+
+
+def _recognise(path: str, is_named: bool, arrays: Sequence[Array]) -> Recurrence | None:
+    """The recurrence that a group of arrays can belong to, or None."""
+    kind = _kind_of(is_named, arrays)
+    if kind is None:
+        return None
+    has_bias = len(arrays) > 2
+    weights = canonical_weights(path, kind, has_bias, arrays)
+    notes = ["the file does not say its activations, its direction or its options"]
+    if not has_bias and "gates" in kind.weights["kernel"].axes and kind.keras_layer:
+        notes.append("without a bias CuDNN's layout cannot be told from Keras's, which is assumed")
+    if not has_bias and kind is GRU:
+        notes.append("without a bias reset_after cannot be told, False is assumed")
+    if kind is SIMPLE_RNN and not is_named:
+        notes.append("its arrays could be those of another layer, their names do not tell")
+    if len(arrays) == 3 and is_cudnn(dict(zip(weights, arrays, strict=True))):
+        notes.append("by its bias a CuDNN layer; its weights are shown in Keras's layout")
+    return Recurrence(
+        path=path,
+        kind=kind,
+        units=_units_of(arrays),
+        weights=weights,
+        options={"reset_after": has_bias and weights["bias"].ndim == 2} if kind is GRU else {},
+        go_backwards=True if path.endswith("/backward") else None,
+        notes=tuple(notes),
+    )
+
+
+def _count(file: SavedFile) -> int:
+    match file.weights:
+        case VariableTree(arrays=arrays):
+            return len(arrays)
+        case LayerWeights(layers=layers):
+            return sum(len(named) for named in layers.values())
+        case VariableList(variables=variables):
+            return len(variables)

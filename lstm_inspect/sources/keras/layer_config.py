@@ -1,0 +1,339 @@
+"""One layer's entry in a model config, read with checks and with the words of one Keras."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from lstm_inspect.errors import ModelFileError
+from lstm_inspect.model import Shape
+from lstm_inspect.sources.keras.keras1 import is_keras1, modernise
+from lstm_inspect.sources.keras.stores.saved_file import LayerWeights, SavedFile
+
+MODEL_CLASSES = frozenset({"Sequential", "Functional", "Model"})
+_NUMBER = re.compile(r"[0-9]{1,6}")
+_DTYPES = frozenset(
+    {
+        *("float16", "bfloat16", "float32", "float64", "bool", "string"),
+        *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+        *("complex64", "complex128"),
+    }
+)
+_OPERATIONS_WITH_DTYPE = frozenset({"Cast", "OnesLike", "ZerosLike"})
+TF_OPERATION_CLASSES = frozenset({"TFOpLambda", "SlicingOpLambda"})
+
+
+class Dialect(NamedTuple):
+    """The words and conventions of the Keras that saved a file.
+
+    Attributes:
+        keras: Its generation: 1, 2 (tf.keras included) or 3.
+        minor: Its minor version.
+        is_tf_keras: Whether it came with TensorFlow, or is Keras 3.
+        is_theano: Whether Theano ran it, which turns the kernels of a convolution round and pads
+            in another way.
+    """
+
+    keras: int
+    minor: int
+    is_tf_keras: bool
+    is_theano: bool
+
+    @property
+    def bidirectional_zeroes(self) -> bool:
+        """Whether a Bidirectional that returns sequences makes both directions emit 0 where masked.
+
+        keras 3.15.1, 2.15.0 and tensorflow 1.15.5: ``force_zero_output_for_mask`` in the module of
+        Bidirectional; keras 2.2.4 and 2.3.1 have no such thing.
+        """
+        return self.is_tf_keras
+
+    @property
+    def merges_masks(self) -> str:
+        """How the masks of merged inputs combine, in the words of `lstm_inspect.model.Merge`.
+
+        keras 2.15.0, 3.0.5, 3.3.3, 3.4.1 and 3.15.1: layers/merging/base_merge.py,
+        ``compute_mask``, and what layers/layer.py hands to it: before 3.4, nothing.
+        """
+        if self.keras < 3:
+            return "all"
+        return "none" if self.minor < 4 else "any"
+
+
+def dialect_of(file: SavedFile) -> Dialect:
+    """The dialect of a file that holds a config."""
+    backend = file.backend
+    generation, minor = _generation(file.config or {}, file.keras_version)
+    if generation == 1 and backend is None and isinstance(file.weights, LayerWeights):
+        # Keras 1 does not state it; TensorFlow puts ":0" behind the name of a variable.
+        names = [name for named in file.weights.layers.values() for name, _ in named]
+        backend = "tensorflow" if any(name.endswith(":0") for name in names) else "theano"
+    is_tf_keras = generation == 3 or minor >= 4 or "-tf" in (file.keras_version or "")
+    return Dialect(generation, minor, is_tf_keras, backend == "theano")
+
+
+def _generation(config: Mapping[str, Any], keras_version: str | None) -> tuple[int, int]:
+    """Its generation and minor version; the newest where nothing is stated."""
+    major, _, rest = (keras_version or "").partition(".")
+    minor = rest.partition(".")[0]
+    if _NUMBER.fullmatch(major):
+        return max(1, min(3, int(major))), int(minor) if _NUMBER.fullmatch(minor) else 0
+    inner = config.get("config")
+    layers = inner.get("layers") if isinstance(inner, dict) else inner
+    configs = [layer.get("config") for layer in layers or [] if isinstance(layer, dict)]
+    if any(isinstance(each, dict) and is_keras1(each) for each in configs):
+        return 1, 0
+    return (3, 99) if "module" in config else (2, 0)
+
+
+def read_shape(value: object) -> Shape | None:
+    """A shape as a config writes it, batch first; None for what is no such thing."""
+    if not isinstance(value, list) or not value:
+        return None
+    if not all(size is None or (type(size) is int and size >= 0) for size in value):
+        return None
+    return tuple(value)
+
+
+def _foreign_name(entry: Mapping[str, Any]) -> str | None:
+    """The full name of a class that only shares its name with one of Keras; None for Keras's own.
+
+    keras 3.15.1, saving/serialization_lib.py, ``serialize_keras_object``: Keras's own classes have
+    a module of Keras, others the name they were registered by, with their package in front.
+    """
+    module, registered = entry.get("module"), entry.get("registered_name")
+    if isinstance(registered, str) and ">" in registered:
+        return registered
+    if isinstance(module, str) and module.split(".")[0] not in ("keras", "builtins"):
+        return f"{module}>{entry.get('class_name')}"
+    return None
+
+
+class LayerConfig:
+    """The config of a layer, wherever it stands in the file.
+
+    Args:
+        entry: ``{"class_name": ..., "config": ..., ...}``.
+        dialect: Of the file.
+
+    Raises:
+        ModelFileError: The entry is not of that form.
+    """
+
+    def __init__(self, entry: object, dialect: Dialect) -> None:
+        if dialect.keras == 1 and isinstance(entry, dict):
+            entry = modernise(entry)
+        class_name = entry.get("class_name") if isinstance(entry, dict) else None
+        config = entry.get("config") if isinstance(entry, dict) else None
+        if class_name == "Sequential" and isinstance(config, list):
+            # keras 2.1.3, models.py, `Sequential.get_config`
+            config = {"layers": config}
+        if not (
+            isinstance(entry, dict) and isinstance(class_name, str) and isinstance(config, dict)
+        ):
+            raise ModelFileError(
+                f"model config: expected a layer with class_name and config, received {entry!r:.80}"
+            )
+        is_theano_convolution = dialect.is_theano and class_name.startswith("Conv")
+        if is_theano_convolution and config.get("padding") == "same":
+            config = {**config, "padding": "half"}  # Theano pads in another way
+        self.entry: Mapping[str, Any] = entry
+        self.dialect = dialect
+        self.class_name: str = _foreign_name(entry) or class_name
+        self.config: dict[str, Any] = config
+        self.name = str(self.config.get("name", entry.get("name", self.class_name)))
+
+    @property
+    def is_model(self) -> bool:
+        """True for a model, of whatever class: a Sequential, or layers with their wiring."""
+        return self.class_name in MODEL_CLASSES or (
+            "layers" in self.config and "input_layers" in self.config
+        )
+
+    @property
+    def is_operation(self) -> bool:
+        """True for a pure operation between layers, which a config lists among them.
+
+        An ``.h5`` does not say the module; but a layer's config has a dtype, and an operation's
+        only if that is what it is about (keras 3.15.1, ops/operation.py, layers/layer.py,
+        ``get_config``).
+        """
+        if self.class_name in TF_OPERATION_CLASSES:
+            return True
+        module = self.entry.get("module")
+        if isinstance(module, str):
+            return module.startswith("keras.src.ops")
+        has_dtype = "dtype" in self.config and self.class_name not in _OPERATIONS_WITH_DTYPE
+        return self.dialect.keras == 3 and not has_dtype and not self.is_model
+
+    @property
+    def merged_models(self) -> "list[LayerConfig]":
+        """The models whose outputs a Keras 1 ``Merge`` brings together; none for other layers.
+
+        Source: keras 1.2.2, models.py, ``Sequential.get_config``.
+        """
+        is_merge = self.dialect.keras == 1 and "mode" in self.config
+        return self.children("layers") if is_merge and self.config.get("layers") else []
+
+    @property
+    def inbound_nodes(self) -> list[Any]:
+        """How a Functional model calls the layer, a node a call."""
+        nodes = self.entry.get("inbound_nodes", [])
+        if not isinstance(nodes, list):
+            raise self._unexpected("inbound_nodes", "a list", nodes)
+        return nodes
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether its weights count as trainable."""
+        return self.flag("trainable", default=True)
+
+    @property
+    def backward_layer(self) -> "LayerConfig":
+        """Of a Bidirectional: with a config of its own, or the forward layer turned round."""
+        if self.config.get("backward_layer") is not None:
+            return self.child("backward_layer")
+        forward = self.child("layer")
+        turned = {**forward.config, "go_backwards": not forward.flag("go_backwards")}
+        return LayerConfig({**forward.entry, "config": turned}, forward.dialect)
+
+    def child(self, key: str) -> "LayerConfig":
+        """The layer that a wrapper holds under ``key``."""
+        return LayerConfig(self.config.get(key), self.dialect)
+
+    def children(self, key: str) -> "list[LayerConfig]":
+        """The layers that a model, or a stack of cells, lists under ``key``."""
+        entries = self.config.get(key)
+        if not isinstance(entries, list):
+            raise self._unexpected(key, "a list of layers", entries)
+        return [LayerConfig(entry, self.dialect) for entry in entries]
+
+    def flag(self, key: str, default: bool = False) -> bool:
+        """A boolean of the config."""
+        value = self.config.get(key, default)
+        if not isinstance(value, bool):
+            raise self._unexpected(key, "true or false", value)
+        return value
+
+    def size(self, key: str) -> int:
+        """A positive whole number of the config, such as ``units``."""
+        value = self.config.get(key)
+        if type(value) is not int or value < 1:
+            raise self._unexpected(key, "a positive whole number", value)
+        return value
+
+    def whole(self, key: str, value: object) -> int:
+        """A whole number that was found under a key."""
+        if type(value) is not int:
+            raise self._unexpected(key, "a whole number", value)
+        return value
+
+    def wholes(self, key: str) -> tuple[int, ...]:
+        """A list of whole numbers of the config, such as ``target_shape``."""
+        value = self.config.get(key)
+        if not isinstance(value, list):
+            raise self._unexpected(key, "a list of whole numbers", value)
+        return tuple(self.whole(key, item) for item in value)
+
+    def number(self, key: str, *, default: float = 0.0) -> float:
+        """A number of the config."""
+        return self._number(key, self.config.get(key, default))
+
+    def number_or_numbers(self, key: str) -> float | tuple[float, ...]:
+        """A number of the config, or a list of them; 0 if the config leaves it out.
+
+        keras 3.15.1, saving/serialization_lib.py, ``serialize_keras_object``: an array is an object
+        of the class ``__tensor__``.
+        """
+        value = self.config.get(key, 0.0)
+        if isinstance(value, dict) and value.get("class_name") == "__tensor__":
+            stored = value.get("config")
+            value = stored.get("value") if isinstance(stored, dict) else stored
+        if isinstance(value, list):
+            return tuple(self._number(key, item) for item in value)
+        return self._number(key, value)
+
+    def _number(self, key: str, value: object) -> float:
+        if type(value) not in (int, float):
+            raise self._unexpected(key, "a number", value)
+        return float(value)  # type: ignore[arg-type]  # told by the line above
+
+    def sizes(self, key: str, rank: int, *, default: int = 1) -> tuple[int, ...]:
+        """Positive whole numbers, one for each spatial axis; one number stands for all."""
+        value = self.config.get(key, default)
+        sizes = [value] * rank if type(value) is int else value
+        if not (
+            isinstance(sizes, list)
+            and len(sizes) == rank
+            and all(type(size) is int and size > 0 for size in sizes)
+        ):
+            raise self._unexpected(key, f"{rank} positive whole numbers", value)
+        return tuple(sizes)
+
+    def choice(self, key: str, choices: tuple[str, ...]) -> str:
+        """One of a few words; the first where the config leaves it out."""
+        value = self.config.get(key) or choices[0]
+        if value not in choices:
+            raise self._unexpected(key, " or ".join(choices), value)
+        return str(value)
+
+    def activation(self, key: str, *, default: str) -> str:
+        """The name of an activation, as `lstm_inspect.cells.activations` knows it.
+
+        A function of somebody's own keeps the name the file gives it, marked ``custom:``.
+        """
+        value = self.config.get(key, default)
+        if value is None:
+            return "linear"
+        if isinstance(value, dict):
+            registered, function = value.get("registered_name"), value.get("config")
+            named = [registered if registered != "function" else None, function]
+            names = [name for name in named if isinstance(name, str)]
+            return f"custom:{names[0] if names else value.get('class_name')}"
+        if not isinstance(value, str):
+            raise self._unexpected(key, "the name of an activation", value)
+        # keras 2.15 backend.py `hard_sigmoid` is clip(0.2x + 0.5), keras 3.0.5 clip(x/6 + 0.5).
+        if value == "hard_sigmoid" and self.dialect.keras < 3:
+            return "hard_sigmoid_0.2"
+        return value
+
+    @property
+    def dtype(self) -> str:
+        """The dtype the layer computes in, from its dtype or its dtype policy."""
+        value = self.config.get("dtype", "float32")
+        if isinstance(value, dict):
+            policy = value.get("config") or {}
+            if not isinstance(policy, dict):
+                raise self._unexpected("dtype", "a dtype or a dtype policy", value)
+            value = policy.get("name")
+        if value is None:
+            return "float32"
+        # A policy's name has the dtype of its sums last: "mixed_bfloat16", "int8_from_float32".
+        dtype = value.rpartition("_")[2] if isinstance(value, str) else None
+        if dtype not in _DTYPES:
+            raise self._unexpected("dtype", "a dtype or a dtype policy", value)
+        return dtype
+
+    @property
+    def batch_shape(self) -> Shape | None:
+        """The input shape that an InputLayer, or the first layer of a Sequential, states."""
+        for key in ("batch_shape", "batch_input_shape"):
+            if key in self.config:
+                shape = read_shape(self.config[key])
+                if shape is None and self.config[key] is not None:
+                    raise self._unexpected(key, "a shape", self.config[key])
+                return shape
+        return None
+
+    @property
+    def build_shape(self) -> Shape | None:
+        """The input shape the layer was built for, where the file states it (Keras 2.13 on)."""
+        build_config = self.entry.get("build_config")
+        if not isinstance(build_config, dict):
+            return None
+        return read_shape(build_config.get("input_shape", build_config.get("sequences_shape")))
+
+    def _unexpected(self, key: str, expected: str, value: object) -> ModelFileError:
+        return ModelFileError(
+            f"layer {self.name} ({self.class_name}): expected {key} to be {expected}, "
+            f"received {value!r:.60}"
+        )

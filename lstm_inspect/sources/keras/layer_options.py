@@ -1,0 +1,192 @@
+"""What layers of Keras compute, said once as the typed options of `lstm_inspect.model`.
+
+A class that is not in the table, or a setting that its options cannot express, gives none: such a
+layer is left to Keras itself.
+
+Source: keras 3.15.1, the module of each layer under layers/, unless a line says otherwise.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from lstm_inspect.cells import Moves
+from lstm_inspect.model import (
+    Activation,
+    BatchNormalization,
+    Concatenate,
+    Convolve,
+    Dense,
+    Embedding,
+    Flatten,
+    Identity,
+    Masking,
+    Merge,
+    MergeDirections,
+    Operation,
+    Options,
+    Permute,
+    Pool,
+    RepeatVector,
+    Reshape,
+)
+from lstm_inspect.sources.keras.layer_config import LayerConfig
+from lstm_inspect.sources.keras.tf_operations import operation_name
+
+# Random in training, nothing at inference.
+_RANDOM = (
+    "AlphaDropout",
+    "Dropout",
+    "GaussianDropout",
+    "GaussianNoise",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+)
+
+
+def read_options(layer: LayerConfig) -> Options | None:
+    """The options of a layer that is not recurrent; None if only Keras knows what it computes.
+
+    Raises:
+        ModelFileError: A setting is of a kind that no Keras writes.
+    """
+    if layer.is_operation:
+        parameters = {key: value for key, value in layer.config.items() if key != "name"}
+        return Operation(name=operation_name(layer), parameters=parameters)
+    read = _READERS.get(layer.class_name)
+    return None if read is None else read(layer)
+
+
+def merge_directions(layer: LayerConfig) -> MergeDirections:
+    """How a Bidirectional merges the outputs of its two layers."""
+    forward = layer.child("layer")
+    time_axis = 0 if forward.flag("time_major") else 1
+    merges = layer.config.get("merge_mode", "concat") is not None
+    return MergeDirections(
+        merge_mode=layer.choice("merge_mode", ("concat", "sum", "ave", "mul")) if merges else None,
+        time_axis=time_axis if forward.flag("return_sequences") else None,
+    )
+
+
+def acts_in_training(layer: LayerConfig) -> bool:
+    """Whether a layer computes something else in training."""
+    return layer.class_name in (*_RANDOM, "BatchNormalization")
+
+
+def _identity(layer: LayerConfig) -> Options:
+    return Identity()
+
+
+def _masking(layer: LayerConfig) -> Options:
+    return Masking(mask_value=layer.number_or_numbers("mask_value"))
+
+
+def _embedding(layer: LayerConfig) -> Options:
+    return Embedding(output_dim=layer.size("output_dim"), mask_zero=layer.flag("mask_zero"))
+
+
+def _dense(layer: LayerConfig) -> Options:
+    return Dense(units=layer.size("units"))
+
+
+def _activation(layer: LayerConfig) -> Options:
+    return Activation()
+
+
+def _batch_normalization(layer: LayerConfig) -> Options:
+    axis = layer.config.get("axis", -1)
+    single = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis  # keras 2.15.0
+    return BatchNormalization(
+        axis=layer.whole("axis", single),
+        epsilon=layer.number("epsilon", default=1e-3),
+        scale=layer.flag("scale", default=True),
+        center=layer.flag("center", default=True),
+    )
+
+
+def _merge(how: str, layer: LayerConfig) -> Options:
+    return Merge(how=how, masks=layer.dialect.merges_masks)
+
+
+def _concatenate(layer: LayerConfig) -> Options:
+    axis = layer.whole("axis", layer.config.get("axis", -1))
+    return Concatenate(axis=axis, masks=layer.dialect.merges_masks)
+
+
+def _repeat_vector(layer: LayerConfig) -> Options:
+    return RepeatVector(n=layer.size("n"))
+
+
+def _reshape(layer: LayerConfig) -> Options:
+    return Reshape(target_shape=layer.wholes("target_shape"))
+
+
+def _permute(layer: LayerConfig) -> Options:
+    return Permute(dims=layer.wholes("dims"))
+
+
+def _flatten(layer: LayerConfig) -> Options | None:
+    return Flatten() if _is_channels_last(layer) else None
+
+
+def _convolve(rank: int, layer: LayerConfig) -> Options | None:
+    if not (_is_channels_last(layer) and _pads_plainly(layer)):
+        return None
+    if layer.config.get("groups", 1) != 1:
+        return None
+    return Convolve(
+        filters=layer.size("filters"),
+        kernel_size=layer.sizes("kernel_size", rank),
+        moves=Moves(
+            strides=layer.sizes("strides", rank),
+            dilation=layer.sizes("dilation_rate", rank),
+            padding=layer.choice("padding", ("valid", "same", "half")),
+        ),
+    )
+
+
+def _pool(how: str, rank: int, layer: LayerConfig) -> Options | None:
+    if not (_is_channels_last(layer) and _pads_plainly(layer)):
+        return None
+    size = layer.sizes("pool_size", rank, default=2)
+    # A pooling moves by its own size unless told otherwise.
+    moves_by_itself = layer.config.get("strides") is None
+    return Pool(
+        how=how,
+        pool_size=size,
+        moves=Moves(
+            strides=size if moves_by_itself else layer.sizes("strides", rank),
+            dilation=(1,) * rank,
+            padding=layer.choice("padding", ("valid", "same")),
+        ),
+    )
+
+
+def _is_channels_last(layer: LayerConfig) -> bool:
+    return layer.config.get("data_format") != "channels_first"
+
+
+def _pads_plainly(layer: LayerConfig) -> bool:
+    return layer.config.get("padding", "valid") in ("valid", "same", "half")
+
+
+_READERS: dict[str, Callable[[LayerConfig], Options | None]] = {
+    **dict.fromkeys((*_RANDOM, "ActivityRegularization", "Identity"), _identity),
+    "Masking": _masking,
+    "Embedding": _embedding,
+    "Dense": _dense,
+    "Activation": _activation,
+    "BatchNormalization": _batch_normalization,
+    "Concatenate": _concatenate,
+    **{
+        name: partial(_merge, name.lower())
+        for name in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")
+    },
+    "RepeatVector": _repeat_vector,
+    "Reshape": _reshape,
+    "Flatten": _flatten,
+    "Permute": _permute,
+    **{f"Conv{rank}D": partial(_convolve, rank) for rank in (1, 2, 3)},
+    **{f"MaxPooling{rank}D": partial(_pool, "max", rank) for rank in (1, 2, 3)},
+    **{f"AveragePooling{rank}D": partial(_pool, "average", rank) for rank in (1, 2, 3)},
+}

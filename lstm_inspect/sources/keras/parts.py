@@ -1,0 +1,201 @@
+"""What each layer of a saved model is, before anything is wired: its config with its arrays.
+
+A part is read once, however often the model calls it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lstm_inspect.arrays import Array
+from lstm_inspect.model import Layer, MergeDirections, Recurrence, Shape
+from lstm_inspect.sources.keras.cell_weights import turn_kernels
+from lstm_inspect.sources.keras.layer_config import LayerConfig
+from lstm_inspect.sources.keras.layer_options import (
+    acts_in_training,
+    merge_directions,
+    read_options,
+)
+from lstm_inspect.sources.keras.recurrences import cell_configs, read_recurrence
+from lstm_inspect.sources.keras.stores.saved_file import FRAMEWORK, SavedFile
+from lstm_inspect.sources.keras.tf_operations import operation_name
+from lstm_inspect.sources.keras.weight_counts import weight_counts
+from lstm_inspect.sources.keras.weights import Weights, weights_of_layers
+
+
+@dataclass(frozen=True, eq=False)
+class InputPart:
+    """An InputLayer."""
+
+    shape: Shape | None
+    dtype: str
+
+
+@dataclass(frozen=True, eq=False)
+class RecurrentPart:
+    """A recurrent layer: its recurrence, or those of its stacked cells, first the lowest."""
+
+    recurrences: tuple[Recurrence, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class BidirectionalPart:
+    """A Bidirectional: two recurrent layers, and a layer that merges their outputs."""
+
+    forward: RecurrentPart
+    backward: RecurrentPart
+    options: MergeDirections
+    merge: Layer
+
+
+@dataclass(frozen=True, eq=False)
+class TimeDistributedPart:
+    """A layer or a model that is applied to every timestep."""
+
+    member: "Member"
+
+
+@dataclass(frozen=True, eq=False)
+class ModelPart:
+    """A Sequential or Functional model: its layers by name, and the config that wires them."""
+
+    config: LayerConfig
+    members: "dict[str, Member]"
+
+
+@dataclass(frozen=True, eq=False)
+class MergedModelsPart:
+    """The first layer of a Keras 1 Sequential that merges the outputs of other models."""
+
+    models: "tuple[Part, ...]"
+    merge: Layer
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A layer in its place in a model."""
+
+    config: LayerConfig
+    part: "Part"
+
+
+Part = (
+    InputPart
+    | Layer
+    | RecurrentPart
+    | BidirectionalPart
+    | TimeDistributedPart
+    | ModelPart
+    | MergedModelsPart
+)
+
+
+def read_parts(file: SavedFile, config: LayerConfig) -> ModelPart:
+    """Reads every layer of a saved model.
+
+    Raises:
+        ModelFileError: The config contradicts itself or the arrays.
+    """
+    layers = config.children("layers")
+    return _model_part(config, layers, weights_of_layers(file, layers), prefix="")
+
+
+def _model_part(
+    config: LayerConfig, layers: Sequence[LayerConfig], weights: Sequence[Weights], prefix: str
+) -> ModelPart:
+    return ModelPart(
+        config,
+        {
+            layer.name: Member(layer, _part(layer, own, f"{prefix}{layer.name}"))
+            for layer, own in zip(layers, weights, strict=True)
+        },
+    )
+
+
+def _part(layer: LayerConfig, weights: Weights, path: str) -> Part:
+    if layer.class_name == "InputLayer":
+        return InputPart(layer.batch_shape, layer.dtype)
+    if layer.is_model:
+        layers = layer.children("layers")
+        return _model_part(layer, layers, weights.of_layers(layers), prefix=f"{path}/")
+    if layer.class_name == "TimeDistributed":
+        child = layer.child("layer")
+        return TimeDistributedPart(Member(child, _part(child, weights.wrapped(), path)))
+    if layer.class_name == "Bidirectional" and cell_configs(layer.child("layer")):
+        forward, backward = layer.child("layer"), layer.backward_layer
+        ours, theirs = weights.directions(forward, backward)
+        one = _recurrent_part(forward, ours, f"{path}/forward", True)
+        other = _recurrent_part(backward, theirs, f"{path}/backward", True)
+        merge = read_layer(layer, (), path)
+        if one is None or other is None:
+            return replace(merge, is_whole=False)
+        options = merge_directions(layer)
+        return BidirectionalPart(one, other, options, replace(merge, options=options))
+    if cell_configs(layer):
+        part = _recurrent_part(layer, weights, path)
+        return replace(read_layer(layer, (), path), is_whole=False) if part is None else part
+    if models := layer.merged_models:
+        own = zip(models, weights.of_layers(models), strict=True)
+        parts = (_part(model, part, path) for model, part in own)
+        return MergedModelsPart(tuple(parts), read_layer(layer, (), path))
+    arrays = weights.arrays()
+    is_whole = bool(arrays) or not sum(weight_counts(layer) or (0, 0))
+    if layer.dialect.is_theano and layer.class_name.startswith("Conv"):
+        arrays = turn_kernels(arrays)
+    return replace(read_layer(layer, arrays, path), is_whole=is_whole)
+
+
+def _recurrent_part(
+    layer: LayerConfig, weights: Weights, path: str, in_bidirectional: bool = False
+) -> RecurrentPart | None:
+    """Reads a recurrent layer; None if the file holds no array of it.
+
+    A Bidirectional may decide what is emitted at masked steps.
+    """
+    cells = cell_configs(layer)
+    arrays = weights.of_cells(cells)
+    if not any(arrays):
+        return None
+    overrides: dict[str, Any] = {}
+    if in_bidirectional and layer.dialect.bidirectional_zeroes:
+        overrides["zero_output_for_mask"] = layer.flag("return_sequences")
+    if len(cells) == 1:
+        return RecurrentPart((read_recurrence(layer, cells[0], arrays[0], path, **overrides),))
+    below = {**overrides, "return_sequences": True, "unroll": False, "restores_order": True}
+    return RecurrentPart(
+        tuple(
+            read_recurrence(
+                layer,
+                cell,
+                own,
+                f"{path}/{number}",
+                **(below if number < len(cells) - 1 else overrides),
+            )
+            for number, (cell, own) in enumerate(zip(cells, arrays, strict=True))
+        )
+    )
+
+
+def read_layer(layer: LayerConfig, arrays: Sequence[Array], path: str) -> Layer:
+    """Reads a layer that is not recurrent.
+
+    Args:
+        layer: Its config.
+        arrays: Its arrays.
+        path: Its name.
+
+    Raises:
+        ModelFileError: The config is not one that Keras writes.
+    """
+    has_activation = "activation" in layer.config
+    return Layer(
+        name=path,
+        class_name=operation_name(layer) if layer.is_operation else layer.class_name,
+        framework=FRAMEWORK,
+        options=read_options(layer),
+        weights=tuple(arrays),
+        activation=layer.activation("activation", default="linear") if has_activation else "linear",
+        dtype=layer.dtype,
+        acts_in_training=acts_in_training(layer),
+        config=layer.config,
+    )

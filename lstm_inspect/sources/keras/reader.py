@@ -1,0 +1,55 @@
+"""Files of Keras to a `Model`."""
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+from lstm_inspect.errors import UnreadWeightsWarning
+from lstm_inspect.files.limits import Limits
+from lstm_inspect.model import Model
+from lstm_inspect.notation import advice
+from lstm_inspect.sources.keras.bare import bare_model
+from lstm_inspect.sources.keras.layer_config import LayerConfig, dialect_of
+from lstm_inspect.sources.keras.parts import read_parts
+from lstm_inspect.sources.keras.stores.by_content import read_config_file, read_saved_file
+from lstm_inspect.sources.keras.wiring import wire
+
+
+def read_keras(path: Path, data: bytes | None, config: Path | None, limits: Limits) -> Model:
+    """Reads a model that Keras saved, of whatever version.
+
+    Args:
+        path: The file or folder.
+        data: The bytes of the file; None for a folder.
+        config: A file with the config of a model of which ``path`` holds the weights.
+        limits: What the files may claim.
+
+    Raises:
+        ModelFileError: The file cannot be read, or contradicts itself.
+        LimitError: It claims more than is granted.
+
+    Warns:
+        UnreadWeightsWarning: An array of it was never written, or is not made of numbers.
+    """
+    file = read_saved_file(path, data, limits)
+    if file.unread:
+        (name, reason), *others = file.unread.items()
+        more = f"; so are {len(others)} others" if others else ""
+        message = f"{path}: not read: {name} {reason}{more}"
+        warnings.warn(UnreadWeightsWarning(message), stacklevel=3)
+    if config is not None:
+        content, version = read_config_file(config, limits)
+        file = replace(file, config=content, keras_version=version or file.keras_version)
+    if file.config is None:
+        how = advice(python="config=FILE", command_line="--config FILE")
+        return bare_model(
+            file,
+            f"the file holds weights alone; give what model.to_json() gave with {how}",
+        )
+    top = LayerConfig(file.config, dialect_of(file))
+    if "layers" not in top.config:
+        return bare_model(
+            file, f"{top.class_name} is a subclassed model, of which only the weights are saved"
+        )
+    wiring = wire(read_parts(file, top), str(path), limits)
+    return Model(name=top.name, source=file.source, inputs=wiring.inputs, calls=wiring.calls)

@@ -1,0 +1,123 @@
+"""Recurrent layers of a config, with their arrays, to canonical `Recurrence` form."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from lstm_inspect.arrays import Array
+from lstm_inspect.cells import (
+    CONV_LSTM,
+    GRU,
+    LSTM,
+    PEEPHOLE_LSTM,
+    SIMPLE_RNN,
+    CellKind,
+    Convolution,
+)
+from lstm_inspect.model import Recurrence
+from lstm_inspect.sources.keras.cell_weights import canonical_weights, turn_kernels
+from lstm_inspect.sources.keras.layer_config import LayerConfig
+
+_KINDS = {
+    "LSTM": LSTM,
+    "LSTMCell": LSTM,
+    "CuDNNLSTM": LSTM,
+    "GRU": GRU,
+    "GRUCell": GRU,
+    "CuDNNGRU": GRU,
+    "SimpleRNN": SIMPLE_RNN,
+    "SimpleRNNCell": SIMPLE_RNN,
+    "PeepholeLSTMCell": PEEPHOLE_LSTM,
+    "ConvLSTM1D": CONV_LSTM,
+    "ConvLSTM2D": CONV_LSTM,
+    "ConvLSTM3D": CONV_LSTM,
+}
+_DEFAULT_ACTIVATIONS = {"activation": "tanh", "recurrent_activation": "sigmoid"}
+
+
+def kind_of(cell: LayerConfig) -> CellKind:
+    """The kind of a built-in recurrent cell."""
+    return _KINDS[cell.class_name]
+
+
+def cell_configs(layer: LayerConfig) -> list[LayerConfig]:
+    """The configs of the cells of a recurrent layer; none if it is not recurrent, or is custom.
+
+    ``LSTM`` is its own cell; ``RNN`` wraps one, or several stacked ones.
+    """
+    if layer.class_name == "RNN":
+        cell = layer.child("cell")
+        stacked = cell.class_name == "StackedRNNCells"
+        cells = cell.children("cells") if stacked else [cell]
+    else:
+        cells = [layer]
+    return cells if all(cell.class_name in _KINDS for cell in cells) else []
+
+
+def read_recurrence(
+    layer: LayerConfig,
+    cell: LayerConfig,
+    arrays: Sequence[Array],
+    path: str,
+    **overrides: Any,
+) -> Recurrence:
+    """Reads one recurrence.
+
+    Args:
+        layer: The config of the layer: how it runs over time.
+        cell: The config of its cell, the same for a layer such as LSTM.
+        arrays: The arrays of the cell, in the order of Keras's ``layer.weights``.
+        path: Its name in tables and dumps.
+        **overrides: Fields of `Recurrence` that a wrapper decides.
+
+    Raises:
+        ModelFileError: The arrays are missing, or their shapes are not those of the config.
+    """
+    kind = kind_of(cell)
+    if kind is CONV_LSTM and cell.dialect.is_theano:
+        arrays = turn_kernels(arrays)
+    fields: dict[str, Any] = {
+        "go_backwards": layer.flag("go_backwards"),
+        "return_sequences": layer.flag("return_sequences"),
+        "return_state": layer.flag("return_state"),
+        "stateful": layer.flag("stateful"),
+        "zero_output_for_mask": layer.flag("zero_output_for_mask"),
+        "unroll": layer.flag("unroll"),
+        "time_major": layer.flag("time_major"),
+    }
+    return Recurrence(
+        path=path,
+        kind=kind,
+        units=cell.size("filters" if kind is CONV_LSTM else "units"),
+        weights=canonical_weights(path, kind, cell.flag("use_bias", default=True), arrays),
+        # A CuDNN layer has no such options, and always uses these.
+        activations={
+            name: cell.activation(name, default=_DEFAULT_ACTIVATIONS[name])
+            for name in kind.activations
+        },
+        options=_options(kind, cell),
+        drops=any(cell.config.get(key) for key in ("dropout", "recurrent_dropout")),
+        dtype=cell.dtype,
+        **(fields | overrides),
+    )
+
+
+def _options(kind: CellKind, cell: LayerConfig) -> dict[str, Any]:
+    if kind is GRU:
+        # keras 2.1.3, layers/recurrent.py, `GRU`: before it had the option, it had False.
+        is_cudnn = cell.class_name == "CuDNNGRU"
+        return {"reset_after": cell.flag("reset_after", default=is_cudnn)}
+    if kind is CONV_LSTM:
+        return {"convolution": _convolution(cell)}
+    return {}
+
+
+def _convolution(layer: LayerConfig) -> Convolution:
+    rank = int(layer.class_name[len("ConvLSTM")])
+    data_format = layer.choice("data_format", ("channels_last", "channels_first"))
+    return Convolution(
+        strides=layer.sizes("strides", rank),
+        dilation=layer.sizes("dilation_rate", rank),
+        padding=layer.choice("padding", ("valid", "same", "half")),
+        state_padding="half" if layer.dialect.is_theano else "same",
+        channels_first=data_format == "channels_first",
+    )

@@ -1,0 +1,1 @@
+"""The files that Keras writes, to plain data: the config, and arrays under the file's own keys."""

@@ -1,0 +1,78 @@
+"""Files of Keras, told apart by their content, to a `SavedFile`."""
+
+from pathlib import Path
+from typing import Any
+
+from lstm_inspect.errors import ModelFileError
+from lstm_inspect.files import hdf5
+from lstm_inspect.files.json_text import optional_text, parse_object
+from lstm_inspect.files.limits import Limits
+from lstm_inspect.files.whole_file import read_bytes
+from lstm_inspect.files.zip_archive import ZipArchive
+from lstm_inspect.sources.keras.stores.keras_h5 import read_keras_h5
+from lstm_inspect.sources.keras.stores.keras_zip import read_keras_zip
+from lstm_inspect.sources.keras.stores.saved_file import SavedFile
+from lstm_inspect.sources.keras.stores.saved_model import SAVED_MODEL, read_saved_model
+from lstm_inspect.sources.keras.stores.shards import read_shards
+
+_SNIFFED = 64
+
+
+def is_of_keras(path: Path, data: bytes | None) -> bool:
+    """Whether a file, or a folder whose ``data`` is None, can be one that Keras saved."""
+    if data is None:
+        return (path / SAVED_MODEL).is_file()
+    return data.startswith((ZipArchive.SIGNATURE, hdf5.SIGNATURE)) or _is_json(data)
+
+
+def read_saved_file(path: Path, data: bytes | None, limits: Limits) -> SavedFile:
+    """Reads a file or folder that `is_of_keras`.
+
+    Args:
+        path: The file or folder.
+        data: The bytes of the file; None for a folder.
+        limits: What it may claim.
+
+    Raises:
+        ModelFileError: Damaged, or no file of Keras after all.
+        LimitError: It claims more than is granted.
+    """
+    if data is None:
+        return read_saved_model(path, limits)
+    if data.startswith(ZipArchive.SIGNATURE):
+        return read_keras_zip(path, data, limits)
+    if data.startswith(hdf5.SIGNATURE):
+        return read_keras_h5(path, data, limits)
+    return read_shards(path, data, parse_object(data, str(path), limits), limits)
+
+
+def read_config_file(path: Path, limits: Limits) -> tuple[dict[str, Any], str | None]:
+    """Reads the config of a model, without its weights.
+
+    Args:
+        path: What ``model.to_json()`` gave, or a ``.keras`` or ``.h5`` of the same architecture.
+        limits: What it may claim.
+
+    Returns:
+        The config, and the Keras version that the file states or None.
+
+    Raises:
+        ModelFileError: Not there, not readable, damaged, or without a config.
+        LimitError: It claims more than is granted.
+    """
+    data = None if path.is_dir() else read_bytes(path, limits, "file_bytes")
+    if data is not None and _is_json(data):
+        config = parse_object(data, str(path), limits)
+        return config, optional_text(config.get("keras_version"), f"{path}: keras_version")
+    expected = f"{path}: expected the config of a model, as model.to_json() gives it"
+    if not is_of_keras(path, data):
+        found = "a folder" if data is None else f"another file (its first bytes are {data[:8]!r})"
+        raise ModelFileError(f"{expected}; received {found}")
+    file = read_saved_file(path, data, limits)
+    if file.config is None:
+        raise ModelFileError(f"{expected}, or a whole model; received weights alone")
+    return dict(file.config), file.keras_version
+
+
+def _is_json(data: bytes) -> bool:
+    return data[:_SNIFFED].lstrip().startswith(b"{")

@@ -1,0 +1,94 @@
+"""HDF5 files of every Keras: whole models, and weights alone."""
+
+from pathlib import Path
+
+from lstm_inspect.arrays import Array
+from lstm_inspect.errors import ModelFileError
+from lstm_inspect.files.hdf5 import Group, read_hdf5
+from lstm_inspect.files.json_text import parse_object
+from lstm_inspect.files.limits import Limits
+from lstm_inspect.sources.keras.stores.saved_file import LayerWeights, SavedFile, VariableTree
+from lstm_inspect.sources.keras.stores.variable_tree import is_variable_tree, read_variable_tree
+
+
+def read_keras_h5(path: Path, data: bytes, limits: Limits) -> SavedFile:
+    """Reads an HDF5 file: a whole model, or weights alone, of any Keras.
+
+    Layout: keras 3.15.1, legacy/saving/legacy_h5_format.py and saving/saving_lib.py.
+
+    Raises:
+        ModelFileError: Damaged, or no file of Keras.
+        LimitError: It claims more than is granted.
+    """
+    root = read_hdf5(data, str(path), limits)
+    config = _text(root, "model_config", path)
+    named = root.groups.get("model_weights", root)
+    weights: LayerWeights | VariableTree
+    if _names(named, "layer_names"):
+        weights = _layer_weights(named)
+    elif is_variable_tree(root):
+        weights = read_variable_tree(root)
+    elif config is not None:
+        weights = LayerWeights(layers={})
+    else:
+        raise ModelFileError(
+            f"{path}: expected a model or weights that Keras saved, received another HDF5 file "
+            f"({', '.join(list(root.groups)[:5]) or 'no groups'})"
+        )
+
+    return SavedFile(
+        path=path,
+        format="weights.h5" if config is None else "h5",
+        keras_version=_text(root, "keras_version", path) or _text(named, "keras_version", path),
+        backend=_text(root, "backend", path) or _text(named, "backend", path),
+        config=None if config is None else parse_object(config, f"{path}: model_config", limits),
+        weights=weights,
+        unread=root.all_unread(),
+        data=data,
+    )
+
+
+def _text(group: Group, name: str, path: Path) -> str | None:
+    """An attribute that is text, where there is one."""
+    value = group.attributes.get(name)
+    if name in group.attributes and not isinstance(value, str):
+        raise ModelFileError(f"{path}: expected its {name} to be text, received another attribute")
+    return value if isinstance(value, str) else None
+
+
+def _layer_weights(group: Group) -> LayerWeights:
+    return LayerWeights(
+        layers={
+            name: tuple(_weights(layer))
+            for name in dict.fromkeys(_names(group, "layer_names"))
+            if (layer := group.at(name)) is not None
+        }
+    )
+
+
+def _names(group: Group, attribute: str) -> list[str]:
+    """The list of names in an attribute, which may be split into ``attribute0``, ``attribute1`` ...
+
+    HDF5 limits an attribute to 64 kB (keras 3.15.1, legacy_h5_format.py,
+    ``load_attributes_from_hdf5_group``).
+    """
+    whole = group.attributes.get(attribute)
+    if isinstance(whole, list):
+        return whole
+    names: list[str] = []
+    chunks = 0
+    while isinstance(chunk := group.attributes.get(f"{attribute}{chunks}"), list):
+        names += chunk
+        chunks += 1
+    return names
+
+
+def _weights(group: Group) -> list[tuple[str, Array]]:
+    """The weights of a layer; none at all if not every one of them was written.
+
+    Keras 3.0 gives two arrays of a Bidirectional one name, and leaves a broken file behind.
+    """
+    arrays = group.all_arrays()
+    names = _names(group, "weight_names")
+    is_whole = len(set(names)) == len(names) and all(name in arrays for name in names)
+    return [(name, arrays[name]) for name in names] if is_whole else []

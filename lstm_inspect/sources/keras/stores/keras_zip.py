@@ -1,0 +1,66 @@
+"""The ``.keras`` zip of Keras 2.13 and later: config.json, metadata.json, model.weights.h5."""
+
+from pathlib import Path
+from unicodedata import normalize
+
+from lstm_inspect.errors import ModelFileError
+from lstm_inspect.files.hdf5 import read_hdf5
+from lstm_inspect.files.json_text import optional_text, parse_object
+from lstm_inspect.files.limits import Limits
+from lstm_inspect.files.zip_archive import ZipArchive
+from lstm_inspect.sources.keras.stores.saved_file import SavedFile
+from lstm_inspect.sources.keras.stores.variable_tree import read_variable_tree
+
+
+def read_keras_zip(path: Path, data: bytes, limits: Limits) -> SavedFile:
+    """Reads a ``.keras`` zip.
+
+    Layout: keras 3.15.1, saving/saving_lib.py, ``_save_model_to_fileobj``.
+
+    Raises:
+        ModelFileError: Damaged, or a member that Keras always writes is missing.
+        LimitError: It claims more than is granted.
+    """
+    archive = ZipArchive(data, str(path), limits)
+    _check_names(archive, path)
+    text = _member(archive, "config.json", path, "config_bytes")
+    config = parse_object(text, f"{path}: config.json", limits)
+    metadata = _member(archive, "metadata.json", path, "metadata_bytes")
+    stated = parse_object(metadata, f"{path}: metadata.json", limits)
+    stored = _member(archive, "model.weights.h5", path, "file_bytes")
+    weights = read_hdf5(stored, f"{path}: model.weights.h5", limits)
+    return SavedFile(
+        path=path,
+        format="keras",
+        keras_version=optional_text(stated.get("keras_version"), f"{path}: keras_version"),
+        config=config,
+        weights=read_variable_tree(weights),
+        unread=weights.all_unread(),
+        data=data,
+    )
+
+
+def _check_names(archive: ZipArchive, path: Path) -> None:
+    """Refuses names which no Keras writes, and which other readers might follow or mix up."""
+    for name in archive.names:
+        leads_out = name[:1] in ("", "/") or ".." in name.split("/")
+        if leads_out or "\\" in name or not name.isprintable():
+            raise ModelFileError(f"{path}: the name of a member leads elsewhere: {name!r:.60}")
+    if len({normalize("NFC", name).casefold() for name in archive.names}) != len(archive.names):
+        raise ModelFileError(f"{path}: two members differ in nothing but case or accents")
+
+
+def _member(archive: ZipArchive, name: str, path: Path, limit: str) -> memoryview:
+    try:
+        return archive.read(name, limit)
+    except KeyError:
+        if "model.weights.npz" in archive.names:
+            # keras 2.12.0, 2.15.0 and 3.15.1 all fail to load what they write there.
+            raise ModelFileError(
+                f"{path}: its model.weights.npz holds pickled objects, which only code from the "
+                "file could read; save the model again with its weights as HDF5"
+            ) from None
+        there = ", ".join(archive.names[:8]) or "nothing"
+        raise ModelFileError(
+            f"{path}: a .keras file must hold {name}; this zip holds {there}"
+        ) from None

@@ -1,0 +1,79 @@
+"""Weights in shards: a ``*.weights.json`` that says which ``.weights.h5`` beside it holds what."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lstm_inspect.arrays import Array
+from lstm_inspect.errors import ModelFileError
+from lstm_inspect.files.hdf5 import read_hdf5
+from lstm_inspect.files.limits import Limits
+from lstm_inspect.files.whole_file import read_bytes
+from lstm_inspect.notation import advice
+from lstm_inspect.sources.keras.stores.saved_file import SavedFile, VariableTree
+from lstm_inspect.sources.keras.stores.variable_tree import read_variable_tree
+
+
+def read_shards(path: Path, data: bytes, index: dict[str, Any], limits: Limits) -> SavedFile:
+    """Reads every shard that an index names.
+
+    Layout: keras 3.15.1, saving/saving_lib.py, ``ShardedH5IOStore``.
+
+    Args:
+        path: Of the index.
+        data: Its bytes.
+        index: Its JSON.
+        limits: What each shard may claim.
+
+    Raises:
+        ModelFileError: A shard is missing or damaged, or the index names a file elsewhere.
+        LimitError: A shard claims more than is granted.
+    """
+    arrays: dict[str, Array] = {}
+    names: dict[str, str] = {}
+    unread: dict[str, str] = {}
+    for name in sorted(set(_shard_names(path, index))):
+        shard = path.with_name(name)
+        try:
+            content = read_bytes(shard, limits, "file_bytes")
+        except ModelFileError as error:
+            raise ModelFileError(
+                f"{path}: its shard {name} has to be beside it ({error})"
+            ) from error
+        root = read_hdf5(content, str(shard), limits)
+        tree = read_variable_tree(root)
+        unread.update(root.all_unread())
+        arrays.update(tree.arrays)
+        names.update(tree.names)
+        total = sum(array.nbytes for array in arrays.values())
+        limits.check("weight_bytes", total, str(path), so_far=True)
+    return SavedFile(
+        path=path,
+        format="weights.json",
+        keras_version=None,
+        config=None,
+        weights=VariableTree(arrays=arrays, names=names),
+        unread=unread,
+        data=data,
+    )
+
+
+def _is_name(name: str) -> bool:
+    return name not in ("", "..") and name.isprintable()
+
+
+def _shard_names(path: Path, index: dict[str, Any]) -> Iterator[str]:
+    weight_map = index.get("weight_map")
+    if not isinstance(weight_map, dict):
+        how = advice(
+            python="open_model(WEIGHTS, config=CONFIG)", command_line="WEIGHTS --config CONFIG"
+        )
+        raise ModelFileError(
+            f"{path}: expected an index of weights in shards, received other JSON; "
+            f"if it is the config of a model, give it with the weights: {how}"
+        )
+    for value in weight_map.values():
+        for name in value if isinstance(value, list) else [value]:
+            if not isinstance(name, str) or Path(name).name != name or not _is_name(name):
+                raise ModelFileError(f"{path}: expected shards beside the index, received {name!r}")
+            yield name

@@ -1,0 +1,85 @@
+"""Operations between layers, those of tf.keras 2.x in the words of Keras 3.
+
+tf.keras writes ``x[:, -1]`` as a SlicingOpLambda and ``tf.math.add(x, y)`` as a TFOpLambda that
+names a TensorFlow function (keras 2.15.0, layers/core/tf_op_layer.py). The names are looked up
+here and nowhere else; nothing is imported by them.
+"""
+
+from typing import NamedTuple
+
+from lstm_inspect.sources.keras.layer_config import TF_OPERATION_CLASSES, LayerConfig
+from lstm_inspect.sources.keras.nodes import Node, read_index
+
+
+class _Words(NamedTuple):
+    """An operation of Keras 3: its name, and what its arguments and parameters are called."""
+
+    name: str
+    arguments: tuple[str, ...] = ()
+    parameters: tuple[tuple[str, str], ...] = ()
+
+
+_REDUCTION = (("axis", "axis"), ("keepdims", "keepdims"))
+_AXIS = (("axis", "axis"),)
+_OPERATIONS = {
+    "__operators__.add": _Words("Add", ("y",)),
+    "__operators__.getitem": _Words("GetItem", ("slice_spec",)),
+    "cast": _Words("Cast", (), (("dtype", "dtype"),)),
+    "compat.v1.transpose": _Words("Transpose", (), (("perm", "axes"),)),
+    "concat": _Words("Concatenate", (), _AXIS),
+    "expand_dims": _Words("ExpandDims", (), _AXIS),
+    "math.abs": _Words("Absolute"),
+    "math.add": _Words("Add", ("y",)),
+    "math.divide": _Words("Divide", ("y",)),
+    "math.equal": _Words("Equal", ("y",)),
+    "math.exp": _Words("Exp"),
+    "math.greater": _Words("Greater", ("y",)),
+    "math.less": _Words("Less", ("y",)),
+    "math.maximum": _Words("Maximum", ("y",)),
+    "math.minimum": _Words("Minimum", ("y",)),
+    "math.multiply": _Words("Multiply", ("y",)),
+    "math.negative": _Words("Negative"),
+    "math.not_equal": _Words("NotEqual", ("y",)),
+    "math.pow": _Words("Power", ("y",)),
+    "math.reduce_max": _Words("Max", (), _REDUCTION),
+    "math.reduce_mean": _Words("Mean", (), _REDUCTION),
+    "math.reduce_min": _Words("Min", (), _REDUCTION),
+    "math.reduce_sum": _Words("Sum", (), _REDUCTION),
+    "math.sigmoid": _Words("Sigmoid"),
+    "math.sqrt": _Words("Sqrt"),
+    "math.square": _Words("Square"),
+    "math.subtract": _Words("Subtract", ("y",)),
+    "math.tanh": _Words("Tanh"),
+    "math.truediv": _Words("TrueDivide", ("y",)),
+    "nn.relu": _Words("Relu"),
+    "nn.softmax": _Words("Softmax"),
+    "reshape": _Words("Reshape", (), (("shape", "newshape"),)),
+    "squeeze": _Words("Squeeze", (), _AXIS),
+    "stack": _Words("Stack", (), _AXIS),
+    "transpose": _Words("Transpose", (), (("perm", "axes"),)),
+}
+
+
+def operation_name(layer: LayerConfig) -> str:
+    """The name that Keras 3 has for an operation; that of TensorFlow if it has none."""
+    if layer.class_name not in TF_OPERATION_CLASSES:
+        return layer.class_name
+    function = layer.config.get("function")
+    words = _OPERATIONS.get(function) if isinstance(function, str) else None
+    return words.name if words else str(function)
+
+
+def translated(layer: LayerConfig, node: Node) -> Node:
+    """A call of an operation as Keras 3 would have written it."""
+    function = layer.config.get("function")
+    if layer.class_name in TF_OPERATION_CLASSES and function in _OPERATIONS:
+        words = _OPERATIONS[function]
+        added = (node.kwargs[name] for name in words.arguments if name in node.kwargs)
+        parameters = {
+            ours: node.kwargs[theirs] for theirs, ours in words.parameters if theirs in node.kwargs
+        }
+        node = node._replace(args=(*node.args, *added), kwargs=parameters)
+    if operation_name(layer) == "GetItem" and len(node.args) > 1:
+        x, index, *rest = node.args
+        node = node._replace(args=(x, read_index(index), *rest))
+    return node

@@ -1,0 +1,65 @@
+"""How many arrays each built-in layer has, for files that list them and do not say whose."""
+
+import re
+from collections.abc import Sequence
+
+from lstm_inspect.sources.keras.layer_config import LayerConfig
+from lstm_inspect.sources.keras.recurrences import cell_configs, kind_of
+
+_WEIGHTLESS = re.compile(
+    r"""Activation|ActivityRegularization|Cropping[123]D|\w*Dropout[123]?D?|ELU|Flatten|GaussianNoise
+    |(Global)?(Average|Max)Pooling[123]D|Identity|InputLayer|LeakyReLU|Masking|Merge|Permute|ReLU
+    |Add|Average|Concatenate|Dot|Maximum|Minimum|Multiply|Subtract|RepeatVector|Rescaling|Reshape
+    |Softmax|UpSampling[123]D|ZeroPadding[123]D""",
+    re.VERBOSE,
+)
+_KERNEL_AND_BIAS = re.compile(r"Dense|Conv[123]D(Transpose)?|Convolution[123]D|DepthwiseConv[12]D")
+
+
+def cell_counts(cell: LayerConfig) -> tuple[int, int]:
+    """How many trainable and other arrays a recurrent cell has."""
+    kind = kind_of(cell)
+    count = 2 + cell.flag("use_bias", default=True) + 3 * ("peepholes" in kind.weights)
+    if cell.dialect.keras == 1:
+        count = 3 * max(1, len(kind.gates))
+    return (count, 0) if cell.is_trained else (0, count)
+
+
+def weight_counts(layer: LayerConfig) -> tuple[int, int] | None:
+    """How many trainable and other arrays a layer has; None for a layer that is not built in."""
+    if layer.is_model:
+        members = [weight_counts(member) for member in layer.children("layers")]
+    elif layer.merged_models:
+        members = [weight_counts(model) for model in layer.merged_models]
+    elif layer.class_name == "TimeDistributed":
+        members = [weight_counts(layer.child("layer"))]
+    elif layer.class_name == "Bidirectional":
+        members = [weight_counts(layer.child("layer")), weight_counts(layer.backward_layer)]
+    else:
+        members = [_own_counts(layer)]
+    known = [member for member in members if member is not None]
+    if len(known) != len(members):
+        return None
+    trainable, others = _sum(known)
+    return (trainable, others) if layer.is_trained else (0, trainable + others)
+
+
+def _sum(counts: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    return sum(trainable for trainable, _ in counts), sum(others for _, others in counts)
+
+
+def _own_counts(layer: LayerConfig) -> tuple[int, int] | None:
+    if layer.is_operation:
+        return 0, 0
+    if cells := cell_configs(layer):
+        return _sum([cell_counts(cell) for cell in cells])
+    if _WEIGHTLESS.fullmatch(layer.class_name):
+        return 0, 0
+    if _KERNEL_AND_BIAS.fullmatch(layer.class_name):
+        return 1 + layer.flag("use_bias", default=True), 0
+    if layer.class_name == "Embedding":
+        return 1, 0
+    if layer.class_name in ("BatchNormalization", "LayerNormalization"):
+        affine = layer.flag("scale", default=True) + layer.flag("center", default=True)
+        return affine, 2 if layer.class_name == "BatchNormalization" else 0
+    return None

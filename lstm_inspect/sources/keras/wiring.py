@@ -1,0 +1,375 @@
+"""Parts and the wiring of their config, written out as one flat list of calls."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from lstm_inspect.errors import ModelFileError
+from lstm_inspect.files.limits import Limits
+from lstm_inspect.model import (
+    Argument,
+    Call,
+    Layer,
+    ModelInput,
+    Operation,
+    Ref,
+    Shape,
+    refs,
+)
+from lstm_inspect.sources.keras.nodes import (
+    Node,
+    Place,
+    places,
+    read_node,
+    read_places,
+    with_tensors,
+)
+from lstm_inspect.sources.keras.parts import (
+    BidirectionalPart,
+    InputPart,
+    Member,
+    MergedModelsPart,
+    ModelPart,
+    RecurrentPart,
+    TimeDistributedPart,
+)
+from lstm_inspect.sources.keras.tf_operations import translated
+
+Outputs = Callable[[int], Ref]
+"""What a call gives: output number to tensor."""
+
+
+class Wiring(NamedTuple):
+    """A model written out.
+
+    Attributes:
+        inputs: Where data enters.
+        calls: Every call of a layer, nested models and wrappers in place.
+    """
+
+    inputs: tuple[ModelInput, ...]
+    calls: tuple[Call, ...]
+
+
+def wire(model: ModelPart, what: str, limits: Limits) -> Wiring:
+    """Writes a model out as calls.
+
+    Args:
+        model: The model.
+        what: What to call its file in an error.
+        limits: How many calls it may make.
+
+    Raises:
+        ModelFileError: The wiring names a layer or a tensor that is not there.
+        LimitError: It makes more calls than are granted: of models that call models that call ...
+    """
+    writer = _Writer(what, limits)
+    writer.call_model(model, _Surroundings(), given=None)
+    return Wiring(tuple(writer.inputs), tuple(writer.calls))
+
+
+class _Surroundings(NamedTuple):
+    """What stands around a call.
+
+    Attributes:
+        prefix: The names of the models that it is nested in, to put in front of its own.
+        folds: How many TimeDistributed it is in.
+        in_training: Whether it, or a model around it, is called with ``training=True``.
+    """
+
+    prefix: str = ""
+    folds: int = 0
+    in_training: bool = False
+
+
+class _RecurrentArguments(NamedTuple):
+    """What a recurrent layer is called on."""
+
+    x: Ref
+    states: tuple[Ref, ...]
+    mask: Ref | None
+    heeds_mask: bool
+    input_shape: Shape | None
+
+
+class _Writer:
+    def __init__(self, what: str, limits: Limits) -> None:
+        self._what = what
+        self._limits = limits
+        self.inputs: list[ModelInput] = []
+        self.calls: list[Call] = []
+
+    def call_model(
+        self, model: ModelPart, around: _Surroundings, given: Argument | None
+    ) -> Outputs:
+        """Writes out one call of a model.
+
+        Args:
+            model: The model.
+            around: What stands around the call.
+            given: What it is called on: a tensor, or lists or a dict of them; None for the
+                outermost model, whose inputs become the inputs of the graph.
+        """
+        if model.config.class_name == "Sequential":
+            return self._call_sequential(model, around, given)
+        return self._call_functional(model, around, given)
+
+    def _call_sequential(
+        self, model: ModelPart, around: _Surroundings, given: Argument | None
+    ) -> Outputs:
+        members = list(model.members.values())
+        if not members:
+            raise ModelFileError(f"model {model.config.name}: expected layers, received none")
+        first = members[0].part
+        if isinstance(first, MergedModelsPart):
+            given = self._call_merged_models(first, members.pop(0).config.name, around)(0)
+        elif given is None:
+            given = self._declare(_sequential_input(members[0]))
+        outputs = _outputs(list(refs(given)))
+        for member in members:
+            if not isinstance(member.part, InputPart):
+                node = Node((outputs(0),), {}, None)
+                outputs = self._apply(member, f"{around.prefix}{member.config.name}", node, around)
+        return outputs
+
+    def _call_merged_models(
+        self, part: MergedModelsPart, path: str, around: _Surroundings
+    ) -> Outputs:
+        outputs = [
+            self.call_model(model, around._replace(prefix=""), None)(0)
+            for model in part.models
+            if isinstance(model, ModelPart)
+        ]
+        return self._add(Call(path=path, layer=part.merge, args=(outputs,)), around)
+
+    def _call_functional(
+        self, model: ModelPart, around: _Surroundings, given: Argument | None
+    ) -> Outputs:
+        config = model.config.config
+        names = [place.layer for place in read_places(config.get("input_layers"))]
+        if given is None:
+            bound = {name: self._declare(_functional_input(model, name)) for name in names}
+        else:
+            bound = _bind(model, given)
+        results = read_places(config.get("output_layers"))
+        calls = _calls_of(model, results)
+        paths = _paths_of(calls)
+        done: dict[tuple[str, int], Outputs] = {
+            (name, 0): _outputs([ref]) for name, ref in bound.items()
+        }
+
+        def resolve(place: Place) -> Ref:
+            try:
+                return done[place.layer, place.call](place.output)
+            except (KeyError, IndexError):
+                raise ModelFileError(
+                    f"model {model.config.name}: its wiring names output {place.output} of call "
+                    f"{place.call} of {place.layer}, which is not there"
+                ) from None
+
+        while calls:
+            ready = [key for key, node in calls.items() if _reads_only(node, done)]
+            if not ready:
+                stuck = ", ".join(sorted({name for name, _ in calls}))
+                raise ModelFileError(
+                    f"model {model.config.name}: its wiring gives no order for {stuck:.120}"
+                )
+            for key in ready:
+                node = calls.pop(key)
+                args, kwargs = with_tensors((node.args, node.kwargs), resolve)
+                member = model.members[key[0]]
+                resolved = node._replace(args=args, kwargs=kwargs)
+                done[key] = self._apply(member, f"{around.prefix}{paths[key]}", resolved, around)
+        return _outputs([resolve(place) for place in results])
+
+    def _declare(self, model_input: ModelInput) -> Ref:
+        self.inputs.append(model_input)
+        return Ref(model_input.name)
+
+    def _apply(self, member: Member, path: str, node: Node, around: _Surroundings) -> Outputs:
+        """Writes out one call of a layer whose arguments are resolved."""
+        kwargs = {name: given for name, given in node.kwargs.items() if name != "training"}
+        # In Keras 3 predict() has the last word, before that the call (keras 2.15.0 and 3.15.1).
+        if node.kwargs.get("training") is True and member.config.dialect.keras < 3:
+            around = around._replace(in_training=True)
+        node = node._replace(kwargs=kwargs)
+        match member.part:
+            case ModelPart() as model:
+                given = node.args[0] if node.args else []
+                return self.call_model(model, around._replace(prefix=f"{path}/"), given)
+            case TimeDistributedPart(member=child):
+                return self._apply(child, path, node, around._replace(folds=around.folds + 1))
+            case BidirectionalPart() as part:
+                given = _recurrent_arguments(node, member)
+                return self._call_bidirectional(path, part, given, around)
+            case RecurrentPart() as part:
+                return self._call_recurrent(path, part, _recurrent_arguments(node, member), around)
+            case Layer() as layer:
+                if isinstance(layer.options, Operation):
+                    node = translated(member.config, node)
+                call = Call(
+                    path=path,
+                    layer=layer,
+                    args=node.args,
+                    kwargs=node.kwargs,
+                    input_shape=node.input_shape,
+                )
+                return self._add(call, around)
+            case InputPart() | MergedModelsPart():
+                raise ModelFileError(f"layer {path}: expected a layer that can be called here")
+
+    def _call_recurrent(
+        self, path: str, part: RecurrentPart, given: _RecurrentArguments, around: _Surroundings
+    ) -> Outputs:
+        """Stacked cells run one after the other: what a cell does never depends on one above it."""
+        x, states = given.x, list(given.states)
+        shape = given.input_shape
+        finals: list[Ref] = []
+        for number, recurrence in enumerate(part.recurrences):
+            count = len(recurrence.states)
+            kwargs: dict[str, Argument] = {}
+            if states:
+                kwargs["initial_state"], states = tuple(states[:count]), states[count:]
+            if given.mask is not None or not given.heeds_mask:
+                kwargs["mask"] = given.mask
+            own = path if len(part.recurrences) == 1 else f"{path}/{number}"
+            call = Call(path=own, layer=recurrence, args=(x,), kwargs=kwargs, input_shape=shape)
+            outputs = self._add(call, around)
+            x, shape = outputs(0), None
+            finals += [outputs(1 + state) for state in range(count)]
+        return _outputs([x, *finals])
+
+    def _call_bidirectional(
+        self, path: str, part: BidirectionalPart, given: _RecurrentArguments, around: _Surroundings
+    ) -> Outputs:
+        half = len(given.states) // 2
+        ours, theirs = given.states[:half], given.states[half:]
+        forward = self._call_recurrent(
+            f"{path}/forward", part.forward, given._replace(states=ours), around
+        )
+        backward = self._call_recurrent(
+            f"{path}/backward", part.backward, given._replace(states=theirs), around
+        )
+        merged = self._add(
+            Call(path=path, layer=part.merge, args=(forward(0), backward(0))), around
+        )
+        outputs = [merged(0)] if part.options.merge_mode else [merged(0), merged(1)]
+        for way, recurrent in ((forward, part.forward), (backward, part.backward)):
+            states = sum(len(recurrence.states) for recurrence in recurrent.recurrences)
+            outputs += [way(1 + number) for number in range(states)]
+        return _outputs(outputs)
+
+    def _add(self, call: Call, around: _Surroundings) -> Outputs:
+        self._limits.check("graph_calls", len(self.calls) + 1, self._what, so_far=True)
+        self.calls.append(replace(call, in_training=around.in_training, folds=around.folds))
+        return lambda index: Ref(call.path, index)
+
+
+def _outputs(tensors: Sequence[Ref]) -> Outputs:
+    return lambda number: tensors[number]
+
+
+def _bind(model: ModelPart, given: Argument) -> dict[str, Ref]:
+    """The tensor for each input of a model that is called: by key if it is called on a dict."""
+    inputs = model.config.config.get("input_layers")
+    names = [place.layer for place in read_places(inputs)]
+    if isinstance(given, dict):
+        keys = sorted(inputs) if isinstance(inputs, dict) else names
+        bound = {name: given.get(key) for name, key in zip(names, keys, strict=True)}
+    else:
+        bound = dict(zip(names, refs(given), strict=False))
+    missing = [name for name in names if not isinstance(bound.get(name), Ref)]
+    if missing:
+        raise ModelFileError(
+            f"model {model.config.name}: its call gives no tensor for {', '.join(missing)}"
+        )
+    return {name: ref for name, ref in bound.items() if isinstance(ref, Ref)}
+
+
+def _sequential_input(first: Member) -> ModelInput:
+    """The input of a Sequential, which may have no InputLayer of its own."""
+    config = first.config
+    if isinstance(first.part, InputPart):
+        return ModelInput(config.name, first.part.shape, first.part.dtype)
+    shape = config.batch_shape
+    if shape is None and config.build_shape is not None:
+        # What it happened to be called on first: of that, only the sizes of its weights bind.
+        batch_and_steps = len(config.build_shape) - 1 if config.dialect.keras == 3 else 1
+        shape = (None,) * batch_and_steps + config.build_shape[batch_and_steps:]
+    return ModelInput(f"{config.name}_input", shape, "float32")
+
+
+def _functional_input(model: ModelPart, name: str) -> ModelInput:
+    member = model.members.get(name)
+    if member is None or not isinstance(member.part, InputPart):
+        raise ModelFileError(
+            f"model {model.config.name}: expected its input {name} to be an InputLayer"
+        )
+    return ModelInput(name, member.part.shape, member.part.dtype)
+
+
+def _calls_of(model: ModelPart, results: Sequence[Place]) -> dict[tuple[str, int], Node]:
+    """Every call of the layers of a Functional, by (layer, call number), in the order of the file.
+
+    A model that is used as a layer has one call of its own from when it was built, which the file
+    leaves out: it has nodes for calls 1, 2 ... (keras 3.15.1, models/functional.py, ``get_config``:
+    ``kept_nodes``). A Sequential of Keras 3 counts from 0 like any layer. So the numbers are not in
+    the file, but they are in use: the last node is the call of the highest number that any place
+    names.
+    """
+    nodes = {
+        name: [read_node(node) for node in member.config.inbound_nodes]
+        for name, member in model.members.items()
+    }
+    highest: dict[str, int] = {}
+    in_use = places(
+        [[*results], [[node.args, node.kwargs] for own in nodes.values() for node in own]]
+    )
+    for place in in_use:
+        highest[place.layer] = max(place.call, highest.get(place.layer, 0))
+    calls: dict[tuple[str, int], Node] = {}
+    for name, own in nodes.items():
+        left_out = max(0, highest.get(name, 0) + 1 - len(own))
+        calls |= {(name, left_out + number): node for number, node in enumerate(own)}
+    return calls
+
+
+def _paths_of(calls: Iterable[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """The path of each call: the name of the layer; its second call is ``name#2``."""
+    numbers: Counter[str] = Counter()
+    paths = {}
+    for name, number in calls:
+        numbers[name] += 1
+        paths[name, number] = name if numbers[name] == 1 else f"{name}#{numbers[name]}"
+    return paths
+
+
+def _reads_only(node: Node, done: dict[tuple[str, int], Any]) -> bool:
+    return all((place.layer, place.call) in done for place in places([node.args, node.kwargs]))
+
+
+def _recurrent_arguments(node: Node, member: Member) -> _RecurrentArguments:
+    """Sorts what a recurrent layer is called on.
+
+    Keras 3 calls ``layer(sequences, initial_state=None, mask=None)``; Keras 2 puts the initial
+    states behind x in one list (keras 2.15.0, layers/rnn/base_rnn.py, ``RNN.__call__``).
+    """
+    names = ("x", "initial_state", "mask")
+    given = {**node.kwargs, **dict(zip(names, node.args, strict=False))}
+    tensors = list(refs(given.get("x")))
+    if not tensors:
+        raise ModelFileError(
+            f"layer {member.config.name}: expected its call to name a tensor, it names none"
+        )
+    x, *states = tensors
+    passed_states = tuple(refs(given.get("initial_state")))
+    return _RecurrentArguments(
+        x=x,
+        states=(*states, *passed_states),
+        mask=next(refs(given.get("mask")), None),
+        # Keras 3 hands on the mask of x only to a layer called on nothing but x (keras 3.15.1,
+        # layers/layer.py, `__call__`, "Populate mask argument(s)").
+        heeds_mask=not (passed_states and member.config.dialect.keras == 3),
+        input_shape=node.input_shape or member.config.build_shape,
+    )

@@ -1,0 +1,1 @@
+"""What a replay recorded: in memory, on disk in any format, and in figures."""

@@ -1,0 +1,73 @@
+"""Figures about recorded arrays."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstm_inspect.arrays import Array
+from lstm_inspect.notation import with_nulls
+from lstm_inspect.traces.recording import Trace
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayStats:
+    """One recorded array in figures.
+
+    Attributes:
+        key: Its key in a dump, ``<path>/<signal>``.
+        shape: Its shape.
+        dtype: Its dtype.
+        low: Its smallest finite number; NaN if there is none.
+        mean: The mean of its finite numbers, summed in float64.
+        high: Its largest finite number.
+        nonfinite: How many of its numbers are NaN or infinite.
+    """
+
+    key: str
+    shape: tuple[int, ...]
+    dtype: str
+    low: float
+    mean: float
+    high: float
+    nonfinite: int
+
+
+def trace_stats(trace: Trace) -> Iterator[ArrayStats]:
+    """Yields the figures of every array of a trace."""
+    for key, array in trace.arrays().items():
+        yield _stats(key, array)
+
+
+def stats_as_json(stats: Iterable[ArrayStats], trace: Trace, dump: Path) -> dict[str, Any]:
+    """What ``trace --format json`` prints: the figures, and what was left out.
+
+    Args:
+        stats: The figures of the trace.
+        trace: The trace.
+        dump: Where it was written to.
+    """
+    return {
+        "schema": SCHEMA,
+        "dump": str(dump),
+        "model": dict(trace.model),
+        "arrays": [with_nulls(asdict(each)) for each in stats],
+        "untraced": dict(trace.untraced),
+        "verification": trace.verification,
+    }
+
+
+def _stats(key: str, array: Array) -> ArrayStats:
+    finite = np.isfinite(array)
+    nonfinite = int(array.size - np.count_nonzero(finite))
+    numbers = array[finite] if nonfinite else array
+    low, mean, high = np.nan, np.nan, np.nan
+    if numbers.size:
+        low, mean, high = numbers.min(), numbers.mean(dtype=np.float64), numbers.max()
+    return ArrayStats(
+        key, array.shape, str(array.dtype), float(low), float(mean), float(high), nonfinite
+    )

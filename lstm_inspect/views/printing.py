@@ -1,0 +1,50 @@
+"""The one place that prints results: views for people, and reports and JSON for machines."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lstm_inspect.checks.findings import Report
+from lstm_inspect.views.reports import FORMATS, markdown
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+# Wider than any table: what is piped into a file or a CI log is never cut or folded.
+_PIPED_WIDTH = 100_000
+
+
+def print_view(view: "RenderableType") -> None:
+    """Prints a view to standard output, in colour and as wide as the terminal if it is one."""
+    from rich.console import Console
+
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            """Leaves it to the command line; Rich would exit with 1, which means a difference."""
+            raise BrokenPipeError
+
+    width = None if sys.stdout.isatty() else _PIPED_WIDTH
+    Output(width=width, highlight=False, emoji=False).print(view)
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """Prints a JSON object to standard output."""
+    print(json.dumps(value, indent=2))
+
+
+def print_report(report: Report, format_: str) -> None:
+    """Prints a report to standard output.
+
+    Args:
+        report: The findings.
+        format_: One of `FORMATS`. ``"github"`` also appends a summary to the file that
+            ``GITHUB_STEP_SUMMARY`` names.
+    """
+    print(FORMATS[format_](report))
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if format_ == "github" and summary:
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(markdown(report))
