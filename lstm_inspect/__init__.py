@@ -9,9 +9,9 @@ from lstm_inspect.version import __version__ as __version__
 
 
 def __getattr__(name: str) -> object:
-    """Imports a name when it is used: ``lstm-inspect --help`` waits for neither NumPy nor h5py.
+    """Imports a name at first use, so ``lstm-inspect --help`` waits for neither NumPy nor h5py.
 
-    The exported names, and where each comes from, stand in ``__init__.pyi`` alone.
+    Only ``__init__.pyi`` lists the exported names and the module of each.
     """
     import importlib
 
@@ -25,12 +25,12 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """The exported names."""
+    """Lists the exported names."""
     return [*globals(), *_modules()]
 
 
 def _modules() -> dict[str, str]:
-    """The module that each exported name comes from."""
+    """Returns the module that each exported name comes from."""
     import re
     from pathlib import Path
 

@@ -1,16 +1,16 @@
-"""``python -m lstm_inspect``, and the script ``lstm-inspect``."""
+"""Runs ``python -m lstm_inspect`` and the script ``lstm-inspect``."""
 
 import os
 import signal
 import sys
 from types import FrameType
 
-# Until there is somebody to catch an interruption, it ends the process without a traceback.
-# Of one that is ignored, as of a job in the background, it is to stay so.
+# A signal that is already ignored stays ignored, as in a background job.
 _ENDING = [
     each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) != signal.SIG_IGN
 ]
 if signal.SIGINT in _ENDING:
+    # Until main() can catch an interruption, it ends the process without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -28,10 +28,10 @@ def main() -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    """Ends in order, so that nothing half-written is left.
+    """Ends the process in order, so that no half-written file is left.
 
-    The import of a module may swallow what is raised in it (importlib/_bootstrap.py, a callback in
-    ``_get_module_lock``). Nothing is written at that time: it ends at once.
+    An import may swallow an exception that is raised during it (importlib/_bootstrap.py, a callback
+    in ``_get_module_lock``). Nothing is written during an import, so the process ends at once.
     """
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):

@@ -1,4 +1,4 @@
-"""The array type, and casts to the dtypes that models compute in; NumPy lacks one of them."""
+"""The array type, and casts to the dtypes of models, among them bfloat16, which NumPy lacks."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
 def cast(array: Array, dtype: str) -> Array:
-    """An array in a compute dtype.
+    """Casts an array to a compute dtype.
 
     Args:
         array: Any numbers.
-        dtype: A NumPy dtype by name, or ``"bfloat16"``: its numbers are kept in float32, rounded
-            to the nearest with an even last bit as the hardware does.
+        dtype: The name of a NumPy dtype, or ``"bfloat16"``. bfloat16 numbers are kept in float32,
+            rounded to the nearest with ties to an even last bit, as the hardware does.
     """
     if dtype != "bfloat16":
         return array.astype(dtype, copy=False)

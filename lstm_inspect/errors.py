@@ -1,17 +1,17 @@
-"""What can go wrong when a person points the tool at a file.
+"""The errors and warnings that a file, an input or a choice of the user can cause.
 
     InspectError
     ├── ModelFileError          the model file cannot be read, or contradicts itself
-    ├── LimitError              a file asks for more than is granted without being told to
-    ├── UnsupportedLayerError   a layer that the asked-for result depends on cannot be run
-    ├── InputError              the arrays given do not fit the model
+    ├── LimitError              a file asks for more than a limit allows
+    ├── UnsupportedLayerError   the result depends on a layer that cannot be run
+    ├── InputError              the input arrays do not fit the model
     ├── SelectionError          a layer pattern or signal name matches nothing
-    ├── ContractError           a contract cannot be read, or mentions what no model has
-    ├── OutputError             the result cannot be written where it was asked for
-    └── MissingExtraError       an optional package that this needs is not installed
+    ├── ContractError           a contract cannot be read, or mentions a field that no model has
+    ├── OutputError             the result cannot be written to the requested path
+    └── MissingExtraError       an optional package is needed but not installed
 
-Every message is one line: what; expected; received; what to do next. Anything else that escapes
-the library is a bug of ours and keeps its traceback.
+Every message is one line: what; expected; received; what to do next. Any other exception that
+leaves the library is a bug in the library and keeps its traceback.
 """
 
 from lstm_inspect.notation import printable
@@ -20,9 +20,10 @@ _LONGEST = 300
 
 
 def one_line(text: str) -> str:
-    """A message that may quote a file, safe to print: on one line, escaped, of 300 characters.
+    """Makes a message safe to print: one line, escaped, at most 300 characters.
 
-    What is too long loses its middle: what it is about stands first, what to do last.
+    A message may quote a file. If it is too long, its middle is cut, because the start says what
+    it is about and the end says what to do next.
     """
     line = printable(text)
     if len(line) <= _LONGEST:
@@ -32,60 +33,60 @@ def one_line(text: str) -> str:
 
 
 class InspectError(Exception):
-    """Base of every error that a file, an input or a choice of the user can cause."""
+    """The base of every error that a file, an input or a choice of the user can cause."""
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
 
-    __str__ = Exception.__str__  # that of KeyError would quote the message
+    __str__ = Exception.__str__  # KeyError.__str__ would put the message in quotes
 
 
 class ModelFileError(InspectError, ValueError):
-    """The model file cannot be read, is in a format not read yet, or contradicts itself."""
+    """The model file cannot be read, has an unsupported format, or contradicts itself."""
 
 
 class LimitError(InspectError, ValueError):
-    """A file asks for more than is granted; the message names the limit and how to raise it."""
+    """A file asks for more than a limit allows; the message names the limit and how to raise it."""
 
 
 class UnsupportedLayerError(InspectError, NotImplementedError):
-    """A layer has no exact NumPy form, so nothing behind it can be replayed."""
+    """A layer has no exact NumPy form, so nothing that depends on it can be replayed."""
 
 
 class InputError(InspectError, ValueError):
-    """An input array is missing, unknown, or of a shape or dtype the model does not take."""
+    """An input array is missing, unknown, or has a shape or dtype that the model does not take."""
 
 
 class SelectionError(InspectError, KeyError):
-    """A layer pattern or a signal name matches nothing; the message lists what there is."""
+    """A layer pattern or signal name matches nothing; the message lists the possible names."""
 
 
 class ContractError(InspectError, ValueError):
-    """A contract cannot be read, or mentions what no model has."""
+    """A contract cannot be read, or mentions a field that no model has."""
 
 
 class OutputError(InspectError, OSError):
-    """A result cannot be written to the path it was asked for."""
+    """A result cannot be written to the requested path."""
 
 
 class MissingExtraError(InspectError, ImportError):
-    """An optional package is not installed; the message has the pip line."""
+    """An optional package is not installed; the message gives the pip command."""
 
 
 class InspectWarning(UserWarning):
-    """Base of what the tool warns of; every message is one line."""
+    """The base of every warning of this tool; each message is one line."""
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
 
 
 class NonFiniteWarning(InspectWarning):
-    """Numbers hold NaN or infinity; the message names the first place."""
+    """An array contains NaN or infinity; the message names the first position."""
 
 
 class RoundingWarning(InspectWarning):
-    """An input was rounded to the dtype the model computes in."""
+    """An input was rounded to the dtype that the model computes in."""
 
 
 class UnreadWeightsWarning(InspectWarning):
-    """An array of the file is not made of stored numbers, and was not read."""
+    """An array was not read because the file holds no numbers for it; the message says why."""

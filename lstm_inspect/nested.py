@@ -1,14 +1,14 @@
-"""Nested lists, tuples and dicts: the two ways to walk over them."""
+"""Walks over nested lists, tuples and dicts, to read or to rewrite them."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 LOOK_INSIDE: Final = object()
-"""What a rule of `rewritten` gives for a value that it does not replace."""
+"""Returned by a rule of `rewritten` for a value that it does not replace."""
 
 
 def leaves(value: Any) -> Iterator[Any]:
-    """Yields what is in nested lists, tuples and dicts and is none of these, in order."""
+    """Yields, in order, every value in nested lists, tuples and dicts that is not one of these."""
     if isinstance(value, (list, tuple)):
         for item in value:
             yield from leaves(item)
@@ -23,11 +23,11 @@ def rewritten(value: Any, rule: Callable[[Any], Any]) -> Any:
 
     Args:
         value: Lists, tuples and dicts of anything.
-        rule: Gets each value, nested ones before what is in them. It gives what replaces the value,
-            or `LOOK_INSIDE`.
+        rule: Is called with each value, and with a container before the values in it. It returns
+            the replacement of the value, or `LOOK_INSIDE`.
 
     Returns:
-        New lists, tuples and dicts. What is none of these and is not replaced stays as it is.
+        New lists, tuples and dicts. Any other value that is not replaced stays as it is.
     """
     replaced = rule(value)
     if replaced is not LOOK_INSIDE:

@@ -1,4 +1,4 @@
-"""How shapes, places, names, numbers and advice are written, in errors, tables and JSON alike."""
+"""Writes shapes, positions, names, numbers and advice alike in errors, tables and JSON."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,23 +12,23 @@ _ONE_OF = {"batch": "sample", "timesteps": "step", "units": "unit", "features": 
 
 
 def shape_text(shape: Sequence[int | str]) -> str:
-    """A shape as Python would write it, with words for the sizes that are open: (batch, 8)."""
+    """Writes a shape as Python does, with words for open sizes: ``(batch, 8)``."""
     return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
 def place_text(place: Sequence[int], dims: Sequence[str]) -> str:
-    """A place in an array, by the names of its axes: ``sample 0, step 3, unit 5``."""
+    """Writes a position in an array with the names of its axes: ``sample 0, step 3, unit 5``."""
     return ", ".join(f"{_ONE_OF.get(dim, dim)} {at}" for dim, at in zip(dims, place, strict=True))
 
 
 def advice(*, python: str, command_line: str) -> str:
-    """What to do next, in the words of the door that the user came through."""
+    """Returns what to do next, in words of the interface in use: Python or the command line."""
     return command_line if _COMMAND_LINE.get() else python
 
 
 @contextmanager
 def command_line_words() -> Iterator[None]:
-    """Makes `advice` name options of the command line, not arguments of the Python API."""
+    """Makes `advice` name command-line options instead of arguments of the Python API."""
     token = _COMMAND_LINE.set(True)
     try:
         yield
@@ -37,7 +37,7 @@ def command_line_words() -> Iterator[None]:
 
 
 def with_nulls(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields as JSON has them, which has no NaN and no infinity: null in their place."""
+    """Returns the fields with None for NaN and infinity, which JSON does not have."""
     return {
         name: None if isinstance(value, float) and not isfinite(value) else value
         for name, value in fields.items()
@@ -45,5 +45,5 @@ def with_nulls(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def printable(text: str) -> str:
-    """A text from a file, with escapes for what would move or colour a terminal."""
+    """Escapes the characters of a text that could move the cursor or color a terminal."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -1,4 +1,4 @@
-"""The pytest plugin: fixtures that trace models and hold their states to what they should be."""
+"""The pytest plugin: fixtures that trace models and check their states."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("lstm-inspect").addoption(
         "--lstm-update",
         action="store_true",
-        help="Rewrite the golden states of assert_states_close instead of comparing with them.",
+        help="Write the golden states of assert_states_close instead of comparing with them.",
     )
 
 
@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def lstm_trace() -> "Callable[..., Trace]":
     """Traces a model: ``lstm_trace(model, x, record="all")``.
 
-    The model is a path or an opened one; what follows is that of `lstm_inspect.trace`.
+    The model is a path or an opened model; the other arguments are those of `lstm_inspect.trace`.
     """
     from lstm_inspect.replay.run import trace
 
@@ -36,9 +36,9 @@ def lstm_trace() -> "Callable[..., Trace]":
 
 @pytest.fixture
 def assert_state_dims() -> "Callable[[str | Path | Model, str | Path | Mapping[str, Any]], None]":
-    """Holds a model to a contract: ``assert_state_dims(model, contract)``.
+    """Checks a model against a contract: ``assert_state_dims(model, contract)``.
 
-    The model is a path or an opened one, the contract a path or what stands in one.
+    The model is a path or an opened model; the contract is a path or the content of a contract.
     """
     from lstm_inspect.checks.contract.contracts import Contract, read_contract
     from lstm_inspect.checks.contract.matching import check_contract
@@ -64,9 +64,9 @@ def assert_state_dims() -> "Callable[[str | Path | Model, str | Path | Mapping[s
 
 @pytest.fixture
 def assert_states_close(request: pytest.FixtureRequest) -> "Callable[..., None]":
-    """Holds a trace to golden states: ``assert_states_close(trace, golden, atol=1e-5, rtol=0)``.
+    """Compares states with golden ones: ``assert_states_close(trace, golden, atol=1e-5, rtol=0)``.
 
-    The golden states are a dump; ``pytest --lstm-update`` writes it.
+    The golden states are a dump, which ``pytest --lstm-update`` writes.
     """
     from lstm_inspect.checks.diff.two_arrays import Tolerance
     from lstm_inspect.checks.diff.two_dumps import diff_traces
@@ -84,12 +84,12 @@ def assert_states_close(request: pytest.FixtureRequest) -> "Callable[..., None]"
             return
         if not path.exists():
             pytest.fail(
-                f"{path}: no golden states; pytest --lstm-update writes them", pytrace=False
+                f"{path}: no golden states; write them with pytest --lstm-update", pytrace=False
             )
         findings = diff_traces(load_trace(path), trace, path, tolerance)
         if findings:
             lines = [f"{path}: {finding.message}" for finding in findings]
-            lines.append("If that is intended: pytest --lstm-update")
+            lines.append("If this change is intended, run pytest --lstm-update")
             pytest.fail("\n".join(lines), pytrace=False)
 
     return compare

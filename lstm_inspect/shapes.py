@@ -13,7 +13,7 @@ from lstm_inspect.replay.plan import plan_replay
 SCHEMA = 1
 
 Size = int | str
-"""A size, or the name of one that the file leaves open: ``"batch"``, ``"timesteps"``."""
+"""A size, or a word for a size that the file leaves open: ``"batch"``, ``"timesteps"``."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -21,13 +21,13 @@ class LayerShapes:
     """The shapes of one recurrent layer.
 
     Attributes:
-        path: Which recurrence.
+        path: The path of the recurrence.
         recurrence: The layer.
-        batch: How many sequences; inside a TimeDistributed, its timesteps stand behind the batch.
-        timesteps: How long they are.
-        state_shapes: The shape of each state of one sequence: (units,), of a ConvLSTM
-            (*spatial, units).
-        blocked_by: What stops a replay, a line each.
+        batch: How many sequences. Inside a TimeDistributed, its timesteps follow the batch.
+        timesteps: How long the sequences are.
+        state_shapes: The shape of each state of one sequence: (units,), or (*spatial, units) for a
+            ConvLSTM.
+        blocked_by: What stops a replay, one line each.
     """
 
     path: str
@@ -84,7 +84,7 @@ class ModelShapes:
 
     Attributes:
         model: The model.
-        layers: One row a recurrent call, in the order of computation.
+        layers: One row for each recurrent call, in the order of computation.
     """
 
     model: Model
@@ -92,7 +92,7 @@ class ModelShapes:
 
     @property
     def incomplete(self) -> tuple[str, ...]:
-        """Layers of which the file lacks some weights: ``name (class)``."""
+        """The layers that lack some of their weights in the file, as ``name (class)``."""
         layers = [call.layer for call in self.model.calls if isinstance(call.layer, Layer)]
         return tuple(layer.label for layer in layers if not layer.is_whole)
 
@@ -133,12 +133,12 @@ def model_shapes(
 
     Args:
         model: The model.
-        batch: The batch size, where the model leaves it open.
-        timesteps: The length of the sequences, where the model leaves it open.
+        batch: The batch size to fill in if the model leaves it open.
+        timesteps: The length of the sequences to fill in if the model leaves it open.
 
     Raises:
         SelectionError: The model has no recurrent layer.
-        ModelFileError: The config states an input of a layer that it cannot have.
+        ModelFileError: The config states an input shape that a recurrent layer cannot have.
     """
     plan = plan_replay(model, ReplayOptions())
     inputs = _input_shapes(model)
@@ -165,7 +165,7 @@ def model_shapes(
 
 
 def _state_shapes(recurrence: Recurrence, features: Shape) -> dict[str, tuple[Size, ...]]:
-    """The shape of each state of one sequence, with words for the sizes that are not known."""
+    """The shape of each state of one sequence, with words for unknown sizes."""
     return {
         state: tuple(
             name if size is None else size
@@ -176,7 +176,7 @@ def _state_shapes(recurrence: Recurrence, features: Shape) -> dict[str, tuple[Si
 
 
 def _input_shapes(model: Model) -> dict[str, Shape | None]:
-    """The shape of what each recurrent call reads, as far as the file lets it be known."""
+    """The shape of what each recurrent call reads, as far as the file tells."""
     outputs: dict[str, Shape | None] = {each.name: each.shape for each in model.inputs}
     inputs: dict[str, Shape | None] = {}
     for call in model.calls:
@@ -185,7 +185,7 @@ def _input_shapes(model: Model) -> dict[str, Shape | None]:
             shape = call.input_shape or next(iter(given), None)
             if shape is not None and len(shape) < call.folds + 2:
                 raise ModelFileError(
-                    f"layer {call.path}: expected it to read (batch, timesteps, ...), "
+                    f"layer {call.path}: expected an input of shape (batch, timesteps, ...), "
                     f"received {shape} in its config"
                 )
             inputs[call.path] = shape

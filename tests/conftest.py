@@ -1,4 +1,4 @@
-"""Where the sample models are, and writers of the small model files that the tests make up."""
+"""Paths of the sample models, and functions that write small model files for the tests."""
 
 import json
 from collections.abc import Mapping
@@ -17,23 +17,23 @@ from lstm_inspect.traces.dumps import create_dump, open_dump
 SAMPLES = Path(__file__).parents[1] / "sample_models"
 ORACLES = Path(__file__).parent / "oracles"
 
-# On a busy machine a slow example says nothing.
+# On a busy machine an example may be slow without a fault.
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Json = dict[str, Any]
 Source = str | tuple[str, int, int]
-"""A tensor in a config: (layer, call, output); a name alone is the only output of a layer."""
+"""A tensor in a config: (layer, call, output), or a name alone for the only output of a layer."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts what imports TensorFlow last: others fail sooner, and measure a process without it."""
+    """Runs tests that import TensorFlow last: others fail sooner, and measure memory without it."""
     items.sort(key=lambda item: item.get_closest_marker("keras") is not None)
 
 
 def sample_input(name: str) -> Array | dict[str, Array]:
-    """The input that belongs to a sample model, by input name if there are several."""
+    """The input of a sample model; a dict by input name if the model has several."""
     only = SAMPLES / f"{name}.npy"
     if only.exists():
         array: Array = np.load(only)
@@ -49,9 +49,10 @@ def random(*shape: int) -> Array:
 
 
 def layer(class_name: str, name: str, *calls: Source | list[Source], **config: Any) -> Json:
-    """A layer's entry in a config of Keras 2; each call is the source, or sources, it reads.
+    """A layer's entry in a config of Keras 2.
 
-    ``call_kwargs`` are the keyword arguments of the calls, all else is config.
+    Each of ``calls`` is the source, or the sources, that the call reads. ``call_kwargs`` are the
+    keyword arguments of the calls; the other keyword arguments are config.
     """
     call_kwargs = config.pop("call_kwargs", {})
     nodes = [
@@ -70,7 +71,7 @@ def layer(class_name: str, name: str, *calls: Source | list[Source], **config: A
 
 
 def input_layer(name: str, *sizes: int | None, **config: Any) -> Json:
-    """An InputLayer; ``sizes`` are those behind the batch."""
+    """An InputLayer; ``sizes`` are its shape without the batch."""
     return layer("InputLayer", name, batch_input_shape=[None, *sizes], **config)
 
 
@@ -80,7 +81,7 @@ def lstm(name: str, units: int, *calls: Source | list[Source], **config: Any) ->
 
 
 def lstm_weights(name: str, features: int, units: int) -> dict[str, Array]:
-    """Weights for `lstm`, by their names in a file."""
+    """Random weights for `lstm`, by their names in a file."""
     shapes = {
         "kernel": (features, 4 * units),
         "recurrent_kernel": (units, 4 * units),
@@ -119,7 +120,7 @@ def write_h5(
     *,
     keras_version: str = "2.15.0",
 ) -> Path:
-    """Writes a whole-model ``.h5``; ``weights`` are by layer name and weight name."""
+    """Writes a whole-model ``.h5``, with ``weights`` by layer name and weight name."""
     with h5py.File(path, "w") as file:
         file.attrs["keras_version"] = keras_version
         file.attrs["model_config"] = json.dumps(config)

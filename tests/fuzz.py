@@ -1,9 +1,9 @@
-"""Changes good files at random and opens them: each is opened, or refused in one line.
+"""Changes good files at random and opens them: each must open, or be refused in one line.
 
     python tests/fuzz.py --seconds 600 --seed 1 --keep /tmp/findings
 
-A mutant depends on the seed and on its number alone: ``--seed 1 --first 4711 --mutants 1`` makes
-the mutant 4711 of seed 1 again. One that ends the process lies in the folder of ``--keep``.
+A mutant depends only on the seed and on its number: ``--seed 1 --first 4711 --mutants 1`` makes
+mutant 4711 of seed 1 again. A mutant that ends the process stays in the folder of ``--keep``.
 """
 
 import argparse
@@ -51,14 +51,14 @@ from tests.conftest import (
 
 LONGEST_MESSAGE = 300
 LONGEST_SECONDS = 5
-"""Of processor time: other work on the machine says nothing."""
+"""Seconds of processor time, so that other work on the machine does not count."""
 LONGEST_WAIT = 60
 LIMITS = Limits(parser_seconds=1)
 
-# What is said of files that are not even looked into.
+# Errors about files whose content was not looked at.
 OUTER = re.compile(
-    r"neither a \.keras zip|first bytes are|damaged or truncated zip|its checksum is another"
-    r"|no superblock of a known|it says that it has|its header is none|is damaged \("
+    r"expected a \.keras zip|first bytes are|damaged or truncated zip|wrong size|wrong checksum"
+    r"|no superblock of a known|its superblock says|it has no valid header|is damaged \("
 )
 
 WORDS = (
@@ -74,7 +74,8 @@ VALUES: tuple[Any, ...] = (
     {"class_name": "LSTM"}, "LSTM", "Bidirectional", "TimeDistributed", "float16",
 )  # fmt: skip
 
-# Where HDF5 keeps its structure: signatures, and object headers of version 1, which have none.
+# The places where HDF5 keeps its structure: signatures, and object headers of version 1, which
+# have no signature.
 STRUCTURE = re.compile(
     rb"\x89HDF|TREE|SNOD|HEAP|GCOL|OHDR|OCHK|FRHP|BTHD|BTLF|FADB|FAHD"
     rb"|\x01\x00..\x01\x00\x00\x00",
@@ -100,7 +101,7 @@ def open_arrays(path: Path) -> object:
 
 @cache
 def sources() -> tuple[Source, ...]:
-    """Small good files of every kind that is read."""
+    """Small good files of every kind that the tool reads."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = SAMPLES / "one_unit_sequences.keras"
@@ -135,7 +136,7 @@ def sources() -> tuple[Source, ...]:
 
 
 def _write_chunked(path: Path) -> None:
-    """A whole model of which HDF5 stores each array in chunks, with every filter that is read."""
+    """A whole model with its arrays in HDF5 chunks, with every filter that the tool reads."""
     front = lstm("front", 3, "x", return_sequences=True, go_backwards=True)
     layers = [
         input_layer("x", 4, 2),
@@ -171,7 +172,7 @@ def _names(weights: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _write_tree(path: Path) -> None:
-    """Weights alone as Keras 3 writes them, in the newest format of HDF5."""
+    """Writes weights alone as Keras 3 does, in the newest format of HDF5."""
     with h5py.File(path, "w", libver="latest") as file:
         for name in ("lstm", "lstm_1"):
             group = file.create_group(f"layers/{name}/cell/vars")
@@ -180,7 +181,7 @@ def _write_tree(path: Path) -> None:
                 group.create_dataset(str(index), data=array)
 
 
-# --- mutations: each changes bytes in place and says what it did
+# --- mutations: each changes bytes in place and returns a description
 
 
 def flip(rng: random.Random, data: bytearray) -> str:
@@ -191,7 +192,7 @@ def flip(rng: random.Random, data: bytearray) -> str:
 
 
 def place(rng: random.Random, data: bytearray, width: int = 1) -> int:
-    """Where to change something: anywhere, or near a structure of HDF5."""
+    """Chooses the place of a change: anywhere, or near a structure of HDF5."""
     if rng.random() < 0.6 and (found := list(STRUCTURE.finditer(data))):
         at = rng.choice(found).start() + rng.randrange(0, 96, min(width, 4))
         return min(at, len(data) - 1)
@@ -262,7 +263,7 @@ ANY = (*IN_PLACE, replace_number, truncate, insert, delete, splice)
 
 
 def mutate_bytes(rng: random.Random, content: bytes) -> tuple[bytes, list[str]]:
-    """Changes bytes a few times; an HDF5 file mostly goes on to say how long it is."""
+    """Changes bytes a few times; an HDF5 file mostly still states its right length."""
     data = bytearray(content)
     is_hdf5 = content.startswith(b"\x89HDF")
     choices = IN_PLACE if is_hdf5 and rng.random() < 0.8 else ANY
@@ -277,7 +278,7 @@ def mutate_bytes(rng: random.Random, content: bytes) -> tuple[bytes, list[str]]:
 
 
 def mutate_json(rng: random.Random, content: bytes) -> tuple[bytes, list[str]]:
-    """Changes a few values of a JSON document that stays one."""
+    """Changes a few values of a JSON document; the result is still JSON."""
     document = json.loads(content)
     recipe = []
     for _ in range(rng.choice((1, 1, 2, 3))):
@@ -291,7 +292,7 @@ def mutate_json(rng: random.Random, content: bytes) -> tuple[bytes, list[str]]:
                 recipe.append(f"delete {key!r}")
             case 1:
                 other, other_key = rng.choice(slots)
-                # A copy: a value inside itself is no JSON.
+                # A copy: JSON cannot hold a value inside itself.
                 holder[key] = json.loads(json.dumps(other[other_key]))
                 recipe.append(f"{key!r} = that of {other_key!r}")
             case _:
@@ -301,7 +302,7 @@ def mutate_json(rng: random.Random, content: bytes) -> tuple[bytes, list[str]]:
 
 
 def _slots(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Each place in a JSON value, as what holds it and the key there."""
+    """Yields each place in a JSON value: the list or dict, and the key or index in it."""
     if isinstance(value, dict | list):
         for key in list(value) if isinstance(value, dict) else range(len(value)):
             yield value, key
@@ -309,7 +310,7 @@ def _slots(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def mutate_member(rng: random.Random, content: bytes) -> tuple[bytes, list[str]]:
-    """Changes a member of a zip and packs it anew, with the right checksum."""
+    """Changes a member of a zip and writes the zip again, with the right checksum."""
     packed = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as source:
         members = {name: source.read(name) for name in source.namelist()}
@@ -323,7 +324,7 @@ def mutate_member(rng: random.Random, content: bytes) -> tuple[bytes, list[str]]
 
 
 def mutate_config(rng: random.Random, content: bytes) -> tuple[bytes, list[str]]:
-    """Changes the config in an attribute of an HDF5 file, which HDF5 writes anew."""
+    """Changes the config in an attribute of an HDF5 file, and lets HDF5 write it."""
     image = io.BytesIO(content)
     with h5py.File(image, "r+") as file:
         config, recipe = mutate_json(rng, file.attrs["model_config"].encode())
@@ -332,7 +333,7 @@ def mutate_config(rng: random.Random, content: bytes) -> tuple[bytes, list[str]]
 
 
 def mutant_of(seed: int, number: int) -> tuple[Source, bytes, list[str]]:
-    """The mutant of a number: what it is made of, its bytes, and how they were made."""
+    """Makes a mutant: its source, its bytes, and the changes that made them."""
     rng = random.Random(f"{seed}:{number}")
     source = rng.choice(sources())
     if source.data.startswith(b"PK") and rng.random() < 0.8:
@@ -348,7 +349,7 @@ def mutant_of(seed: int, number: int) -> tuple[Source, bytes, list[str]]:
 
 
 class TooSlow(BaseException):
-    """Comes from the alarm; nothing that is opened catches it."""
+    """The alarm raises this; no code that opens a file catches it."""
 
 
 @contextmanager
@@ -373,7 +374,7 @@ class Finding(NamedTuple):
 
     @property
     def cause(self) -> str:
-        """The last place in the package, and the last line: the same for mutants of one bug."""
+        """The last place in the package and the last line, which mutants of one bug share."""
         places = re.findall(r"lstm_inspect/(\S+)\", line (\d+)", self.said)
         last = self.said.rstrip().splitlines()[-1]
         return f"{':'.join(places[-1]) if places else ''} {re.split('[(:]', last)[0]}"
@@ -384,7 +385,7 @@ class Finding(NamedTuple):
 
 @dataclasses.dataclass
 class Tally:
-    """What came of the mutants."""
+    """Counts of what happened to the mutants."""
 
     counts: Counter[str] = dataclasses.field(default_factory=Counter)
     findings: list["Finding"] = dataclasses.field(default_factory=list)
@@ -396,7 +397,7 @@ class Tally:
 
     @property
     def got_in(self) -> int:
-        """How many were not turned away at the door."""
+        """How many mutants were looked into, not refused at once."""
         return self.mutants - self.counts["turned away"]
 
     def __str__(self) -> str:
@@ -419,13 +420,13 @@ def one_line(message: str) -> bool:
 
 
 def processor_time() -> float:
-    """What this process and its children have taken so far."""
+    """The processor time of this process and its children so far."""
     used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def outcome(source: Source, path: Path) -> tuple[str, str]:
-    """What came of opening a file, and what there is to say about it."""
+    """Opens a file; returns ``opened``, ``refused`` or ``finding``, and the message."""
     started = processor_time()
     with warnings.catch_warnings(record=True) as warned, alarm(LONGEST_WAIT):
         warnings.simplefilter("always")
@@ -454,7 +455,7 @@ def fuzz(
     seed: int, *, first: int = 0, mutants: int | None = None, seconds: float | None = None,
     keep: Path,
 ) -> Tally:  # fmt: skip
-    """Opens mutants until there are enough, or time is up."""
+    """Opens mutants up to a number or a time."""
     tally = Tally()
     started = time.monotonic()
     number = first

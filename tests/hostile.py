@@ -1,7 +1,7 @@
-"""Recipes for files that nobody should open without care; each is built when a test asks for it.
+"""Recipes for hostile and damaged files; each file is built when a test asks for it.
 
-A recipe writes what is bad at the path that it is given. The tables at the end of each section say
-what the command line answers.
+A recipe writes a bad file at a given path. The tables at the end of each section say what the
+command line answers.
 """
 
 import base64
@@ -48,7 +48,7 @@ MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
 
 
 class Bad(NamedTuple):
-    """What is bad, what the error says, and what a warning says before it, if one does."""
+    """A recipe for a bad file, what the error says, and what a warning before it says, if any."""
 
     says: str
     make: Recipe
@@ -60,7 +60,7 @@ class Bad(NamedTuple):
 
 
 def config_of(*layers: Json) -> Json:
-    """A model of an LSTM of two units on (3, 2), or of other layers."""
+    """A model of the given layers; by default one LSTM of two units on (3, 2)."""
     return sequential(*(layers or (input_layer("x", 3, FEATURES), lstm("lstm", UNITS))))
 
 
@@ -79,7 +79,7 @@ def weights_h5() -> bytes:
 
 
 def members(config: Json | bytes | str | None = None) -> dict[str, bytes]:
-    """The members of a ``.keras`` zip; a config may be text as it stands."""
+    """The members of a ``.keras`` zip; a config that is text is stored unchanged."""
     config = config_of() if config is None else config
     text = json.dumps(config) if isinstance(config, dict) else config
     return {
@@ -102,19 +102,19 @@ def good_h5(path: Path, config: Json | None = None) -> Path:
 
 
 def good_npy(path: Path) -> Path:
-    """An input for either."""
+    """An input for both models."""
     with path.open("wb") as file:
         np.save(file, random(1, 3, FEATURES))
     return path
 
 
 def written(content: bytes | Callable[[], bytes]) -> Recipe:
-    """Large content is made when it is asked for, for every test forks this process."""
+    """Writes content; large content is made only when needed, as every test forks this process."""
     return lambda path: path.write_bytes(content() if callable(content) else content)
 
 
 def changed(recipe: Recipe, change: Callable[[bytes], bytes]) -> Recipe:
-    """What a recipe writes, its bytes changed."""
+    """A recipe that writes the file of another recipe with changed bytes."""
 
     def make(path: Path) -> None:
         recipe(path)
@@ -129,14 +129,15 @@ def deflated(content: bytes) -> bytes:
     return deflater.compress(content) + deflater.flush()
 
 
-# --- the zip, written by hand: zipfile would not write what is wrong
+# --- the zip, written by hand: zipfile refuses to write a wrong one
 
 
 class Entry(NamedTuple):
     """A member of a zip.
 
-    ``local`` and ``central`` are what its two headers say otherwise; ``raw`` is what is stored,
-    ``before`` and ``after`` what stands around it. What is not written is listed alone.
+    ``local`` and ``central`` override fields of its two headers. ``raw`` replaces the stored bytes;
+    ``before`` and ``after`` are bytes around the member. A member that is not written is only
+    listed in the directory.
     """
 
     name: str
@@ -150,12 +151,12 @@ class Entry(NamedTuple):
     is_written: bool = True
 
     def both(self, **fields: Any) -> "Entry":
-        """With both headers saying so."""
+        """Overrides fields of both headers."""
         return self._replace(local={**self.local, **fields}, central={**self.central, **fields})
 
 
 def zipped(*entries: Entry, gap: bytes = b"", **end: Any) -> bytes:
-    """A zip; ``end`` is what its end says otherwise (count, size, offset, disk, comment, tail)."""
+    """A zip; ``end`` overrides fields of its end (count, size, offset, disk, comment, tail)."""
     body, directory = b"", b""
     for entry in entries:
         body += entry.before
@@ -187,7 +188,7 @@ def _stored(entry: Entry) -> bytes:
 
 
 def _said_of(entry: Entry, at: int) -> dict[str, Any]:
-    """What the headers of a member say of it where they are true."""
+    """The true values of the fields in a member's headers."""
     return {
         "name": entry.name.encode(),
         "flags": 0 if entry.name.isascii() else 0x800,
@@ -203,7 +204,7 @@ def _said_of(entry: Entry, at: int) -> dict[str, Any]:
 
 
 def _common_header(said: Mapping[str, Any]) -> tuple[int, ...]:
-    """What stands in both headers of a member, in the same order."""
+    """The fields that both headers of a member have, in the same order."""
     sizes = said["crc"], said["stored"], said["size"]
     return said["flags"], said["method"], 0, 0x21, *sizes, len(said["name"]), len(said["extra"])
 
@@ -245,7 +246,7 @@ def zip_with(*more: Entry, **end: Any) -> Recipe:
 
 
 def config_member(change: Callable[[Entry], Entry], *, method: int = 8) -> Recipe:
-    """A ``.keras`` whose config.json is changed as a member."""
+    """A ``.keras`` with a changed zip entry for config.json."""
 
     def make(path: Path) -> None:
         first, config, weights = entries(method=method)
@@ -267,12 +268,12 @@ def without(name: str, *more: Entry) -> Recipe:
 
 
 def body_size(entry: Entry) -> int:
-    """How many bytes a stored member takes in front of the directory."""
+    """How many bytes a stored member takes before the directory of the zip."""
     return len(_local_header(_said_of(entry, 0))) + len(entry.content)
 
 
 def overlapping(path: Path) -> None:
-    """A member whose content is the header and the content of another one."""
+    """A member whose content is the header and the content of another member."""
     one, two, three = entries()
     held = _local_header(_said_of(two, 0)) + two.content
     quoting = Entry("quoting", held)
@@ -282,7 +283,7 @@ def overlapping(path: Path) -> None:
 
 
 def one_content_twice(path: Path) -> None:
-    """Two entries of the directory for one content."""
+    """Two entries of the directory that point to one content."""
     one, two, three = entries()
     again = Entry("again.json", is_written=False, central={"header": body_size(one)})
     path.write_bytes(zipped(one, two, three, again))
@@ -292,7 +293,7 @@ BOMB = 64 << 20
 
 
 def bomb(path: Path, member: str = "config.json", *, claims: int | None = None) -> None:
-    """64 MiB of zeros in 64 kB, or of which the headers claim fewer."""
+    """64 MiB of zeros in 64 kB; the headers may claim fewer."""
     zeros = bytes(BOMB)
     entry = Entry(member, zeros, 8)
     if claims is not None:
@@ -312,7 +313,7 @@ def large_directory(path: Path) -> None:
 
 
 def zip64_end(**said: int) -> Callable[[bytes], bytes]:
-    """A zip64 end in front of the end of a zip, which says something else."""
+    """A zip64 end before the end of a zip, with other values than it."""
 
     def change(data: bytes) -> bytes:
         end = data.rindex(b"PK\x05\x06")
@@ -339,12 +340,12 @@ def zip64_end(**said: int) -> Callable[[bytes], bytes]:
 
 
 def in_comment(path: Path) -> None:
-    """A whole other zip in the comment, whose end stands last."""
+    """A second zip in the comment of the first; the file ends with the end of the second."""
     path.write_bytes(zipped(*entries(), comment=zipped(Entry("config.json", b"{}"))))
 
 
 def unicode_path(path: Path) -> None:
-    """A member that the Info-ZIP field of its name gives another name."""
+    """A member with another name in the Info-ZIP field for Unicode names."""
     name = b"metadata.json"
     fields = struct.pack("<BL", 1, zlib.crc32(b"notes.txt")) + name
     extra = struct.pack("<2H", 0x7075, len(fields)) + fields
@@ -355,15 +356,15 @@ def unicode_path(path: Path) -> None:
 ZIP64_EXTRA = struct.pack("<2HQ", 1, 8, 2**63 - 1)
 
 NOT_WHOLE = "damaged or truncated zip archive"
-UNLIKE = "config.json has a header unlike its entry in the directory"
-OVERLAP = "its members overlap, or leave room between them"
-ELSEWHERE = "the name of a member leads elsewhere"
+UNLIKE = "the header of config.json differs from its directory entry"
+OVERLAP = "its members overlap or leave gaps"
+ELSEWHERE = "expected plain names of members"
 
 ZIPS = {
-    "a member twice": Bad("two members of one name", zip_with(Entry("config.json", b"{}"))),
-    "names that differ in case": Bad("but case or accents", zip_with(Entry("CONFIG.json", b"{}"))),
+    "a member twice": Bad("two members of the same name", zip_with(Entry("config.json", b"{}"))),
+    "names that differ in case": Bad("only in case or", zip_with(Entry("CONFIG.json", b"{}"))),
     "names that differ in accents": Bad(
-        "but case or accents", zip_with(Entry("caf\xe9"), Entry("cafe\u0301"))
+        "only in case or", zip_with(Entry("caf\xe9"), Entry("cafe\u0301"))
     ),
     "name of the folder above": Bad(ELSEWHERE, zip_with(Entry("../config.json"))),
     "name through the folder above": Bad(ELSEWHERE, zip_with(Entry("assets/../../config.json"))),
@@ -381,14 +382,14 @@ ZIPS = {
         "is a symbolic link", zip_with(Entry("link", b"/etc", central={"attributes": 0xA1FF << 16}))
     ),
     "overlap": Bad(OVERLAP, overlapping),
-    "one content twice": Bad("again.json has a header unlike", one_content_twice),
+    "one content twice": Bad("the header of again.json differs", one_content_twice),
     "gap between members": Bad(OVERLAP, config_member(lambda e: e._replace(before=b"gap"))),
     "gap in front of the directory": Bad(OVERLAP, zip_with(gap=b"gap")),
     "descriptor without its flag": Bad(
         OVERLAP, config_member(lambda e: e._replace(after=b"D" * 16))
     ),
     "junk in front": Bad(
-        "neither a .keras zip nor", changed(good_keras, lambda data: b"#!/bin/sh\n" + data)
+        "expected a .keras zip or", changed(good_keras, lambda data: b"#!/bin/sh\n" + data)
     ),
     "zip in front": Bad(NOT_WHOLE, changed(good_keras, lambda data: data + data)),
     "junk behind": Bad("something follows its end", zip_with(tail=b"junk")),
@@ -489,12 +490,15 @@ ZIPS = {
     ),
     "cut": Bad(NOT_WHOLE, changed(good_keras, lambda data: data[:-1])),
     "without a directory": Bad("it has no directory", changed(good_keras, lambda data: data[:200])),
-    **{f"without {name}": Bad(f"must hold {name}", without(name)) for name in MEMBERS},
+    **{
+        f"without {name}": Bad(f"a .keras file with {name}, received a zip", without(name))
+        for name in MEMBERS
+    },
     "weights as pickles": Bad(
-        "model.weights.npz holds pickled objects",
+        "received a model.weights.npz of pickled objects",
         without("model.weights.h5", Entry("model.weights.npz", b"")),
     ),
-    "no member": Bad("neither a .keras zip nor", written(zipped())),
+    "no member": Bad("expected a .keras zip or", written(zipped())),
     "name in an extra field": Bad("", unicode_path),
 }
 
@@ -511,7 +515,7 @@ def zeros_without_end(path: Path) -> None:
 
 
 def sparse(path: Path) -> None:
-    """Three gigabytes that take no room."""
+    """A sparse file: three gigabytes that take no space on disk."""
     with path.open("wb") as file:
         file.write(b"PK\x03\x04")
         file.truncate(3 << 30)
@@ -532,7 +536,7 @@ def userblock(path: Path) -> None:
 
 
 def superblock_end(end: int) -> Recipe:
-    """An ``.h5`` that says of itself that it has another size."""
+    """An ``.h5`` whose superblock states a wrong size."""
     return changed(good_h5, lambda data: data[:40] + struct.pack("<Q", end) + data[48:])
 
 
@@ -548,12 +552,12 @@ CONTAINERS = {
     "device without an end": Bad("received a folder, pipe or device", zeros_without_end),
     "link to nothing": Bad("no such file", lambda path: path.symlink_to("nothing")),
     "link to itself": Bad("cannot be read", lambda path: path.symlink_to(path.name)),
-    "empty": Bad("neither a .keras zip nor an HDF5 file", written(b"")),
-    "text": Bad("neither a .keras zip nor an HDF5 file", written(b"a model")),
-    "escapes": Bad("neither a .keras zip nor an HDF5 file", written(b"\x1b[2J\x1b]0;a\x07")),
-    "pickle": Bad("neither a .keras zip nor an HDF5 file", written(pickle.dumps({}))),
+    "empty": Bad("expected a .keras zip or an HDF5 file", written(b"")),
+    "text": Bad("expected a .keras zip or an HDF5 file", written(b"a model")),
+    "escapes": Bad("expected a .keras zip or an HDF5 file", written(b"\x1b[2J\x1b]0;a\x07")),
+    "pickle": Bad("expected a .keras zip or an HDF5 file", written(pickle.dumps({}))),
     "3 GB": Bad("3221225472 is more than the limit file_bytes=2147483648", sparse),
-    "npz": Bad("must hold config.json", no_model),
+    "npz": Bad("a .keras file with config.json, received a zip", no_model),
     "signature of a zip": Bad(NOT_WHOLE, written(b"PK\x03\x04")),
     "signature of HDF5": Bad("no superblock of a known version", written(b"\x89HDF\r\n\x1a\n")),
     "HDF5 of version 9": Bad(
@@ -561,12 +565,12 @@ CONTAINERS = {
         changed(good_h5, lambda data: data[:8] + b"\x09" + data[9:]),
     ),
     "HDF5 and zip": Bad("damaged or truncated HDF5 data", h5_then_zip),
-    "HDF5 with junk behind": Bad("it says that it has", changed(good_h5, lambda data: data + b"x")),
-    "HDF5 that is cut": Bad("it says that it has", changed(good_h5, lambda data: data[:-1])),
-    "HDF5 with a user block": Bad("neither a .keras zip nor an HDF5 file", userblock),
-    "HDF5 that says it is smaller": Bad("it says that it has 96 bytes", superblock_end(96)),
-    "HDF5 that says it is larger": Bad("it says that it has", superblock_end(2**40)),
-    "HDF5 of size -1": Bad("it says that it has", superblock_end(2**64 - 1)),
+    "HDF5 with junk behind": Bad("its superblock says", changed(good_h5, lambda data: data + b"x")),
+    "HDF5 that is cut": Bad("its superblock says", changed(good_h5, lambda data: data[:-1])),
+    "HDF5 with a user block": Bad("expected a .keras zip or an HDF5 file", userblock),
+    "HDF5 that says it is smaller": Bad("its superblock says 96 bytes", superblock_end(96)),
+    "HDF5 that says it is larger": Bad("its superblock says", superblock_end(2**40)),
+    "HDF5 of size -1": Bad("its superblock says", superblock_end(2**64 - 1)),
     "shard in the folder above": Bad(
         "expected shards beside the index, received '../secret.h5'",
         written(b'{"weight_map": {"a": "../secret.h5"}}'),
@@ -578,7 +582,7 @@ CONTAINERS = {
         "expected shards beside the index", written(b'{"weight_map": {"a": 3}}')
     ),
     "shard that is missing": Bad(
-        "its shard b.weights.h5 has to be beside it",
+        "expected its shard b.weights.h5 in the same folder",
         written(b'{"weight_map": {"a": "b.weights.h5"}}'),
     ),
     "shard with a null in its name": Bad(
@@ -594,7 +598,7 @@ CONTAINERS = {
 
 
 def lstm_with(**config: Any) -> Json:
-    """The config of a model whose LSTM has another config."""
+    """The config of a model whose LSTM has other options."""
     return config_of(input_layer("x", 3, FEATURES), lstm("lstm", **{"units": UNITS, **config}))
 
 
@@ -638,13 +642,13 @@ def doubling(levels: int) -> Json:
 
 
 def config_text(text: "Text") -> Recipe:
-    """A ``.keras`` whose config.json is a text as it stands."""
+    """A ``.keras`` with this text as its config.json."""
     return lambda path: good_keras(path, text() if callable(text) else text)
 
 
 Text = str | bytes | Json | Callable[[], str | Json]
 
-# id: what the error says, and the text of the config
+# id: (what the error says, the text of the config)
 TEXTS: dict[str, tuple[str, Text]] = {
     "no text": (NO_JSON, ""),
     "null bytes": (NO_JSON, bytes(100)),
@@ -672,17 +676,17 @@ TEXTS: dict[str, tuple[str, Text]] = {
         "is more than the limit json_values=200000",
         lambda: with_key(json.dumps({str(n): n for n in range(200_000)})),
     ),
-    "NaN": ("NaN is no number of JSON", with_key("NaN")),
-    "Infinity": ("Infinity is no number of JSON", with_key("[Infinity]")),
-    "-Infinity": ("-Infinity is no number of JSON", with_key("-Infinity")),
-    "1e999": ("1e999 is too large for a number", with_key("1e999")),
-    "5000 digits": ("a number of 5000 digits", with_key("9" * 5000)),
+    "NaN": ("NaN is not a JSON number", with_key("NaN")),
+    "Infinity": ("Infinity is not a JSON number", with_key("[Infinity]")),
+    "-Infinity": ("-Infinity is not a JSON number", with_key("-Infinity")),
+    "1e999": ("1e999 is too large for a float64", with_key("1e999")),
+    "5000 digits": ("a number has 5000 digits", with_key("9" * 5000)),
     "5000 decimals": (NO_JSON, with_key("1" + "0" * 5000 + ".5")),
     "exponent of 5000 digits": (NO_JSON, with_key("1e" + "9" * 5000)),
     "hexadecimal": (NO_JSON, with_key("0x10")),
-    "a name twice": ("'more' stands twice in one object", with_key('1, "more": 2')),
-    "a name twice, once escaped": ("'more' stands twice", with_key('1, "mor\\u0065": 2')),
-    "a name of escapes twice": ("stands twice", with_key('{"\\u001b[2J": 1, "\\u001b[2J": 2}')),
+    "a name twice": ("'more' appears twice in one object", with_key('1, "more": 2')),
+    "a name twice, once escaped": ("'more' appears twice", with_key('1, "mor\\u0065": 2')),
+    "a name of escapes twice": ("appears twice", with_key('{"\\u001b[2J": 1, "\\u001b[2J": 2}')),
     "byte order mark": (NO_JSON, b"\xef\xbb\xbf" + json.dumps(config_of()).encode()),
     "UTF-16": (NO_JSON, json.dumps(config_of()).encode("utf-16")),
     "UTF-16 without a mark": (NO_JSON, json.dumps(config_of()).encode("utf-16-le")),
@@ -748,7 +752,7 @@ _UNITS: dict[str, Any] = {
     "escapes": "\x1b[2J" * 100,
 }
 
-# What the config of an LSTM says, which the arrays or the sense of it contradict.
+# Options of an LSTM that make no sense, or that contradict its arrays.
 _OPTIONS: dict[str, tuple[str, Any]] = {
     **{f"units {name}": ("units", value) for name, value in _UNITS.items()},
     "use_bias false as text": ("use_bias", "false"),
@@ -847,7 +851,7 @@ def external_link(path: Path) -> None:
 
 
 def virtual(path: Path, source: str | None = None) -> None:
-    """A virtual array of another file, or of its own."""
+    """A virtual array that reads from another file, or from its own file."""
     secret = source or secret_h5(path).name
 
     def change(file: h5py.File) -> None:
@@ -892,7 +896,7 @@ def attributes(count: int) -> Recipe:
 
 
 def edges(path: Path) -> None:
-    """Chunks of a megabyte of which the array has a number each: 12 GB to inflate from 12 MB."""
+    """An array that uses one number of each 1 MiB chunk: 12 MB that inflate to 12 GB."""
     raw = zlib.compress(bytes(1 << 20), 9)
 
     def change(file: h5py.File) -> None:
@@ -926,7 +930,7 @@ def partly_written(path: Path) -> None:
 
 
 def chunk_bomb(path: Path) -> None:
-    """A chunk of 64 bytes whose deflate stream has 64 MiB."""
+    """A chunk for 64 bytes whose deflate stream inflates to 64 MiB."""
 
     def change(file: h5py.File) -> None:
         del file[KERNEL]
@@ -937,7 +941,7 @@ def chunk_bomb(path: Path) -> None:
 
 
 def direct_chunk(raw: bytes, **storage: Any) -> Recipe:
-    """A kernel in one chunk that is stored as it is given."""
+    """A kernel in one chunk, whose stored bytes are ``raw``."""
 
     def change(file: h5py.File) -> None:
         del file[KERNEL]
@@ -948,7 +952,7 @@ def direct_chunk(raw: bytes, **storage: Any) -> Recipe:
 
 
 def filtered(set_filter: Callable[[Any], object], dtype: str = "<f4") -> Recipe:
-    """A kernel with a filter that h5py has no word for."""
+    """A kernel with a filter that h5py does not offer by name."""
 
     def change(file: h5py.File) -> None:
         del file[KERNEL]
@@ -966,7 +970,7 @@ def filtered(set_filter: Callable[[Any], object], dtype: str = "<f4") -> Recipe:
 
 
 def in_place_of_arrays(**arrays: Array | None) -> Recipe:
-    """A good ``.h5`` in which arrays of the LSTM are others, or missing."""
+    """A good ``.h5`` in which arrays of the LSTM are replaced or missing."""
 
     def change(file: h5py.File) -> None:
         for name, array in arrays.items():
@@ -1019,7 +1023,7 @@ def set_attribute(name: str, value: Any, group: str = "/") -> Recipe:
 
 
 def texts_in_one_place(path: Path) -> None:
-    """A list of 400 texts of a megabyte, all of them the same megabyte of the file."""
+    """A list of 400 texts of a megabyte that all point to the same megabyte of the file."""
     size = 1_000_003
     good_h5(path)
     with h5py.File(path, "a") as file:
@@ -1034,7 +1038,7 @@ def texts_in_one_place(path: Path) -> None:
 
 
 def bits_of(precision: int) -> Recipe:
-    """A kernel of floats with a mantissa of their own."""
+    """A kernel of floats with an unusual number of mantissa bits."""
 
     def change(file: h5py.File) -> None:
         del file[KERNEL]
@@ -1053,7 +1057,7 @@ def root_in_root(file: h5py.File) -> None:
 
 
 def dag(file: h5py.File) -> None:
-    """Every level links the next one twice."""
+    """Groups in levels; every level links the next one twice."""
     group = file.create_group("dag")
     for _ in range(20):
         below = group.create_group("a")
@@ -1063,27 +1067,27 @@ def dag(file: h5py.File) -> None:
 
 NO_LSTM = "no recurrent layer; it has lstm (LSTM)"
 NEVER_WRITTEN = "was never written: the file holds no numbers for it"
-NO_NUMBERS = "is not made of floating-point or whole numbers"
-NO_FILTER = "is stored with a filter that is not read"
+NO_NUMBERS = "does not hold floating-point or whole numbers"
+NO_FILTER = "is stored with an unsupported filter"
 LINK = "is a soft or external link, which may lead elsewhere"
 TWICE = "is linked more than once"
 
 
 def unread(make: Recipe, reason: str) -> Bad:
-    """An array without numbers: a warning, and a layer that counts as without weights."""
+    """An array that cannot be read: the tool warns, and the layer counts as without weights."""
     return Bad(NO_LSTM, make, warns=f"not read: {KERNEL} {reason}")
 
 
 kernel = in_place_of_the_kernel
 
 HDF5S = {
-    "external storage": Bad("lie in another file", external_storage),
+    "external storage": Bad("are stored in another file", external_storage),
     "external link": Bad(LINK, external_link),
     "external link beside the weights": Bad(LINK, link(h5py.ExternalLink("none", "/"), "aside")),
     "soft link": Bad(LINK, link(h5py.SoftLink(f"/{BIAS}"))),
     "soft link to nothing": Bad(LINK, link(h5py.SoftLink("/nothing"), "aside")),
     "soft link to itself": Bad(LINK, link(h5py.SoftLink("/aside"), "aside")),
-    "virtual array": Bad("is a virtual array, whose numbers lie elsewhere", virtual),
+    "virtual array": Bad("is a virtual array; its numbers are stored elsewhere", virtual),
     "virtual array of itself": Bad("is a virtual array", partial(virtual, source=".")),
     "cycle": Bad(TWICE, h5_with(root_in_root)),
     "a group twice": Bad(TWICE, h5_with(lambda f: f.__setitem__("again", f["model_weights"]))),
@@ -1110,31 +1114,35 @@ HDF5S = {
         kernel(shape=(2, 8), dtype="f4", fillvalue=1e30), NEVER_WRITTEN
     ),
     "never written, in chunks": unread(
-        kernel(shape=(2, 8), dtype="f4", chunks=(1, 8), fillvalue=3), "was not written to its end"
+        kernel(shape=(2, 8), dtype="f4", chunks=(1, 8), fillvalue=3), "was only partly written"
     ),
-    "written in part": unread(partly_written, "was not written to its end"),
+    "written in part": unread(partly_written, "was only partly written"),
     "chunk far larger than its array": Bad(
-        "has chunks of 4194304 bytes for an array of 64, 1 of them",
+        "are too large: 1 x 4194304 bytes for 64 bytes",
         kernel(data=SECRET, chunks=(1024, 1024), maxshape=(None, None), compression="gzip"),
     ),
-    "chunk that inflates past its size": Bad("damaged, a chunk is not of its size", chunk_bomb),
+    "chunk that inflates past its size": Bad(
+        "damaged (a chunk has a wrong size or checksum)", chunk_bomb
+    ),
     "chunks of which the array has the edge": Bad("chunk", edges),
     "chunk that is no deflate stream": Bad(
-        "damaged, a chunk is not of its size", direct_chunk(b"\xff" * 40, compression="gzip")
+        "damaged (a chunk has a wrong size or checksum)",
+        direct_chunk(b"\xff" * 40, compression="gzip"),
     ),
     "chunk that inflates to less": Bad(
-        "a chunk is not of its size", direct_chunk(zlib.compress(bytes(9)), compression="gzip")
+        "a chunk has a wrong size or checksum",
+        direct_chunk(zlib.compress(bytes(9)), compression="gzip"),
     ),
-    "chunk that is shorter": Bad("a chunk is not of its size", direct_chunk(bytes(63))),
-    "chunk that is longer": Bad("a chunk is not of its size", direct_chunk(bytes(65))),
+    "chunk that is shorter": Bad("a chunk has a wrong size or checksum", direct_chunk(bytes(63))),
+    "chunk that is longer": Bad("a chunk has a wrong size or checksum", direct_chunk(bytes(65))),
     "chunk of another checksum": Bad(
-        "a chunk is not of its size", direct_chunk(bytes(64) + b"sums", fletcher32=True)
+        "a chunk has a wrong size or checksum", direct_chunk(bytes(64) + b"sums", fletcher32=True)
     ),
     "chunk shorter than a checksum": Bad(
-        "a chunk is not of its size", direct_chunk(b"a", fletcher32=True)
+        "a chunk has a wrong size or checksum", direct_chunk(b"a", fletcher32=True)
     ),
     "chunk that cannot be shuffled": Bad(
-        "a chunk is not of its size", direct_chunk(bytes(61), shuffle=True)
+        "a chunk has a wrong size or checksum", direct_chunk(bytes(61), shuffle=True)
     ),
     "filter of nobody": unread(
         filtered(lambda plist: plist.set_filter(40_000, h5py.h5z.FLAG_OPTIONAL, ())), NO_FILTER
@@ -1187,11 +1195,11 @@ HDF5S = {
     ),
     "an array of the list missing": Bad(NO_LSTM, in_place_of_arrays(bias=None)),
     "an array of the tree missing": Bad(
-        "expected 3 arrays (kernel, recurrent_kernel, bias), the file holds 2",
+        "expected 3 arrays (kernel, recurrent_kernel, bias), received 2",
         weights_changed(lambda file: file.pop("layers/lstm/cell/vars/1")),
     ),
-    "an array of the list too many": Bad("the file holds 4", one_more_array),
-    "an array of the tree too many": Bad("the file holds 4", one_more_variable),
+    "an array of the list too many": Bad("received 4", one_more_array),
+    "an array of the tree too many": Bad("received 4", one_more_variable),
     "a group for an array": Bad(
         NO_LSTM, h5_with(lambda f: (f.pop(KERNEL), f.create_group(KERNEL)))
     ),
@@ -1204,7 +1212,7 @@ HDF5S = {
         "weight bias is not finite, first -inf at [1]", not_finite(float("-inf")), command="trace"
     ),
     "link that is not UTF-8": Bad(
-        "a name that is not UTF-8", h5_with(lambda file: h5py.h5g.create(file.id, b"\xff\x1b"))
+        "expected names in UTF-8", h5_with(lambda file: h5py.h5g.create(file.id, b"\xff\x1b"))
     ),
     "link of escapes": Bad(LINK, link(h5py.SoftLink("/"), "\x1b[2J\n\u202e")),
     "config that is missing": Bad(
@@ -1220,7 +1228,7 @@ HDF5S = {
     ),
     "config that is empty": Bad("model_config: not valid JSON", set_attribute("model_config", "")),
     "config that is not UTF-8": Bad(
-        "a text that is not UTF-8",
+        "expected text in UTF-8",
         set_attribute(
             "model_config", np.bytes_(json.dumps(config_of()).encode().replace(b"model", b"m\xff"))
         ),
@@ -1261,7 +1269,7 @@ HDF5S = {
 
 
 class Fires:
-    """What runs when a pickle of it is read."""
+    """An object that makes a folder when a pickle of it is read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -1271,20 +1279,20 @@ class Fires:
 
 
 def lambda_code(path: Path) -> str:
-    """The code of a Lambda that makes a folder, as Keras 2 writes it."""
+    """The code of a Lambda, as Keras 2 writes it; it makes a folder."""
     code = compile(f"lambda x: __import__('os').mkdir({str(path)!r})", "<lambda>", "eval")
     (function,) = (each for each in code.co_consts if hasattr(each, "co_code"))
     return base64.b64encode(marshal.dumps(function)).decode()
 
 
 def called(class_name: str, **entry: Any) -> Json:
-    """An entry of a config that names some code."""
+    """An entry of a config that names code."""
     config = entry.pop("config", {})
     return {**layer(class_name, "trap"), "config": {"name": "trap", **config}, **entry}
 
 
 def traps(fired: Path) -> dict[str, Json]:
-    """Layers that run code, or open a path, in a reader that trusts them; ``fired`` tells."""
+    """Layers that make a careless reader run code, which makes ``fired``, or open a path."""
     os_system = {
         "module": "os",
         "class_name": "function",
@@ -1353,7 +1361,7 @@ TRAPS = tuple(traps(Path("fired")))
 
 
 def model_with(trap: Json, *, in_front: bool) -> Json:
-    """A Functional model with a trap in front of an LSTM, or behind it."""
+    """A Functional model with a trap before an LSTM or after it."""
     front, behind = ("trap", "lstm") if in_front else ("lstm", "trap")
     nodes = {front: [[["x", 0, 0, {}]]], behind: [[[front, 0, 0, {}]]]}
     recurrent = lstm("lstm", UNITS, return_sequences=True)
@@ -1378,7 +1386,7 @@ def saved(array: object) -> Recipe:
 
 
 def npy_header(text: str | bytes, version: tuple[int, int] = (1, 0), body: bytes = b"") -> bytes:
-    """A ``.npy`` with a header as it is given."""
+    """A ``.npy`` whose header is ``text``."""
     header = text if isinstance(text, bytes) else text.encode()
     size = struct.pack("<H" if version == (1, 0) else "<L", len(header))
     return b"\x93NUMPY" + bytes(version) + size + header + body
@@ -1407,7 +1415,7 @@ def objects() -> Array:
 X = random(1, 3, FEATURES)
 X_BYTES = npy_bytes(X)
 GIVEN = "expected a .npy or .npz file of numbers"
-NO_HEADER = "a damaged one (its header is none"
+NO_HEADER = "a damaged file (it has no valid header"
 
 
 def at_first(value: float, dtype: str = "f4") -> Array:
@@ -1417,7 +1425,7 @@ def at_first(value: float, dtype: str = "f4") -> Array:
 
 
 def small_bombs(count: int, size: int) -> Recipe:
-    """An ``.npz`` of arrays of zeros, each a member of this size."""
+    """An ``.npz`` of ``count`` arrays of zeros, each a member of ``size`` bytes."""
 
     def make(path: Path) -> None:
         zeros = npy_bytes(np.zeros((size - 128) // 4, "f4"))
@@ -1439,8 +1447,8 @@ INPUTS: Sequence[tuple[str, str, Recipe]] = (
     ("pickle", GIVEN, written(pickle.dumps(Fires(Path("fired"))))),
     ("pickled objects", "received pickled objects", saved(objects())),
     ("pickled payload", "received pickled objects", saved(np.array(Fires(Path("fired")), object))),
-    ("trailing bytes", "it claims 24 bytes of numbers and has 25", written(X_BYTES + b"x")),
-    ("cut", "it claims 24 bytes of numbers and has 23", written(X_BYTES[:-1])),
+    ("trailing bytes", "it claims 24 bytes of numbers, has 25", written(X_BYTES + b"x")),
+    ("cut", "it claims 24 bytes of numbers, has 23", written(X_BYTES[:-1])),
     ("signature alone", NO_HEADER, written(b"\x93NUMPY")),
     ("version 9", NO_HEADER, written(npy_header(header_of((1, 3, 2)), (9, 0)))),
     (
@@ -1477,7 +1485,7 @@ INPUTS: Sequence[tuple[str, str, Recipe]] = (
     ("dtype of a huge text", GIVEN, written(npy_header(header_of((1, 3, 2), "<U999999999")))),
     ("dtype of nothing", GIVEN, written(npy_header(header_of((1, 3, 2), "|V0")))),
     ("dtype of arrays", GIVEN, written(npy_header(header_of((1, 3), "(2,)<f4"), body=bytes(24)))),
-    ("structured", "not that of an array of plain numbers", saved(np.zeros((1, 3), "f4,f4"))),
+    ("structured", "does not describe an array of plain numbers", saved(np.zeros((1, 3), "f4,f4"))),
     ("void", "expected numbers", saved(np.zeros((1, 3, 2), "V4"))),
     ("text of one size", "expected numbers", saved(np.full((1, 3, 2), b"a"))),
     ("text array", "expected numbers", saved(np.full((1, 3, 2), "\x1b"))),
@@ -1493,11 +1501,11 @@ INPUTS: Sequence[tuple[str, str, Recipe]] = (
     ("timesteps", "received (1, 9, 2)", saved(random(1, 9, 2))),
     ("NaN", "not finite, first nan at [0, 0, 0]", saved(at_first(float("nan")))),
     ("infinity", "not finite, first inf at [0, 0, 0]", saved(at_first(float("inf")))),
-    ("2**53 + 1", "expected numbers that float32 has", saved(at_first(2**53 + 1, "i8"))),
-    ("2**24 + 1", "expected numbers that float32 has", saved(at_first(2**24 + 1, "i4"))),
-    ("1e300", "expected numbers that float32 has", saved(at_first(1e300, "f8"))),
+    ("2**53 + 1", "expected numbers that float32 can hold", saved(at_first(2**53 + 1, "i8"))),
+    ("2**24 + 1", "expected numbers that float32 can hold", saved(at_first(2**24 + 1, "i4"))),
+    ("1e300", "expected numbers that float32 can hold", saved(at_first(1e300, "f8"))),
     ("npz of pickled objects", "received pickled objects", npz(("x.npy", npy_bytes(objects())))),
-    ("npz of one name twice", "two members of one name", npz(*[("x.npy", X_BYTES)] * 2)),
+    ("npz of one name twice", "two members of the same name", npz(*[("x.npy", X_BYTES)] * 2)),
     ("npz of one array twice", GIVEN, npz(("x.npy", X_BYTES), ("x", npy_bytes(X * 2)))),
     ("npz of something else", GIVEN, npz(("x.npy", b"text"))),
     ("npz of unknown inputs", "no input of that name", npz(("y.npy", X_BYTES))),

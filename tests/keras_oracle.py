@@ -1,8 +1,8 @@
-"""What genuine Keras layers do inside a model, step by step: the oracle of the tests in `keras/`.
+"""Computes the states of genuine Keras layers step by step: the oracle of the tests in `keras/`.
 
-One eager call of the model shows what each of its recurrent layers is called on. A copy of the
-layer then reads that once for each t with everything after t masked, and returns the states it
-ends with: those after t, computed by Keras alone.
+One eager call of the model shows what each of its recurrent layers is called on. For each t, a copy
+of the layer then reads the same input with everything after t masked. The states that it returns
+are the states after t, computed by Keras alone.
 """
 
 import os
@@ -21,12 +21,12 @@ KerasLayer = Any
 
 
 def import_keras() -> Keras:
-    """The installed Keras, on the CPU and quiet; without one, the test is skipped."""
+    """Imports Keras, on the CPU and quietly; skips the test if Keras is not installed."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # TensorFlow's and its dependencies' own, at import
-        # Not "keras": without Keras, the folder of these tests could be found under that name.
+        warnings.simplefilter("ignore")  # TensorFlow and its dependencies warn at import
+        # Not "keras": without Keras, Python could import the folder of these tests under that name.
         pytest.importorskip("keras.layers")
         import keras
 
@@ -57,9 +57,10 @@ class Called(NamedTuple):
 
 @dataclass
 class Frame:
-    """A layer that is being called: its path, and for a model how its layers' calls are numbered.
+    """A layer that is being called.
 
-    ``steps`` is whether a TimeDistributed calls it for one step after the other.
+    ``path`` is its path. ``numbers`` are, for a model, the numbers of the calls of its layers.
+    ``steps`` is whether a TimeDistributed calls the layer once for each step.
     """
 
     path: str = ""
@@ -68,7 +69,7 @@ class Frame:
 
 
 class Watch:
-    """Notes what the recurrent layers of a model are called on; replaces their ``call``."""
+    """Replaces ``call`` of a model's recurrent layers, and records what they are called on."""
 
     def __init__(self, keras: Keras, model: KerasModel) -> None:
         self._keras = keras
@@ -78,9 +79,9 @@ class Watch:
         self._watch(model, None)
 
     def states(self, inputs: Sequence[Array]) -> dict[str, Array]:
-        """Calls the model on a batch: ``<path>/<signal>`` to x, mask and the states.
+        """Calls the model on a batch; returns x, the mask and the states by ``<path>/<signal>``.
 
-        What a TimeDistributed calls for every step has the steps behind the batch.
+        The arrays of a layer inside a TimeDistributed have its steps after the batch.
         """
         self._noted.clear()
         self._model(list(inputs) if len(inputs) > 1 else inputs[0], training=False)
@@ -94,7 +95,7 @@ class Watch:
         return arrays
 
     def _watch(self, layer: KerasLayer, label: str | None) -> None:
-        """Watches a layer which, in the path of its parent, is called ``label``."""
+        """Watches a layer; ``label`` is its name in the path, after that of its parent."""
         layers = self._keras.layers
         genuine = layer.call
         is_model = isinstance(layer, self._keras.Model)
@@ -154,7 +155,7 @@ def call_numbers(model: KerasModel) -> dict[KerasLayer, Iterator[int]]:
 
 
 def signals_of(keras: Keras, called: Called) -> dict[str, Array]:
-    """x, the mask, and the states after every step: ``h``, or ``<number>/h`` of stacked cells."""
+    """x, the mask, and the states after every step: ``h``, or ``<number>/h`` for stacked cells."""
     layer, x = called.layer, called.x
     config = {"return_sequences": False, "return_state": True, "stateful": False, "unroll": False}
     copy = type(layer).from_config(layer.get_config() | config)
@@ -162,9 +163,9 @@ def signals_of(keras: Keras, called: Called) -> dict[str, Array]:
     copy.set_weights(layer.get_weights())
     batch, timesteps = x.shape[:2]
     mask = np.ones((batch, timesteps), bool) if called.mask is None else called.mask
-    read = np.tril(np.ones((timesteps, timesteps), bool))  # at t, as far as t
+    read = np.tril(np.ones((timesteps, timesteps), bool))  # row t: the steps up to t
     read_by_t = mask[:, np.newaxis] & (read.T if layer.go_backwards else read)
-    # A sequence for every t, next to each other in the batch.
+    # The batch holds one sequence for every t.
     _, *states = copy(
         np.repeat(x, timesteps, axis=0),
         initial_state=keras.tree.map_structure(

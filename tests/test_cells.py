@@ -36,8 +36,8 @@ def open_lstm(
     Args:
         path: The folder to write it to.
         weights: kernel, recurrent_kernel, bias.
-        masked: Steps of x whose features are all 0 are masked.
-        config: Of the LSTM.
+        masked: Whether steps of x whose features are all 0 are masked.
+        config: Options of the LSTM.
     """
     kernel, recurrent_kernel, bias = (np.asarray(each, "float32") for each in weights)
     units = len(recurrent_kernel)
@@ -56,14 +56,14 @@ def open_lstm(
 
 
 def replay(model: Model, x: Any, h0: Any, c0: Any) -> LayerTrace:
-    """Everything that the model's LSTM does."""
+    """Replays the model and records every signal of its LSTM."""
     inputs = {"x": np.asarray(x), "h0": np.asarray(h0), "c0": np.asarray(c0)}
     return lstm_inspect.trace(model, inputs, record="all")["lstm"]
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    """Random weights, 3 features, 2 units, masking."""
+    """An LSTM with random weights, 3 features and 2 units, after a Masking."""
     weights = list(lstm_weights("lstm", 3, 2).values())
     return open_lstm(tmp_path_factory.mktemp("lstm"), weights, masked=True)
 

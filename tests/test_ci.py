@@ -1,4 +1,4 @@
-"""What the documents say about CI is what happens: their own lines are run, in a scratch folder."""
+"""Runs the commands and files of docs/ci.md in a scratch folder, as the document prints them."""
 
 import os
 import re
@@ -26,7 +26,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 @pytest.fixture
 def scratch(tmp_path: Path) -> Path:
-    """A folder with a model in it, and the tool on the path."""
+    """A folder that holds a model, and the tool in ``bin``."""
     shutil.copy(SAMPLES / "encoder_decoder.keras", tmp_path / "model.keras")
     tool = tmp_path / "bin" / "lstm-inspect"
     tool.parent.mkdir()
@@ -45,7 +45,7 @@ def shell(line: str, folder: Path, **variables: str) -> "subprocess.CompletedPro
 
 
 def change_model(folder: Path) -> None:
-    """Another encoder under the same name: 8 units in the place of 6."""
+    """Writes another encoder under the same name, with 8 units instead of 6."""
     config = sequential(input_layer("encoder_input", None, 4), lstm("encoder", 8))
     write_h5(folder / "model.keras", config, {"encoder": lstm_weights("encoder", 4, 8)})
 
@@ -120,7 +120,7 @@ def test_the_shell_completes_commands_and_options(scratch: Path, name: str) -> N
     assert "_LSTM_INSPECT_COMPLETE" in script.stdout
 
     def completions(words: str, at: int) -> str:
-        # fish hands over the word at the cursor where bash hands over its number.
+        # fish passes the word at the cursor; bash passes its number.
         current = words.split()[at] if name == "fish" and at < len(words.split()) else str(at)
         given = {"COMP_WORDS": words, "COMP_CWORD": current if name == "fish" else str(at)}
         return shell(

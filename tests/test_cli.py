@@ -1,4 +1,4 @@
-"""The command line: exit status, what goes to stdout and stderr, and what is left on disk.
+"""Tests the command line: exit status, stdout, stderr, and the files that it leaves.
 
 Tables are compared with `golden/NAME.txt`; `UPDATE_GOLDEN=1 pytest tests/test_cli.py` writes them.
 """
@@ -31,7 +31,7 @@ README = TESTS.parent / "README.md"
 
 
 def run(*arguments: str) -> Result:
-    """An error that is not turned into a line and an exit status fails the test."""
+    """Runs the command line; an exception that it does not report itself fails the test."""
     return CliRunner().invoke(cli, arguments, catch_exceptions=False)
 
 
@@ -45,7 +45,7 @@ def trace(*options: str, model: str = "model.keras", out: str = "states.npz") ->
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a one-unit model, which takes (batch, 3, 1), and an input for it."""
+    """The current folder, with a one-unit model that takes (batch, 3, 1), and an input for it."""
     shutil.copy(SAMPLES / "one_unit_sequences.keras", tmp_path / "model.keras")
     shutil.copy(SAMPLES / "one_unit_sequences.npy", tmp_path / "x.npy")
     monkeypatch.chdir(tmp_path)
@@ -60,7 +60,7 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 
 
 def assert_golden(name: str, text: str) -> None:
-    """Compares with a golden file, but for the spaces that pad a table's lines."""
+    """Compares with a golden file, and ignores the spaces that pad the lines of a table."""
     golden = TESTS / "golden" / f"{name}.txt"
     trimmed = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
     if os.environ.get("UPDATE_GOLDEN"):
@@ -139,7 +139,7 @@ def test_shapes_prints_its_table(golden: str, name: str, options: list[str]) -> 
 
 
 def parameters_printed(text: str) -> tuple[list[int], int]:
-    """The figures of the table's last column, and the one in the line of totals."""
+    """The numbers in the last column of the table, and the total in the line below."""
     column = re.findall(r"^ \S.* {3,}([\d,]+) $", text, re.MULTILINE)
     (total,) = re.findall(r"([\d,]+) parameters;", text)
     return [int(figure.replace(",", "")) for figure in column], int(total.replace(",", ""))
@@ -202,7 +202,7 @@ def test_a_letter_that_the_output_lacks_is_escaped(folder: Path) -> None:
 
 
 def test_piped_output_is_never_cut() -> None:
-    """As a process of its own, for rich asks the surroundings how wide a line may be."""
+    """Runs in a new process, as rich reads the width of a line from the environment."""
     piped = subprocess.run(
         [sys.executable, "-m", "lstm_inspect", "shapes", str(SAMPLES / "stacked.keras")],
         env={**os.environ, "COLUMNS": "20"},
@@ -302,7 +302,7 @@ def test_a_nan_is_warned_of_by_its_place_and_counted(folder: Path) -> None:
     ]
 
 
-# --- a replay that cannot reach every layer
+# --- a replay that cannot compute every layer
 
 
 NAMES_THE_OBSTACLE = re.compile(r"error: behind not traced: .*attend \(Attend\).*\n")
@@ -310,7 +310,7 @@ NAMES_THE_OBSTACLE = re.compile(r"error: behind not traced: .*attend \(Attend\).
 
 @pytest.fixture
 def half_known(folder: Path) -> str:
-    """An LSTM, a layer that nobody knows, and an LSTM behind it."""
+    """A model of an LSTM, an unknown layer, and an LSTM that reads it."""
     config = sequential(
         lstm("front", 2, return_sequences=True, batch_input_shape=[None, 3, 1]),
         layer("Attend", "attend"),
@@ -385,11 +385,11 @@ def test_an_interruption_of_the_writing_keeps_the_earlier_dump(
     assert_interrupted_without_a_trace(folder)
 
 
-# --- what cannot be looked at
+# --- arguments and files that cannot be used
 
 
 class Bad(NamedTuple):
-    """Arguments that cannot work, what has to be there first, and what the error says."""
+    """Arguments that cannot work, the files that they need, and what the error says."""
 
     says: str
     arguments: str
@@ -435,12 +435,12 @@ BAD_MODELS = {
             (SAMPLES / "keras-2.15" / "one_unit_state.h5").read_bytes()[:5000]
         ),
     ),
-    "empty": Bad("neither a .keras zip nor an HDF5", "a.keras", Path("a.keras").touch),
+    "empty": Bad("expected a .keras zip or an HDF5 file", "a.keras", Path("a.keras").touch),
     "text": Bad(
-        "neither a .keras zip nor an HDF5", "a.keras", lambda: Path("a.keras").write_text("text")
+        "expected a .keras zip or an HDF5", "a.keras", lambda: Path("a.keras").write_text("text")
     ),
     "zip of something else": Bad(
-        "must hold config.json; this zip holds a.txt",
+        "expected a .keras file with config.json, received a zip with a.txt",
         "a.keras",
         lambda: zip_of("a.keras", "a.txt", "text"),
     ),
@@ -547,24 +547,26 @@ BAD_TRACES = {
         lambda: Path("some").mkdir(),
     ),
     "out is the model": Bad(
-        "is also what is read", "trace model.keras --input x.npy --out model.keras"
+        "the result would overwrite an input", "trace model.keras --input x.npy --out model.keras"
     ),
-    "out is the input": Bad("is also what is read", "trace model.keras --input x.npy --out x.npy"),
+    "out is the input": Bad(
+        "the result would overwrite an input", "trace model.keras --input x.npy --out x.npy"
+    ),
     "out is a named input": Bad(
-        "is also what is read", "trace model.keras --input input=x.npy --out x.npy"
+        "the result would overwrite an input", "trace model.keras --input input=x.npy --out x.npy"
     ),
     "out is a link to the model": Bad(
-        "is also what is read",
+        "the result would overwrite an input",
         "trace model.keras --input x.npy --out link.npz",
         lambda: Path("link.npz").symlink_to("model.keras"),
     ),
     "out is some other file": Bad(
-        "exists and is no earlier result; choose another name, or replace the file with --force",
+        "exists and would be overwritten; choose another name, or replace the file with --force",
         f"{GIVEN} x.npy",
         lambda: Path("states.npz").write_text("notes"),
     ),
     "out is an npz of somebody's own": Bad(
-        "exists and is no earlier result; choose another name, or",
+        "exists and would be overwritten; choose another name, or",
         f"{GIVEN} x.npy",
         lambda: np.savez("states.npz", a=np.ones(3)),
     ),
@@ -595,7 +597,7 @@ def test_what_cannot_work_is_one_line_on_stderr_and_nothing_on_disk(folder: Path
 def test_out_is_refused_where_something_else_than_a_file_stands(
     folder: Path, force: list[str]
 ) -> None:
-    """A pipe or a device: not to be read to its end, which may not come, nor replaced."""
+    """A pipe or a device must not be replaced, nor read: it may never end."""
     os.mkfifo("pipe")
     command = ["trace", "model.keras", "--input", "x.npy", "--out", "pipe", *force]
     done = subprocess.run(

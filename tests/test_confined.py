@@ -1,4 +1,4 @@
-"""The child process in which HDF5 parses: whatever happens in it, this process gets one answer."""
+"""Tests the child process that parses HDF5: whatever happens in it, the parent gets one answer."""
 
 import ctypes
 import io
@@ -33,7 +33,7 @@ DANGEROUS = Limits(parser_seconds=1, parser_bytes=64 << 20, hdf5_metadata_bytes=
 
 
 def descriptors() -> list[str]:
-    """What this process has open, but for the listing itself."""
+    """The open files of this process, without the listing itself."""
     return sorted(
         str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()
     )
@@ -49,7 +49,7 @@ def has_children() -> bool:
 
 @pytest.fixture(autouse=True)
 def nothing_stays() -> Iterator[None]:
-    """Whatever happens, no child is left, and no descriptor."""
+    """Checks that no test leaves a child process or a file descriptor."""
     before = descriptors()
     had_children = has_children()
     yield
@@ -58,7 +58,7 @@ def nothing_stays() -> Iterator[None]:
 
 
 def refusal(parse: Callable[[], Any], limits: Limits = LIMITS) -> str:
-    """The one line with which the answer is refused."""
+    """Returns the one-line error about the answer."""
     with pytest.raises(InspectError) as refused:
         run_confined(parse, "model.h5", limits)
     message = str(refused.value)
@@ -107,7 +107,7 @@ def test_the_answer_comes_back(answer: Any) -> None:
 
 
 def test_a_long_answer_comes_back_whole() -> None:
-    """Many times what a pipe holds."""
+    """The answer is many times larger than a pipe holds."""
     text = "x" * (8 << 20)
     assert run_confined(lambda: text, "model.h5", LIMITS) == text
 
@@ -153,24 +153,24 @@ def test_an_answer_that_is_no_json_is_a_bug() -> None:
 @pytest.mark.parametrize(
     ("end", "says"),
     [
-        (abort, "it stopped with SIGABRT"),
-        (segfault, "it stopped with SIGSEGV"),
-        (kill_itself, "it stopped with SIGKILL"),
-        (leave, "it stopped with status 7"),
+        (abort, "parsed it stopped with SIGABRT"),
+        (segfault, "parsed it stopped with SIGSEGV"),
+        (kill_itself, "parsed it stopped with SIGKILL"),
+        (leave, "parsed it stopped with status 7"),
     ],
 )
 def test_a_parser_that_crashes_is_a_refusal(
     end: Callable[[], None], says: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     message = refusal(end)
-    assert "the confined process that parsed it was lost" in message
+    assert "the confined process that parsed it" in message
     assert message.endswith(says)
     assert capfd.readouterr() == ("", "")
 
 
 def test_an_exit_of_the_parser_is_a_refusal() -> None:
-    """Nothing above the fork is run a second time, in the child."""
-    assert "it stopped with status 1" in refusal(partial(sys.exit, 0))
+    """The child does not run the code above the fork again."""
+    assert "parsed it stopped with status 1" in refusal(partial(sys.exit, 0))
 
 
 def test_a_parser_that_does_not_end_is_stopped_by_the_limit_of_time() -> None:
@@ -181,10 +181,10 @@ def test_a_parser_that_does_not_end_is_stopped_by_the_limit_of_time() -> None:
 
 
 def test_a_parser_that_waits_for_ever_is_stopped_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waiting takes no processor time: a clock stops it."""
+    """Waiting takes no processor time, so a clock has to stop it."""
     monkeypatch.setattr("lstm_inspect.files.confined._WALL_CLOCK_SLACK", 0)
     started = time.monotonic()
-    assert "was lost" in refusal(sleep, DANGEROUS)
+    assert "the confined process that parsed it stopped with" in refusal(sleep, DANGEROUS)
     assert 0.5 < time.monotonic() - started < 10
 
 
@@ -201,7 +201,7 @@ def test_one_large_array_is_refused_by_the_limit_of_memory() -> None:
 
 
 def test_an_answer_without_end_is_not_read_to_its_end() -> None:
-    """An answer is as long as what is told of a file may be; the child is not waited for."""
+    """The limit on metadata bounds the answer, and the parent does not wait for the child."""
     generous = Limits(parser_seconds=10, hdf5_metadata_bytes=1 << 20)
     assert "model.h5" in refusal(lambda: "x" * (64 << 20), generous)
 
@@ -216,7 +216,7 @@ def test_good_files_are_opened_after_bad_ones(limits: Limits) -> None:
 
 
 def outcome_of(parse: Callable[[], Any]) -> str:
-    """What a parser meets that tries what it must not, as the parser saw it."""
+    """Runs a parser that does what it must not; returns the error that it got."""
 
     def attempt() -> str:
         try:
@@ -285,16 +285,16 @@ def test_what_the_parser_prints_does_not_come_through(capfd: pytest.CaptureFixtu
         print("to stdout", flush=True)
         return "talked"
 
-    # To a stream that is gone, or to one of pytest's own: it is not seen in either case.
+    # The stream may be closed or one of pytest's own: the text must not appear in either case.
     try:
         run_confined(talk, "model.h5", LIMITS)
     except RuntimeError as error:
-        assert "OSError" in str(error)  # noqa: PT017 - it need not be raised
+        assert "OSError" in str(error)  # noqa: PT017 - the error is optional
     assert capfd.readouterr() == ("", "")
 
 
 def test_what_waits_to_be_printed_is_printed_once() -> None:
-    """A child that flushed its copy of a buffer would print it a second time."""
+    """If the child flushed its copy of a buffer, the text would be printed twice."""
     script = (
         "import os\n"
         "from lstm_inspect import Limits\n"
@@ -384,7 +384,7 @@ def test_threads_may_each_have_a_parser() -> None:
 def test_threads_leave_the_filters_of_warnings_as_they_were(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Filters are of the process: who puts them back last puts back what the first had changed."""
+    """Threads share the filters: the last to restore them might restore a change of the first."""
     before = list(warnings.filters)
     fork, order = os.fork, threading.Lock()
     is_first_in, is_second_in, is_first_out = (threading.Event() for _ in range(3))
@@ -392,7 +392,7 @@ def test_threads_leave_the_filters_of_warnings_as_they_were(
     def fork_in_turn() -> int:
         is_first = order.acquire(blocking=False)
         (is_first_in if is_first else is_second_in).set()
-        # Where one thread at a time gets here, no other comes.
+        # If a lock lets one thread at a time in here, the other never comes.
         (is_second_in if is_first else is_first_out).wait(2)
         return fork()
 
@@ -407,12 +407,12 @@ def test_threads_leave_the_filters_of_warnings_as_they_were(
     run_confined(lambda: 1, "model.h5", LIMITS)
     first.join(30)
     after = list(warnings.filters)
-    warnings.filters[:] = before  # type: ignore[index]  # a list, which typeshed calls a sequence
+    warnings.filters[:] = before  # type: ignore[index]  # a list; typeshed says sequence
     assert after == before
 
 
 def test_models_are_opened_in_threads_at_once(tmp_path: Path) -> None:
-    """While one thread forks another may hold the lock of h5py; its child would wait for ever."""
+    """One thread may fork while another holds the lock of h5py; the child would wait forever."""
     path = model(tmp_path)
     found: list[int] = []
 
@@ -434,7 +434,7 @@ def test_models_are_opened_in_threads_at_once(tmp_path: Path) -> None:
 
 
 def test_who_ignores_the_end_of_children_gets_the_answer() -> None:
-    """The kernel then takes them away by itself, and there is none to wait for."""
+    """The kernel then removes children by itself, so there is no child to wait for."""
     script = (
         "import os, signal\n"
         "from lstm_inspect import Limits, ModelFileError\n"
@@ -458,7 +458,7 @@ def test_children_of_others_are_left_to_them() -> None:
 
 
 def test_a_parser_is_asked_where_standard_streams_are_closed() -> None:
-    """The pipe of the answer then takes the place of a standard stream."""
+    """The pipe of the answer then gets the descriptor of a standard stream."""
     script = (
         "import os, sys\n"
         "for each in (0, 1, 2):\n"
@@ -471,7 +471,7 @@ def test_a_parser_is_asked_where_standard_streams_are_closed() -> None:
 
 
 def test_a_process_of_tight_limits_still_gets_its_answer() -> None:
-    """The child asks for no more than this process may have itself."""
+    """The child sets no limit above those of its parent."""
     script = (
         "import resource\n"
         "from lstm_inspect import Limits\n"
@@ -486,7 +486,7 @@ def test_a_process_of_tight_limits_still_gets_its_answer() -> None:
 
 
 def test_a_wait_by_a_thread_holds_up_no_other() -> None:
-    """Many children at once, one of which hangs until its limit."""
+    """Runs two children at once, one of which hangs until its limit."""
     results: list[str] = []
 
     def hang() -> None:
@@ -511,7 +511,7 @@ def model(folder: Path) -> Path:
 
 @pytest.fixture
 def reads_itself(tmp_path: Path) -> Path:
-    """A model one of whose arrays is made of itself."""
+    """A model with a virtual array that reads from itself."""
     path = model(tmp_path)
     name = "model_weights/lstm/lstm/lstm_cell/bias:0"
     with h5py.File(path, "r+") as file:
@@ -541,14 +541,14 @@ def test_an_array_made_of_itself_is_refused_in_one_line(reads_itself: Path) -> N
 
 
 def test_without_that_check_it_would_end_the_child_alone(reads_itself: Path) -> None:
-    """The second wall behind the first."""
+    """Tests the confined process without the check before it."""
     data = reads_itself.read_bytes()
 
     def read_plainly() -> list[float]:
         with h5py.File(io.BytesIO(data), "r") as file:
             return list(map(float, file["model_weights/lstm/lstm/lstm_cell/bias:0"][()]))
 
-    assert refusal(read_plainly).endswith("it stopped with SIGSEGV")
+    assert refusal(read_plainly).endswith("parsed it stopped with SIGSEGV")
 
 
 ORPHAN = """

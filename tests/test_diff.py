@@ -39,7 +39,7 @@ def run(*arguments: object) -> Result:
 
 
 def lines(*arguments: object) -> list[str]:
-    """What diff prints of the differences, without the name of the file."""
+    """The differences that diff prints, without the name of the file."""
     result = run("diff", *arguments)
     *found, total = result.stdout.splitlines()
     assert result.stderr == ""
@@ -115,7 +115,7 @@ def test_a_model_does_not_differ_from_itself() -> None:
 
 
 def conversions() -> list[Any]:
-    """Fixtures that one Keras saved in both formats."""
+    """Fixtures that the same Keras saved in both formats."""
     by_stem = defaultdict(list)
     for path in sorted(FIXTURES.glob("keras-*/*")):
         if path.suffix in (".h5", ".keras") and not path.name.endswith(".weights.h5"):
@@ -159,8 +159,23 @@ def test_other_units_are_told_field_by_field(tmp_path: Path) -> None:
     assert "lstm: states.c: expected (batch, 2), found (batch, 3)" in found
 
 
+def test_another_shape_of_weights_without_gates_is_told_once(tmp_path: Path) -> None:
+    paths = []
+    for units in (2, 4):
+        stored = {
+            "lstm/kernel:0": random(3, units),
+            "lstm/recurrent_kernel:0": random(units, units),
+            "lstm/bias:0": random(units),
+        }
+        rnn = layer("SimpleRNN", "lstm", units=units)
+        paths.append(model(tmp_path / f"{units}.h5", rnn, lstm=stored))
+    found = lines(*paths)
+    assert "lstm: weights.kernel: expected (3, 2), found (3, 4)" in found
+    assert len(found) == len(set(found)) == 6
+
+
 def test_another_hard_sigmoid_is_a_difference(tmp_path: Path) -> None:
-    """The same word of another Keras is another function."""
+    """Another version of Keras uses the same name for another function."""
     weights = lstm_weights("lstm", 3, 2)
     config = sequential(
         input_layer("x", None, 3), lstm("lstm", 2, recurrent_activation="hard_sigmoid")

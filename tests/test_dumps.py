@@ -1,4 +1,5 @@
 import errno
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 
 from lstm_inspect import OutputError
 from lstm_inspect.files.atomic import check_target
+from lstm_inspect.files.limits import DEFAULT_LIMITS
+from lstm_inspect.notation import command_line_words
 from lstm_inspect.traces.dumps import is_dump
 from tests.conftest import SAMPLES, load_dump, save_dump
 
@@ -84,13 +87,21 @@ def test_arrays_without_a_document_are_no_dump(tmp_path: Path) -> None:
     assert not is_dump(tmp_path / "inputs.npz")
 
 
+def test_a_zip_of_more_members_than_a_limit_allows_is_no_dump(tmp_path: Path) -> None:
+    path = tmp_path / "many.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(DEFAULT_LIMITS.zip_members + 1):
+            archive.writestr(str(number), b"")
+    assert not is_dump(path)
+
+
 def test_a_model_is_no_dump() -> None:
     assert not is_dump(SAMPLES / "one_unit_last_h.keras")
 
 
 class TestTarget:
     def refusal(self, path: Path, *sources: Path, force: bool = False) -> str:
-        """The one line with which a target is refused."""
+        """Returns the one-line error about the target."""
         with pytest.raises(OutputError) as refused:
             check_target(path, sources=list(sources), may_replace=is_dump, force=force)
         message = str(refused.value)
@@ -111,19 +122,20 @@ class TestTarget:
     @pytest.mark.parametrize("force", [False, True])
     def test_what_is_read_is_never_replaced(self, force: bool, dump: Path) -> None:
         message = self.refusal(dump, dump.with_name("other"), dump, force=force)
-        assert "is also what is read" in message
+        assert "the result would overwrite an input" in message
 
     @pytest.mark.parametrize("force", [False, True])
     def test_what_is_read_is_known_under_any_name(self, force: bool, dump: Path) -> None:
         link = dump.with_name("link.npz")
         link.symlink_to(dump)
-        assert "is also what is read" in self.refusal(link, dump, force=force)
+        assert "the result would overwrite an input" in self.refusal(link, dump, force=force)
 
     def test_another_file_is_replaced_only_by_force(self, tmp_path: Path) -> None:
         thesis = tmp_path / "thesis.npz"
         thesis.write_text("years of work")
-        message = self.refusal(thesis)
-        assert "exists and is no earlier result; choose another name, or" in message
+        with command_line_words():
+            message = self.refusal(thesis)
+        assert "exists and would be overwritten; choose another name, or" in message
         assert "--force" in message
         check_target(thesis, sources=[], may_replace=is_dump, force=True)
         assert thesis.read_text() == "years of work"

@@ -1,6 +1,6 @@
-"""Every file that a version of Keras wrote, against the states which that version computes.
+"""Compares the replay of every fixture with the states that the Keras of that file computed.
 
-The rows of docs/formats.md are these tests; UPDATE_GOLDEN=1 rewrites them.
+The rows of docs/formats.md list these tests; UPDATE_GOLDEN=1 rewrites them.
 """
 
 import json
@@ -19,12 +19,13 @@ from lstm_inspect import Model, Trace
 FIXTURES = Path(__file__).parent / "fixtures"
 TABLE = Path(__file__).parents[1] / "docs" / "formats.md"
 
-# Relative to the largest number, or to 1: in 16 bits Keras rounds after every operation, we once.
+# Relative to the largest number, or to 1. In 16 bits Keras rounds after every operation, the replay
+# once.
 TOLERANCES = {"float64": 1e-12, "float32": 2e-6, "float16": 2e-3, "bfloat16": 1e-2}
 
 
 class Fixture(NamedTuple):
-    """A file, with the array that says what Keras makes of it."""
+    """A model file, and the file of arrays that Keras computed from it."""
 
     dialect: str
     file: Path
@@ -75,7 +76,7 @@ def opened(fixture: Fixture) -> Model:
 
 
 def inputs_of(fixture: Fixture, model: Model, prefix: str = "in/") -> dict[str, Any]:
-    """The input arrays by our names; Keras has named a Sequential's input in many ways."""
+    """The input arrays by our names; the name of a Sequential's input depends on the Keras."""
     with np.load(fixture.oracle) as arrays:
         given = [arrays[key] for key in arrays.files if key.startswith(prefix)]
     return {each.name: array for each, array in zip(model.inputs, given, strict=True)}
@@ -136,7 +137,7 @@ def test_the_arrays_alone_give_the_shapes(fixture: Fixture) -> None:
 
 
 def compatibility_rows() -> list[str]:
-    """One row a dialect and cell, with the models of that cell and the files they are in."""
+    """One row for each dialect and cell, with the models of that cell and their file formats."""
     models: dict[tuple[str, str], set[str]] = defaultdict(set)
     endings: dict[tuple[str, str], set[str]] = defaultdict(set)
     for fixture in ALL:

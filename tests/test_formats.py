@@ -31,7 +31,7 @@ H5_NAMES = [f"lstm/lstm_cell/{name}:0" for name in WEIGHTS]
 
 
 def refusal(path: Path) -> str:
-    """The one line with which a file is refused."""
+    """Returns the one-line error about the file."""
     with pytest.raises(ModelFileError) as refused:
         lstm_inspect.open_model(path)
     message = str(refused.value)
@@ -41,7 +41,7 @@ def refusal(path: Path) -> str:
 
 
 def rezip(target: Path, changes: Mapping[str, bytes | None]) -> Path:
-    """Writes the sample zip anew with some members replaced, or left out."""
+    """Copies the sample zip, with some members replaced or left out."""
     with zipfile.ZipFile(ZIP) as source, zipfile.ZipFile(target, "w") as archive:
         for name in source.namelist():
             content = changes.get(name, source.read(name))
@@ -51,7 +51,7 @@ def rezip(target: Path, changes: Mapping[str, bytes | None]) -> Path:
 
 
 def written(path: Path) -> Path:
-    """Writes a small model file to be changed with h5py."""
+    """Writes a small model file, which the test changes with h5py."""
     config = sequential(input_layer("x", 3, 2), lstm("lstm", 2))
     return write_h5(path, config, {"lstm": lstm_weights("lstm", 2, 2)})
 
@@ -96,7 +96,7 @@ def test_a_file_that_is_no_model_is_refused_with_its_first_bytes(
     path = tmp_path / "model.keras"
     path.write_bytes(content)
     message = refusal(path)
-    assert "neither a .keras zip nor an HDF5 file" in message
+    assert "expected a .keras zip or an HDF5 file" in message
     assert repr(content[:8]) in message
 
 
@@ -111,8 +111,8 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("member", ["config.json", "metadata.json", "model.weights.h5"])
 def test_a_zip_without_a_member_is_refused_with_what_it_holds(member: str, tmp_path: Path) -> None:
     message = refusal(rezip(tmp_path / "model.keras", {member: None}))
-    must_hold, _, holds = message.partition("; this zip holds ")
-    assert must_hold.endswith(f"a .keras file must hold {member}")
+    must_hold, _, holds = message.partition(", received a zip with ")
+    assert must_hold.endswith(f"expected a .keras file with {member}")
     assert set(holds.split(", ")) == {"config.json", "metadata.json", "model.weights.h5"} - {member}
 
 
@@ -181,7 +181,7 @@ def test_numbers_that_hdf5_would_invent_are_not_read(tmp_path: Path) -> None:
         file.create_dataset("layers/lstm/cell/vars/1", (1, 4), "float32", fillvalue=7)
     file = read_saved_file(path, path.read_bytes(), DEFAULT_LIMITS)
     assert isinstance(file.weights, VariableTree)
-    # A kernel alone would be taken for the only array that there is.
+    # A kernel without the other array would pass for the only array of the layer.
     assert dict(file.weights.arrays) == {}
     assert list(file.unread) == ["layers/lstm/cell/vars/1"]
 
@@ -311,7 +311,7 @@ def test_the_config_of_a_zip_comes_as_it_is() -> None:
 
 
 def test_chunks_that_all_claim_one_place_are_refused(tmp_path: Path) -> None:
-    """The rest of the array would be whatever memory held before."""
+    """Otherwise the rest of the array would be old content of memory."""
     path = tmp_path / "model.weights.h5"
     with h5py.File(path, "w") as file:
         kernel = np.arange(8, dtype="float32").reshape(2, 4)
@@ -362,7 +362,7 @@ def test_a_shard_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
 def test_what_git_left_in_the_place_of_a_model_is_named(tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
-    assert refusal(path).endswith("it is a pointer of Git LFS: git lfs pull")
+    assert refusal(path).endswith("it is a Git LFS pointer, run: git lfs pull")
 
 
 def test_weights_of_whole_numbers_are_refused(tmp_path: Path) -> None:

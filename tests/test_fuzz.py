@@ -1,4 +1,4 @@
-"""A short run of `fuzz.py`, the same mutants every time; the long runs are made by hand."""
+"""Runs `fuzz.py` for a short time, on the same mutants every time; long runs are made by hand."""
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 SEED = 20261120
 MUTANTS = 1500
-"""In each of two processes."""
+"""The number of mutants in each of two processes."""
 
 
 @pytest.mark.parametrize("source", fuzz.sources(), ids=lambda source: source.name)
@@ -33,7 +33,7 @@ def run(first: int, keep: Path) -> fuzz.Tally:
 
 
 def test_every_mutant_is_opened_or_refused_in_one_line(tmp_path: Path) -> None:
-    """A process that a mutant ends ends the test; the mutant is then left in the folder."""
+    """If a mutant ends its process, the test fails and the mutant stays in the folder."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=context) as pool:
         tallies = list(pool.map(run, (0, MUTANTS), (tmp_path, tmp_path)))

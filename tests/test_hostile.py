@@ -1,7 +1,7 @@
-"""Files from strangers: whatever they are, one line and exit status 2, at once and in little room.
+"""Tests hostile files: each gives one line and exit status 2, soon and in little memory.
 
-The files are those of `tests/hostile.py`. Each trap has a live control: opened without care, it
-fires.
+The files come from `tests/hostile.py`. Each trap has a control that opens it without care, to show
+that it fires.
 """
 
 import contextlib
@@ -63,12 +63,12 @@ MOST_MEMORY = 150 << 20
 LONGEST_LINE = 300
 
 
-# What opening a good file takes: with that come the pages of this process that a child touches.
+# The memory that a good file takes, with the pages of this process that a child touches.
 ORDINARY: list[int] = []
 
 
 class Done(NamedTuple):
-    """What came of a command in a process of its own; its seconds are those of processors."""
+    """The result of a command in its own process; ``seconds`` is processor time."""
 
     status: int
     stdout: str
@@ -78,11 +78,11 @@ class Done(NamedTuple):
 
 
 def run(*arguments: str) -> Done:
-    """Runs the command line in a forked child, with what is imported here already imported."""
+    """Runs the command line in a forked child, which has the imports of this process."""
     at_first, told = os.pipe()
     with Path("../stdout").open("w+b") as out, Path("../stderr").open("w+b") as err:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of threads, from Python 3.12 on
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads
             child = os.fork()
         if not child:
             tell_memory(told)
@@ -112,9 +112,10 @@ with open("../usage", "w") as file:
 
 
 def run_afresh(*arguments: str) -> Done:
-    """Runs the command line in a new process: this one has free memory that a child fills first.
+    """Runs the command line in a new process, and measures its memory.
 
-    A small process starts it: the peak of one that starts another is passed on to that.
+    A forked child would first fill memory that this process has free. A small process starts the
+    new one, as a process inherits the peak memory of the process that starts it.
     """
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, *arguments],
@@ -128,7 +129,7 @@ def run_afresh(*arguments: str) -> Done:
 
 
 def tell_memory(told: int) -> None:
-    """Says what a forked child has from the beginning: a part of what its parent has."""
+    """Reports the memory that a forked child starts with, which it shares with its parent."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     os.write(told, str(pages * resource.getpagesize()).encode())
 
@@ -142,9 +143,9 @@ def told_memory(at_first: int, told: int) -> int:
 def _run_in_child(arguments: tuple[str, ...], out: int, err: int) -> None:
     status = 70
     try:
-        gc.freeze()  # what is not collected is not copied
+        gc.freeze()  # pages that the collector does not touch are not copied
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(6 * SECONDS)  # for what waits; what is busy is ended by the limit
+        signal.alarm(6 * SECONDS)  # ends a child that waits; the limit ends a busy one
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS + 1, SECONDS + 1))
         warnings.simplefilter("default")
         os.dup2(out, 1)
@@ -177,7 +178,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Imports once what every child would import."""
+    """Imports everything once, so that no child has to."""
     here = tmp_path_factory.mktemp("imported")
     model, x = str(good_keras(here / "model.keras")), str(good_npy(here / "x.npy"))
     for arguments in (shapes(model), ("trace", model, "--input", x, "--out", str(here / "s.npz"))):
@@ -202,7 +203,7 @@ def trace(model: str = "model.keras", x: str = "x.npy", *more: str) -> tuple[str
 
 
 def assert_refused(done: Done, says: str, warns: str = "") -> None:
-    """One line on stderr, after a warning where one is due; nothing else, soon, in little room."""
+    """Checks for one line on stderr after an expected warning, soon and in little memory."""
     assert "Traceback" not in done.stderr
     assert (done.status, done.stdout) == (2, ""), done.stderr[:1000]
     assert done.stderr.endswith("\n")
@@ -235,7 +236,7 @@ def test_a_good_file_passes(folder: Path, model: str) -> None:
 def test_the_harness_tells_a_bug_a_hang_and_a_heap(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Controls: what the tests of the tables would say of a tool that is not well."""
+    """Controls: the harness must notice a tool with a bug, a hang or a full heap."""
 
     def fill(*arguments: object) -> None:
         raise MemoryError(len(bytes(2 * MOST_MEMORY) + b"x"))
@@ -400,7 +401,7 @@ def test_an_activation_that_is_not_built_in_is_not_run(folder: Path, activation:
     assert_refused(run(*trace("bad")), "lstm has an activation that is not built in")
 
 
-# --- live controls: opened without care, the traps fire
+# --- live controls: the traps fire when opened without care
 
 
 def built(make: hostile.Recipe, path: Path) -> Path:
@@ -443,7 +444,7 @@ def test_h5py_alone_reads_one_text_as_many(folder: Path) -> None:
 
 
 def memory_of(read: Callable[[], None]) -> int:
-    """How much memory a call takes at its most, in a process of its own."""
+    """The peak memory of a call, in its own process."""
     at_first, told = os.pipe()
     child = os.fork()
     if not child:
@@ -527,7 +528,7 @@ def two_lstms(path: Path) -> None:
 
 
 def expanding(path: Path) -> None:
-    """A member above 8 MiB that is many times as large as stored."""
+    """A member above 8 MiB that expands to many times its stored size."""
     one, two, three = hostile.entries()
     config = Entry(two.name, two.content + b" " * (9 << 20), 8)
     path.write_bytes(hostile.zipped(one, config, three))
@@ -540,7 +541,7 @@ def expansion(path: Path) -> int:
 
 
 def json_values(text: str) -> int:
-    """Every comma and every opening bracket, as the tool bounds the values from above."""
+    """Counts commas and opening brackets, which is the tool's upper bound of the values."""
     bare = re.sub(r'"[^"]*"', "", text)
     return sum(bare.count(each) for each in ",[{") + 1
 
@@ -551,7 +552,7 @@ def directory_size(path: Path) -> int:
 
 
 def hdf5_objects(path: Path) -> int:
-    """Links and the attributes of groups; h5py's own count."""
+    """Counts links and the attributes of groups with h5py."""
     with h5py.File(path) as file:
         names: list[str] = []
         file.visit(names.append)
@@ -573,14 +574,14 @@ ONE_LAYER_BYTES = 4 * (FEATURES + UNITS + 1) * 4 * UNITS
 
 
 class Limited(NamedTuple):
-    """What a limit holds for: what makes the file, and how much of it the file asks for."""
+    """The test of a limit: a recipe for a file, and how much of the limit the file needs."""
 
     make: hostile.Recipe
     asks: Callable[[Path], int]
     command: str = "shapes"
 
 
-# What is counted as it is met: how much there is in all is not known, the advice is generous.
+# These are counted while reading. The total is unknown, so the error advises the default limit.
 COUNTED = {"hdf5_objects", "hdf5_depth", "graph_calls"}
 
 LIMITS = {
@@ -632,7 +633,7 @@ def test_what_asks_for_as_much_as_a_limit_passes_and_for_one_more_is_told_how_to
 
 @pytest.mark.parametrize("name", LIMITS)
 def test_the_advice_of_an_error_about_a_limit_is_enough(folder: Path, name: str) -> None:
-    """A user who is told a value need not be told a second one."""
+    """The value that an error advises must be large enough at once."""
     LIMITS[name].make(folder / "bounded")
     told = re.search(r"--limit \w+=(\d+)$", limited(folder, name, 1).stderr)
     assert told
@@ -665,7 +666,7 @@ def test_every_limit_is_tested() -> None:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
-    """A place for files that are opened in this process, where warnings do not count."""
+    """The path of a file to open in this process, with warnings ignored."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield tmp_path / "small"
@@ -681,7 +682,7 @@ def test_a_file_cut_at_any_byte_is_refused(small: Path, source: Path) -> None:
 
 
 def known_of(path: Path) -> tuple[Any, dict[str, Array]]:
-    """All that is read of a model file: its config and its arrays."""
+    """The config and the arrays that are read from a model file."""
     model = lstm_inspect.open_model(path)
     arrays = {
         f"{each.path}/{name}": array
@@ -693,7 +694,7 @@ def known_of(path: Path) -> tuple[Any, dict[str, Array]]:
 
 
 def structure(data: bytes) -> list[int]:
-    """Where the bytes of a zip lie that are not its weights."""
+    """The places of the bytes in a zip that are not its weights."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         (weights,) = (i for i in archive.infolist() if i.filename == "model.weights.h5")
     first = weights.header_offset + 30 + len(weights.filename)
@@ -718,13 +719,13 @@ def test_a_changed_byte_of_a_zip_is_refused_or_changes_nothing(small: Path, flip
         assert read_arrays.keys() == arrays.keys()
         for name, array in arrays.items():
             np.testing.assert_array_equal(read_arrays[name], array, err_msg=str(at))
-    # Control: times, versions and attributes say nothing about the content.
+    # Control: bytes of times, versions and attributes may change without effect.
     assert 0 < passed < len(structure(data)) // 4
 
 
 @pytest.mark.parametrize("flip", [0xFF, 0x01], ids=["all-bits", "lowest-bit"])
 def test_a_changed_byte_of_an_h5_is_no_bug(small: Path, flip: int) -> None:
-    """It may change a number or a setting, for an ``.h5`` has no checksums."""
+    """The byte may change a number or a setting, as an ``.h5`` has no checksums."""
     data = good_h5(small).read_bytes()
     outcomes = set()
     for at in range(0, len(data), max(1, len(data) // 200)):
@@ -739,7 +740,7 @@ def test_a_changed_byte_of_an_h5_is_no_bug(small: Path, flip: int) -> None:
     assert outcomes == {"read", "refused"}
 
 
-# --- configs that are JSON and no more
+# --- configs that are valid JSON but make no sense
 
 
 STRANGE: tuple[object, ...] = (
@@ -759,7 +760,7 @@ STRANGE: tuple[object, ...] = (
 
 
 def places(value: object, above: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """The way to every value within a value."""
+    """The path of keys to every value inside a value."""
     members: Any = (
         value.items()
         if isinstance(value, dict)
@@ -785,7 +786,7 @@ def with_value(config: Json, place: tuple[str | int, ...], value: object) -> Jso
 def test_any_value_of_a_config_may_be_any_other(
     small: Path, strange: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lstm_inspect.files.confined.IS_CONFINED", False)  # it is about configs
+    monkeypatch.setattr("lstm_inspect.files.confined.IS_CONFINED", False)  # only configs matter
     dense = hostile.called("Dense", config={"dtype": "float32", "units": 1})
     config = hostile.model_with(dense, in_front=False)
     config["keras_version"] = "2.15.0"
@@ -807,7 +808,7 @@ def test_any_value_of_a_config_may_be_any_other(
     assert bugs == []
 
 
-# --- nothing runs, nothing else is opened
+# --- no code of a file runs, and no other file is opened
 
 
 AUDITED = """
@@ -894,7 +895,7 @@ HDF5S_THAT_LEAD_OUT = (
 
 
 def audited(kind: str, *models: str) -> list[str]:
-    """What happens, of what must not, while models are opened and traced."""
+    """The forbidden events that occur while models are opened and traced."""
     done = subprocess.run(
         [sys.executable, "-c", AUDITED.format(root=str(ROOT)), kind, *models],
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
@@ -933,7 +934,7 @@ def test_nothing_of_an_input_runs_and_no_other_file_is_opened(folder: Path) -> N
 
 
 def test_the_audit_would_see_it(folder: Path) -> None:
-    """Control: in the process and in a child of it."""
+    """Control: the audit sees events in the process and in its children."""
     seen = {line.split(" ")[0] for line in audited("control")}
     assert {
         "open",

@@ -7,7 +7,7 @@ import lstm_inspect
 
 
 def imported_by(code: str) -> set[str]:
-    """The modules that a fresh interpreter has imported once it has run some code."""
+    """The modules that a new interpreter has imported after it ran some code."""
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
         check=True,
@@ -44,7 +44,7 @@ def test_exported_names_are_sorted_and_given_once() -> None:
 
 def test_an_unknown_name_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match="module 'lstm_inspect' has no attribute 'predict'"):
-        _ = lstm_inspect.predict  # type: ignore[attr-defined]  # that is what is tested
+        _ = lstm_inspect.predict  # type: ignore[attr-defined]  # the subject of the test
 
 
 def test_every_error_is_one_of_ours_and_one_that_python_knows() -> None:

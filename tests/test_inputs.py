@@ -12,7 +12,7 @@ from tests.conftest import SAMPLES, random, sample_input
 
 
 def refusal(name: str, inputs: Any) -> str:
-    """The one line with which a sample model refuses inputs."""
+    """Returns the one-line error of a sample model about inputs."""
     model = lstm_inspect.open_model(SAMPLES / f"{name}.keras")
     with pytest.raises(InputError) as refused:
         lstm_inspect.trace(model, inputs)
@@ -116,7 +116,7 @@ def test_arrays_that_savez_numbered_are_the_inputs_in_order(tmp_path: Path) -> N
         np.testing.assert_array_equal(numbered.arrays()[key], array)
 
 
-# --- what the arrays hold
+# --- the numbers in the arrays
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_a_number_that_the_model_s_dtype_does_not_have_is_refused(
     x = np.zeros((2, 10, 7), dtype)
     x[1, 2, 3] = value
     assert refusal("stacked", x) == (
-        f"input input: expected numbers that float32 has, received {text} at [1, 2, 3]"
+        f"input input: expected numbers that float32 can hold, received {text} at [1, 2, 3]"
     )
 
 
@@ -242,7 +242,7 @@ def test_an_npz_is_arrays_by_name_whatever_its_extension(tmp_path: Path) -> None
 
 
 def unreadable(path: Path) -> str:
-    """The one line with which a file of arrays is refused."""
+    """Returns the one-line error about a file of arrays."""
     with pytest.raises(InputError) as refused:
         read_arrays(path)
     message = str(refused.value)
@@ -284,7 +284,7 @@ def test_a_dtype_of_several_parts_is_refused_unread(descr: str, tmp_path: Path) 
     header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': (1,), }}".ljust(117) + "\n"
     start = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
     (tmp_path / "x.npy").write_bytes(start + header.encode() + bytes(4))
-    assert "its header is none" in unreadable(tmp_path / "x.npy")
+    assert "it has no valid header" in unreadable(tmp_path / "x.npy")
 
 
 def test_text_is_not_mistaken_for_pickled_objects(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which way imports may run; the rooms are the top-level modules and packages."""
+"""Tests which way imports run between the rooms: the top-level modules and packages."""
 
 import ast
 import sys
@@ -25,7 +25,7 @@ FLOORS = [
     {"cli"},
     {"__main__"},
 ]
-"""A room imports only rooms on the floors below its own."""
+"""A room may import only rooms of the floors below its own: the sets before its own."""
 
 FORBIDDEN = {
     ("model", "files"): "the canonical form of a model knows no file",
@@ -39,13 +39,14 @@ FORBIDDEN = {
     ("traces", "model"): "a trace is read without the model",
     ("traces", "cells"): "a trace is read without the model",
 }
-"""Arrows that run down and may not be all the same, and why."""
+"""Imports that run down and are still forbidden, with the reason."""
 
 THIRD_PARTY: dict[str, set[str]] = {
     "numpy": {
         *("arrays", "cells", "checks", "files", "genuine", "layers", "model", "replay"),
         *("sources", "traces"),
     },
+    "google_crc32c": {"files"},
     "h5py": {"files"},
     "rich": {"views"},
     "click": {"cli"},
@@ -54,21 +55,21 @@ THIRD_PARTY: dict[str, set[str]] = {
     "google": {"sources"},
     "keras": {"genuine"},
 }
-"""The rooms that may import a library."""
+"""For each library, the rooms that may import it."""
 
 ONLY_IN: dict[str, set[str]] = {
-    "zipfile": {"traces"},  # to write; a zip is read by files
-    "json": {"checks", "files", "traces", "views"},  # of untrusted files, files alone reads it
+    "zipfile": {"traces"},  # only to write; files reads zips
+    "json": {"checks", "files", "traces", "views"},  # only files reads JSON of untrusted files
     "importlib": {"__init__", "genuine"},  # __init__: lazy exports; genuine: is Keras installed?
     "pickle": set(),
     "marshal": set(),
     "subprocess": set(),
     "resource": {"files"},  # the confined process
 }
-"""The rooms that may import a part of the standard library."""
+"""For each of these standard modules, the rooms that may import it."""
 
 Imported = tuple[str, str]
-"""A dotted module name, and a name taken from it or ""."""
+"""A dotted module name, and the name imported from it, or ""."""
 
 
 def room_of(module: Path) -> str:
@@ -76,7 +77,7 @@ def room_of(module: Path) -> str:
 
 
 def imports_of(module: Path) -> Iterator[Imported]:
-    """Every import, at the top, inside functions and under TYPE_CHECKING alike."""
+    """Yields every import: at the top, inside functions and under TYPE_CHECKING."""
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         match node:
             case ast.Import(names=names):

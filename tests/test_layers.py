@@ -44,27 +44,27 @@ def operation(name: str, **parameters: Any) -> Layer:
 
 
 def merging(class_name: str, masks: str) -> Layer:
-    """A layer that merges numbers, and masks in some way."""
+    """A layer that merges its inputs, with a rule for their masks."""
     layer = make(class_name)
     assert isinstance(layer.options, Merge)
-    return replace(layer, options=replace(layer.options, masks=masks))
+    return replace(layer, options=layer.options._replace(masks=masks))
 
 
 def directions(merge_mode: str | None = "concat") -> Layer:
-    """What a Bidirectional merges its directions with."""
+    """The layer that merges the two directions of a Bidirectional."""
     layer = make("Bidirectional")
     return replace(layer, options=MergeDirections(merge_mode=merge_mode, time_axis=None))
 
 
 def form(layer: Layer) -> Form:
-    """The form of a layer that has one."""
+    """The NumPy form of a layer, which must have one."""
     found = form_of(layer, {})
     assert found is not None
     return found
 
 
 def apply(layer: Layer, *inputs: Any, masks: Sequence[Any] | None = None) -> Value:
-    """The only output of a layer."""
+    """Runs a layer in its NumPy form; returns its only output."""
     values = [
         Value(np.asarray(array), None if mask is None else np.asarray(mask))
         for array, mask in zip(inputs, masks or [None] * len(inputs), strict=True)
@@ -82,11 +82,11 @@ MASK = np.array([[True, True, False], [True, False, False]])
 
 
 def described(value: object) -> str | None:
-    """A layer in the name of a test."""
+    """The text for a layer in the name of a test."""
     return f"{value.class_name}-{dict(value.config)}" if isinstance(value, Layer) else None
 
 
-# --- what it computes
+# --- values
 
 
 def test_masking_masks_the_steps_whose_every_feature_is_the_mask_value() -> None:
@@ -378,10 +378,10 @@ def test_a_mask_goes_on_where_time_stays_in_its_place(layer: Layer, passes: bool
 @pytest.mark.parametrize(
     ("keras_version", "other_is_masked", "expected"),
     [
-        # keras 2.15.0, layers/merging: all of the masks there are.
+        # keras 2.15.0, layers/merging: all of the masks that the inputs have.
         ("2.15.0", True, [True, False, False, False]),
         ("2.15.0", False, [True, False, True, False]),
-        # keras 3.0.5 and 3.3.3 hand no mask to a layer of several inputs.
+        # keras 3.0.5 and 3.3.3 give no mask to a layer with several inputs.
         ("3.0.5", True, [True] * 4),
         ("3.0.5", False, [True] * 4),
         # keras 3.6.0 and later: any of the masks, and none if one is missing.
@@ -475,7 +475,7 @@ def test_a_size_left_open_stays_open(
     assert form(layer).shape(layer.options, shapes) == expected
 
 
-# --- dtypes, and what has no form
+# --- dtypes, and layers without a form
 
 
 def test_a_layer_computes_in_its_own_dtype() -> None:

@@ -33,7 +33,7 @@ def paths(model: Model) -> list[str]:
 
 
 def refusal(path: Path) -> str:
-    """The one line with which a file is refused."""
+    """Returns the one-line error about the file."""
     with pytest.raises(ModelFileError) as refused:
         lstm_inspect.open_model(path)
     message = str(refused.value)
@@ -47,7 +47,7 @@ def one_lstm(**config: Any) -> Json:
 
 
 def facts(recurrence: Recurrence) -> dict[str, Any]:
-    """A recurrence without its arrays."""
+    """The fields of a recurrence, without its arrays."""
     return {key: value for key, value in vars(recurrence).items() if key != "weights"}
 
 
@@ -137,7 +137,7 @@ def test_a_layer_without_a_bias_has_two_arrays(tmp_path: Path) -> None:
 
 class TestBidirectional:
     def model(self, path: Path, **config: Any) -> Model:
-        """A Bidirectional behind a Masking; its six arrays are filled with 0, 1, ... 5."""
+        """A model of a Bidirectional whose six arrays are filled with 0, 1, ... 5."""
         weights = {**lstm_weights("bi/forward", 2, 2), **lstm_weights("bi/backward", 2, 2)}
         numbered = {
             name: np.full_like(array, number)
@@ -230,7 +230,7 @@ class TestNestedModel:
 
     def test_its_layers_are_written_out_under_its_name(self, tmp_path: Path) -> None:
         nested = {**self.inner, "inbound_nodes": [[["x", 0, 0, {}]]]}
-        # Keras counts the call in which the inner model was made as its call 0.
+        # For Keras, call 0 of the inner model is the one that built it.
         model = self.open(tmp_path, nested, lstm("top", 2, ("enc", 1, 0)), outputs=["top"])
         assert paths(model) == ["enc/inner", "top"]
         assert [call.args for call in model.calls] == [(Ref("x"),), (Ref("enc/inner"),)]
@@ -325,11 +325,11 @@ def test_a_config_of_the_wrong_kind_is_refused_with_its_layer(
 @pytest.mark.parametrize(
     ("weight", "shape", "complaint"),
     [
-        ("kernel", (2, 12), "expected kernel of shape (2, 8) for 2 units, the file holds (2, 12)"),
-        ("kernel", (), "the file holds ()"),
+        ("kernel", (2, 12), "expected kernel of shape (2, 8) for 2 units, received (2, 12)"),
+        ("kernel", (), "received ()"),
         ("recurrent_kernel", (3, 8), "expected recurrent_kernel of shape (2, 8)"),
-        ("bias", (2, 8), "expected bias of shape (8,) for 2 units, the file holds (2, 8)"),
-        ("bias", None, "expected 3 arrays (kernel, recurrent_kernel, bias), the file holds 2"),
+        ("bias", (2, 8), "expected bias of shape (8,) for 2 units, received (2, 8)"),
+        ("bias", None, "expected 3 arrays (kernel, recurrent_kernel, bias), received 2"),
     ],
 )
 def test_arrays_that_contradict_the_config_are_refused_with_their_layer(
@@ -369,17 +369,17 @@ def test_a_layer_without_arrays_in_the_file_costs_only_itself(tmp_path: Path) ->
     [
         pytest.param(
             functional(lstm("a", 2, "b"), lstm("b", 2, "a"), inputs=[], outputs=["a"]),
-            "its wiring gives no order for a, b",
+            "expected wiring without cycles or missing layers, received one at a, b",
             id="cycle",
         ),
         pytest.param(
             functional(input_layer("x", 3, 2), lstm("a", 2, "z"), inputs=["x"], outputs=["a"]),
-            "its wiring gives no order for a",
+            "expected wiring without cycles or missing layers, received one at a",
             id="reads-what-is-not-there",
         ),
         pytest.param(
             functional(input_layer("x", 3, 2), lstm("a", 2, "x"), inputs=["x"], outputs=["z"]),
-            "output 0 of call 0 of z, which is not there",
+            "output 0 of call 0 of z, which does not exist",
             id="gives-what-is-not-there",
         ),
         pytest.param(

@@ -15,7 +15,7 @@ from tests.conftest import functional, input_layer, layer, lstm, lstm_weights, r
 
 @pytest.fixture
 def custom(tmp_path: Path) -> Path:
-    """x -> first -> Custom -> second, and the Custom doubles its input."""
+    """A model x -> first -> custom -> second; the custom layer doubles its input."""
     config = functional(
         input_layer("x", 3, 2),
         lstm("first", 4, "x", return_sequences=True),

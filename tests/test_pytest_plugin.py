@@ -1,4 +1,4 @@
-"""The plugin, in test suites of its own."""
+"""Runs the plugin in small test suites of its own."""
 
 import shutil
 
@@ -20,7 +20,7 @@ def test_states(lstm_trace, assert_state_dims, assert_states_close):
 
 @pytest.fixture
 def suite(pytester: pytest.Pytester) -> pytest.Pytester:
-    """A folder with a model, an input, and a test that can be written with other values."""
+    """A folder with a model and an input; `write` adds a test."""
     shutil.copy(SAMPLES / "one_unit_sequences.keras", pytester.path / "model.keras")
     shutil.copy(SAMPLES / "one_unit_sequences.npy", pytester.path / "x.npy")
     return pytester
@@ -45,7 +45,7 @@ def test_states_that_part_are_told_by_step(suite: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(
         [
             "golden/states.npz: lstm: h at sample 0, step 0, unit 0: expected *, found *",
-            "If that is intended: pytest --lstm-update",
+            "If this change is intended, run pytest --lstm-update",
         ]
     )
     result.stdout.no_fnmatch_line("*Traceback*")
@@ -63,7 +63,7 @@ def test_missing_golden_states_fail_with_what_to_do(suite: pytest.Pytester) -> N
     result = suite.runpytest_subprocess()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        ["golden/states.npz: no golden states; pytest --lstm-update writes them"]
+        ["golden/states.npz: no golden states; write them with pytest --lstm-update"]
     )
 
 

@@ -18,7 +18,7 @@ MODEL = {"name": "model.keras", "sha256": "0" * 64, "keras_version": "3.15.1"}
 
 
 def layer_trace(path: str, **signals: Array) -> LayerTrace:
-    """What one LSTM of 2 units did."""
+    """The trace of one LSTM of 2 units."""
     return LayerTrace(path=path, cell="lstm", units=2, direction="forward", signals=signals)
 
 
@@ -29,7 +29,7 @@ def trace_of(*layers: LayerTrace) -> Trace:
 
 @pytest.fixture
 def trace() -> Trace:
-    """h and x of an encoder, h of a decoder."""
+    """A trace with h and x of an encoder, and h of a decoder."""
     return trace_of(
         layer_trace("encoder", h=np.zeros((1, 3, 2)), x=np.ones((1, 3, 5))),
         layer_trace("decoder/lstm#2", h=np.full((1, 4, 2), 0.5)),
@@ -159,7 +159,7 @@ def traces(draw: st.DrawFn) -> Trace:
 
 
 def facts(layer: LayerTrace) -> dict[str, Any]:
-    """A layer without its arrays."""
+    """The fields of a layer's trace, without the arrays."""
     return {**vars(layer), "signals": list(layer.signals)}
 
 
@@ -197,11 +197,11 @@ def test_saving_into_a_missing_folder_is_refused(tmp_path: Path, trace: Trace) -
         trace.save(tmp_path / "missing" / "states.npz")
 
 
-# --- what is no dump
+# --- files that are not dumps
 
 
 def unloadable(path: Path) -> str:
-    """The one line with which a file is refused."""
+    """Returns the one-line error about the file."""
     with pytest.raises(InputError) as refused:
         lstm_inspect.load_trace(path)
     message = str(refused.value)
@@ -228,6 +228,15 @@ def test_a_truncated_dump_is_refused(tmp_path: Path, trace: Trace) -> None:
     path.write_bytes(path.read_bytes()[:-30])
     assert "expected a dump that `lstm-inspect trace` wrote" in unloadable(path)
     gc.collect()  # a file left open would be warned of here
+
+
+def test_a_limit_on_dumps_is_kept_and_can_be_raised(tmp_path: Path, trace: Trace) -> None:
+    path = tmp_path / "states.npz"
+    trace.save(path)
+    with pytest.raises(lstm_inspect.LimitError) as refused:
+        lstm_inspect.load_trace(path, limits=lstm_inspect.Limits(dump_bytes=1))
+    assert "limits=Limits(dump_bytes=" in str(refused.value)
+    assert list(lstm_inspect.load_trace(path)) == list(trace)
 
 
 def test_a_changed_number_in_a_dump_is_noticed(tmp_path: Path) -> None:

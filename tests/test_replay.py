@@ -66,7 +66,7 @@ def test_every_state_is_the_one_that_keras_computes(path: Path) -> None:
         close(arrays[key], array)
 
 
-# --- what is recorded
+# --- the recorded signals
 
 
 def test_h_and_c_are_recorded_unless_more_is_asked_for() -> None:
@@ -228,7 +228,7 @@ class TestMaskedSteps:
     x[:, [0, 3]] = 0
 
     def two(self, path: Path, **config: Any) -> Trace:
-        """Two LSTMs behind a Masking; the second one receives what the first one hands on."""
+        """Traces two LSTMs after a Masking; the second reads the output of the first."""
         model = functional(
             input_layer("x", 5, 2),
             input_layer("h0", 3),
@@ -314,7 +314,7 @@ def test_a_model_without_a_recurrent_layer_is_refused_with_what_it_has(tmp_path:
 
 
 def blocked(path: Path, *, free: bool = True) -> Model:
-    """A model whose ``behind`` stands behind a Lambda, and whose ``free`` does not."""
+    """A model whose ``behind`` reads the output of a Lambda, and whose ``free`` does not."""
     config = functional(
         input_layer("x", 3, 2),
         layer("Lambda", "code", "x"),
@@ -360,7 +360,7 @@ def test_an_activation_of_somebodys_own_stops_its_layer(tmp_path: Path) -> None:
         replay(path, random(1, 3, 2))
 
 
-# --- what depends on the model's Keras, dtype and states
+# --- the model's version of Keras, its dtype and its states
 
 
 @pytest.mark.parametrize(("keras_version", "expected"), [("2.15.0", 0.7), ("3.15.1", 1 / 6 + 0.5)])
@@ -410,7 +410,7 @@ def test_float16_is_float32_rounded(tmp_path: Path) -> None:
         )["lstm"]
         for dtype in ("float16", "float32")
     )
-    # Weights and inputs are rounded too: some units in the last place of a float16 below 1.
+    # Weights and inputs are rounded too: allow some units in the last place of a float16 below 1.
     np.testing.assert_allclose(half.h, single.h, rtol=0, atol=4 * 2.0**-11)
 
 
@@ -476,7 +476,7 @@ class TestInitialState:
         assert str(refused.value) == expected
 
 
-# --- layers written out of others
+# --- layers inside other layers
 
 
 def test_the_calls_of_a_shared_layer_are_traced_each(tmp_path: Path) -> None:
@@ -517,6 +517,6 @@ def test_a_layer_whose_weights_are_not_those_of_its_config_is_refused(tmp_path: 
     weights = {"head": {"head/kernel:0": random(2, 5)}, "lstm": lstm_weights("lstm", 5, 2)}
     path = write_h5(tmp_path / "model.h5", config, weights)
     with pytest.raises(
-        ModelFileError, match=r"head \(Dense\): its weights give .* says \(1, 3, 3\)"
+        ModelFileError, match=r"head \(Dense\): expected \(1, 3, 3\) from its config"
     ):
         replay(path, random(1, 3, 2))

@@ -1,4 +1,4 @@
-"""The findings in every format, held to the schema of each."""
+"""Tests reports in every format, against the schema of each."""
 
 import json
 from pathlib import Path

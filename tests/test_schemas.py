@@ -1,4 +1,4 @@
-"""What the commands print is of the schemas in docs/schemas, and these never change."""
+"""Tests that the JSON output fits the schemas in docs/schemas, and that these never change."""
 
 import hashlib
 import json
@@ -20,8 +20,8 @@ from tests.conftest import SAMPLES, lstm, lstm_weights, sequential, write_h5
 SCHEMAS = Path(__file__).parents[1] / "docs" / "schemas"
 FIXTURES = Path(__file__).parent / "fixtures"
 
-# To change what is printed, publish a schema of the next number beside the one that is there, let
-# `schema` count up, and add its digest.
+# To change the JSON output: publish a schema with the next number beside the old one, increase the
+# number in `schema`, and add the digest here.
 PUBLISHED = {
     "contract.1.json": "a97687250c8b9f53",
     "report.1.json": "d0714111175655c5",
@@ -36,7 +36,7 @@ def content_of(name: str) -> Any:
 
 
 def digest_of(name: str) -> str:
-    """Of the content, however it is laid out."""
+    """A digest of the content; the layout of the JSON does not matter."""
     plain = json.dumps(content_of(name), sort_keys=True)
     return hashlib.sha256(plain.encode()).hexdigest()[:16]
 
@@ -49,7 +49,7 @@ def validate(value: Any, name: str) -> None:
 
 
 def printed(*arguments: object) -> Any:
-    """The JSON that a command prints; NaN is none."""
+    """The JSON that a command prints; NaN, which is not JSON, fails the test."""
     result = CliRunner().invoke(cli, [str(each) for each in arguments], catch_exceptions=False)
     assert result.exit_code in (0, 1), result.stderr
     return json.loads(result.stdout, parse_constant=lambda constant: pytest.fail(constant))

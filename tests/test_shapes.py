@@ -25,7 +25,7 @@ def shapes_of_sample(name: str, **sizes: int) -> ModelShapes:
 
 
 def shapes_of(path: Path, config: Json, **features_and_units: tuple[int, int]) -> ModelShapes:
-    """The shapes of a model of LSTMs, given by name."""
+    """The shapes of a model whose LSTMs are given as ``name=(features, units)``."""
     weights = {name: lstm_weights(name, *sizes) for name, sizes in features_and_units.items()}
     return lstm_inspect.model_shapes(
         lstm_inspect.open_model(write_h5(path / "model.h5", config, weights))

@@ -1,6 +1,6 @@
-"""Another source, another kind of cell and another format of dumps need nothing but themselves.
+"""Tests that a new source, kind of cell or dump format works without changes elsewhere.
 
-Each of the three is made up here, and goes through the commands as Keras, the LSTM and ``.npz`` do.
+This module makes up one of each, and runs the commands on them.
 """
 
 import json
@@ -31,8 +31,8 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(cli, [str(each) for each in arguments], catch_exceptions=False)
 
 
-# --- a kind of cell: an LSTM with a projection, whose h is narrower than its c, and which has an
-# activation of its own for c on its way to h
+# --- a kind of cell: an LSTM with a projection; its h is narrower than its c, and it has its own
+# activation between c and h
 
 PROJECTED = CellKind(
     name="projected_lstm",
@@ -49,7 +49,7 @@ PROJECTED = CellKind(
 
 
 class ProjectedLstmCell(LstmCell):
-    """h_t = (o · output_activation(c_t)) · projection; of the output activation "linear" alone."""
+    """h_t = (o · output_activation(c_t)) · projection; the output activation must be "linear"."""
 
     kind = PROJECTED
 
@@ -66,7 +66,7 @@ class ProjectedLstmCell(LstmCell):
         out["h"][...] = (out["c"] * o) @ self._projection
 
 
-# --- a source: "toy", then JSON with kernel, recurrent_kernel and projection
+# --- a source: a file of "toy", then JSON with kernel, recurrent_kernel and projection
 
 TOY = b"toy\n"
 
@@ -76,7 +76,7 @@ def is_toy(path: Path, data: bytes | None) -> bool:
 
 
 def read_toy(path: Path, data: bytes | None, config: Path | None, limits: Limits) -> Model:
-    """x -> dense -> lstm, of which the file has all weights."""
+    """Reads a model x -> dense -> lstm, whose weights are all in the file."""
     assert data is not None
     stored = json.loads(data.removeprefix(TOY))
     arrays = {name: np.asarray(stored[name], "float32") for name in stored}

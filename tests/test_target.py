@@ -1,4 +1,4 @@
-"""A result is there whole or not at all: failing calls, full disks, signals, odd streams."""
+"""Tests that a result is written whole or not at all, despite errors, full disks and signals."""
 
 import errno
 import io
@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module", autouse=True)
 def _interruptible() -> Iterator[None]:
-    """A shell may have started the tests with SIGINT ignored, which processes inherit."""
+    """Restores SIGINT: a shell may have started the tests, and so their processes, without it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -64,8 +64,8 @@ class Faults:
 
     Args:
         fail_at: The number of the call that fails, from 1; 0 for none.
-        code: How it fails.
-        lasting: Whether every later call fails too, as on a disk that is gone.
+        code: The ``errno`` of the failure.
+        lasting: Whether every later call fails too, as on a lost disk.
         nameless: Whether the file system has files without a name.
     """
 
@@ -97,7 +97,7 @@ class Faults:
             return real_open(path, flags, mode)
 
         def close(descriptor: int) -> None:
-            real_close(descriptor)  # Linux closes it, whatever it then says
+            real_close(descriptor)  # Linux closes it even if it reports an error
             self.count("close")
 
         def fdopen(descriptor: int, mode: str) -> io.BufferedRandom:
@@ -176,7 +176,7 @@ def test_whichever_call_fails_the_old_file_stays_and_nothing_else(
         where = f"call {fail_at}: {failed[-1]}"
         assert refused is not None, where
         assert str(refused) == f"{target}: cannot be written ({os.strerror(code)})", where
-        # What fails behind the naming, as the folder's fsync, cannot take the name back.
+        # A failure after the naming, such as in fsync of the folder, cannot undo the name.
         assert faults.is_named or content(target) == before, where
         assert names(tmp_path) == ([target.name] if target.exists() else []), where
         if faults.is_named:
@@ -198,7 +198,7 @@ def test_whichever_call_fails_the_old_file_stays_and_nothing_else(
 def test_a_file_that_cannot_be_made_a_stream_leaves_nothing(
     nameless: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """os.fdopen asks for the state of the file, which fails where its server is gone."""
+    """os.fdopen reads the status of the file, which fails if its server is gone."""
     target = tmp_path / "states.npz"
 
     def fail(descriptor: int, mode: str) -> None:
@@ -240,10 +240,10 @@ def test_signals_are_let_through_again(
 def test_an_interruption_within_a_member_of_the_zip_stays_one(
     raised: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a zip is closed that has a member open, zipfile raises an error of its own."""
+    """zipfile raises its own error if a zip is closed while a member is open."""
     target = tmp_path / "states.npz"
     target.write_bytes(OLD)
-    close = zipfile._ZipWriteFile.close  # type: ignore[attr-defined]  # private: what is interrupted
+    close = zipfile._ZipWriteFile.close  # type: ignore[attr-defined]  # private: the test interrupts it
 
     def interrupt(member: object) -> None:
         monkeypatch.setattr("zipfile._ZipWriteFile.close", close)
@@ -278,7 +278,7 @@ def test_a_folder_that_went_away_is_an_output_error(tmp_path: Path) -> None:
     assert str(refused.value) == f"{target}: cannot be written (No such file or directory)"
 
 
-# --- the file that comes of it
+# --- the written file
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002, 0o027])
@@ -336,7 +336,7 @@ def test_the_longest_name_that_there_is_can_be_written(tmp_path: Path) -> None:
 
 
 def test_the_longest_name_in_letters_of_two_bytes_can_be_replaced(tmp_path: Path) -> None:
-    """255 bytes are 127 such letters; the name beside is not to be longer."""
+    """255 bytes hold 127 such letters; the temporary name must not be longer."""
     target = tmp_path / ("é" * 125 + ".npz")
     for _ in range(2):
         save_dump(target, {}, META)
@@ -347,7 +347,7 @@ def test_the_longest_name_in_letters_of_two_bytes_can_be_replaced(tmp_path: Path
 
 
 class Ended(NamedTuple):
-    """How a process ended, and what it said."""
+    """The exit status and the output of a process."""
 
     status: int
     out: str
@@ -365,7 +365,7 @@ def run(
     shell: str = 'exec "$@"',
     **env: str,
 ) -> Ended:
-    """Runs the tool behind a line of shell, which may redirect or limit it."""
+    """Runs the tool from a line of shell, which may redirect or limit it."""
     tool = [sys.executable, *python, "-m", "lstm_inspect"]
     done = subprocess.run(
         ["sh", "-c", shell, "sh", *tool, *arguments],
@@ -388,7 +388,7 @@ def is_one_error(text: str) -> bool:
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The dump that a run makes that nobody disturbs."""
+    """The dump of an undisturbed run."""
     target = tmp_path_factory.mktemp("reference") / "states.npz"
     ended = run(*TRACE, str(target))
     assert (ended.status, ended.err) == (0, "")
@@ -486,7 +486,7 @@ def kill_after(seconds: float, number: int, target: Path) -> Ended:
 
 
 def is_of_the_start_of_python(ended: Ended) -> bool:
-    """Whether it was interrupted before there was anybody in the package to see to it."""
+    """Whether a process was interrupted before the package could handle the signal."""
     importing = r"/lstm_inspect/(?!__(init|main)__\.py\", line \d+, in <module>)"
     is_ours = re.search(importing, ended.err) or "Exception ignored" in ended.err
     return ended.err.endswith("KeyboardInterrupt\n") and not is_ours
@@ -518,7 +518,7 @@ def test_a_run_that_is_ended_at_any_time_leaves_all_or_nothing(
 
 
 def traced_by(script: str, folder: Path) -> "subprocess.CompletedProcess[str]":
-    """What came of a script that runs the command line."""
+    """Runs a script that runs the command line."""
     return subprocess.run(
         [sys.executable, "-c", script, *TRACE, str(folder / "states.npz")],
         env=environment(),
@@ -530,7 +530,7 @@ def traced_by(script: str, folder: Path) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_signal_after_all_is_done_shows_no_traceback(number: int, tmp_path: Path) -> None:
-    """Python itself takes a while to end, and nobody catches what a handler raises in it."""
+    """Python takes a while to exit, and nothing catches what a handler raises then."""
     script = (
         "import atexit, os, sys\n"
         f"atexit.register(os.kill, os.getpid(), {int(number)})\n"
@@ -544,7 +544,7 @@ def test_a_signal_after_all_is_done_shows_no_traceback(number: int, tmp_path: Pa
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_signal_while_modules_are_imported_is_not_lost(number: int, tmp_path: Path) -> None:
-    """The import of a module ends in a callback, and Python drops what is raised in one."""
+    """An import ends in a callback, and Python drops exceptions raised in a callback."""
     script = (
         "import os, sys, weakref\n"
         "class Finder:\n"
@@ -605,7 +605,7 @@ main()
 
 
 def kill_at(where: str, number: int, target: Path, *, nameless: bool) -> Ended:
-    """Ends a run at a point of the writing, where it waits until it has been sent the signal."""
+    """Sends a signal to a run that waits for it at a point of the writing."""
     process = subprocess.Popen(
         [sys.executable, "-c", BLOCKED, where, str(nameless), *TRACE, str(target)],
         env=environment(),
@@ -644,7 +644,7 @@ def test_a_run_that_is_ended_while_it_writes_leaves_the_old(
     assert content(target) == before
     others = [name for name in names(tmp_path) if name != target.name]
     if number == signal.SIGKILL and not nameless:
-        # Nobody can clean up; what is left cannot be taken for a result.
+        # No process is left to clean up; the name of the file shows that it is not a result.
         assert len(others) == 1
         assert re.fullmatch(r"\.lstm-inspect\.[0-9a-f]{16}\.tmp", others[0])
     else:
@@ -696,7 +696,7 @@ def test_a_run_that_is_killed_while_it_replaces_leaves_the_old_or_the_new(
 
 @pytest.fixture(scope="module")
 def table() -> str:
-    """What `shapes` prints to where nothing is odd."""
+    """The output of `shapes` to an ordinary stream."""
     ended = run(*SHAPES)
     assert (ended.status, ended.err) == (0, "")
     return ended.out

@@ -1,6 +1,6 @@
-"""The instrumented cells: what each kind is, and its equations in NumPy.
+"""The instrumented cells: the facts of each kind of cell, and its equations in NumPy.
 
-To add a kind, write a module with its `CellKind` and its cell, and name the cell in `CELLS`.
+To add a kind, write a module with its `CellKind` and its cell, and add the cell to `CELLS`.
 """
 
 from collections.abc import Callable
@@ -21,11 +21,11 @@ CELLS: dict[CellKind, Callable[..., Cell]] = {
     PEEPHOLE_LSTM: PeepholeLstmCell,
     CONV_LSTM: ConvLstmCell,
 }
-"""The cell of each kind, built from weights, activations and options as keyword arguments."""
+"""The cell of each kind; it takes weights, activations and options as keyword arguments."""
 
 
 def all_signals() -> tuple[str, ...]:
-    """Everything that can be recorded of some cell."""
+    """All signals that can be recorded, of any kind of cell."""
     return tuple(dict.fromkeys(signal for kind in CELLS for signal in kind.signals))
 
 

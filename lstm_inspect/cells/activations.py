@@ -1,4 +1,4 @@
-"""Activation functions by name, as Keras defines them; all work in place on the last axis.
+"""Activation functions by name, as Keras defines them; each one changes its array in place.
 
 Source: keras 3.15.1, activations/activations.py and ops/nn.py, unless a line says otherwise.
 """
@@ -11,7 +11,7 @@ import numpy as np
 from lstm_inspect.arrays import Array
 
 Activation = Callable[[Array], None]
-"""Replaces z by its activation, in place; z is float, its last axis is the units."""
+"""Replaces z by its activation, in place; z is a float array with the units on the last axis."""
 
 
 def _linear(z: Array) -> None:
@@ -23,7 +23,7 @@ def _tanh(z: Array) -> None:
 
 
 def _sigmoid(z: Array) -> None:
-    # The same function as 1 / (1 + exp(-z)), without overflow and on NumPy's vectorised tanh.
+    # Equal to 1 / (1 + exp(-z)), but it cannot overflow, and NumPy's tanh is vectorized.
     z *= 0.5
     np.tanh(z, out=z)
     z *= 0.5
@@ -86,8 +86,8 @@ def _sparse_plus(z: Array) -> Array:
 
 
 def _sparsemax(z: Array) -> Array:
-    # The threshold is Keras's own (backend/tensorflow/nn.py, `sparsemax`): it sums all cumulative
-    # sums over the support, where the paper takes the last of them.
+    # This is Keras's threshold, not the paper's. Keras adds up all cumulative sums over the support
+    # (backend/tensorflow/nn.py, `sparsemax`); the paper takes only the last of them.
     falling: Array = -np.sort(-z, axis=-1)
     ranks = np.arange(1, z.shape[-1] + 1, dtype=z.dtype)
     sums = np.cumsum(falling, axis=-1)
@@ -105,7 +105,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "gelu": _from(_gelu),
     "hard_shrink": _from(lambda z: np.where(np.abs(z) > 0.5, z, 0)),
     "hard_sigmoid": _from(_hard_sigmoid),
-    # keras 2.15.0, backend.py, `hard_sigmoid`: what Keras 1, Keras 2 and tf.keras mean by it.
+    # What Keras 1, Keras 2 and tf.keras call hard_sigmoid (keras 2.15.0, backend.py).
     "hard_sigmoid_0.2": _clip(0.2, 0.5, 0.0, 1.0),
     "hard_silu": _from(lambda z: z * _hard_sigmoid(z)),
     "hard_tanh": _clip(1.0, 0.0, -1.0, 1.0),

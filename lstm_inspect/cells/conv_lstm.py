@@ -6,7 +6,7 @@ import numpy as np
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.cells.activations import ACTIVATIONS
-from lstm_inspect.cells.convolution import Convolution, Moves, convolve
+from lstm_inspect.cells.convolution import Convolution, convolve
 from lstm_inspect.cells.kind import CellKind, Weight
 
 CONV_LSTM = CellKind(
@@ -25,10 +25,10 @@ CONV_LSTM = CellKind(
 
 
 class ConvLstmCell:
-    """One step of a convolutional LSTM: an `LstmCell` whose products are convolutions.
+    """One step of a convolutional LSTM: an `LstmCell` with convolutions in place of products.
 
-    The input is convolved with the layer's strides, dilation and padding, the state with stride 1
-    and a padding that keeps its size
+    The input is convolved with the layer's strides, dilation and padding. The state is convolved
+    with stride 1 and a padding that keeps its size
     (keras 3.15.1, layers/rnn/conv_lstm.py, ``ConvLSTMCell.call``).
 
     Args:
@@ -37,7 +37,7 @@ class ConvLstmCell:
         bias: (4·filters,) or None.
         activation: A name in `ACTIVATIONS`.
         recurrent_activation: A name in `ACTIVATIONS`.
-        convolution: How it convolves; the channels come last here, whatever it says.
+        convolution: How it convolves. Here the channels always come last, whatever it says.
     """
 
     kind = CONV_LSTM
@@ -58,17 +58,23 @@ class ConvLstmCell:
         self._bias = bias
         self._activate = ACTIVATIONS[activation]
         self._activate_gates = ACTIVATIONS[recurrent_activation]
-        self._moves = convolution
-        ones = (1,) * len(convolution.strides)
-        self._state_moves = Moves(strides=ones, dilation=ones, padding=convolution.state_padding)
+        self._moves = convolution.moves
+        self._state_moves = convolution.state_moves
 
     def shapes(self, features: tuple[int, ...]) -> Mapping[str, tuple[int, ...]]:
-        """The shape of each state and gate, (*spatial, filters), from that of x_t."""
+        """The shape of each state and gate, (*spatial, filters), for the shape of x_t."""
         spatial = self._moves.counts(features[:-1], self._kernel.shape[:-2])
         return dict.fromkeys(self.kind.computed, (*spatial, self._recurrent_kernel.shape[-2]))
 
     def project(self, x: Array) -> Array:
-        """(timesteps, batch, *spatial, channels) to the part of a step without the state."""
+        """Computes the part of a step that does not depend on the state.
+
+        Args:
+            x: (timesteps, batch, *spatial, channels).
+
+        Returns:
+            (timesteps, batch, *spatial, 4·filters).
+        """
         projected = convolve(x.reshape(-1, *x.shape[2:]), self._kernel, self._moves)
         if self._bias is not None:
             projected += self._bias
@@ -77,7 +83,7 @@ class ConvLstmCell:
     def step(
         self, projected: Array, previous: Mapping[str, Array], out: Mapping[str, Array]
     ) -> Mapping[str, Array]:
-        """Computes one timestep; projected is (batch, *spatial, 4·filters)."""
+        """Computes one timestep; ``projected`` is (batch, *spatial, 4·filters)."""
         projected += convolve(previous["h"], self._recurrent_kernel, self._state_moves)
         i, f, g, o = np.split(projected, 4, axis=-1)
         for gate in (i, f, o):

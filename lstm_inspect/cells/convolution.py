@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,18 +14,17 @@ SPATIAL_DIMS: tuple[tuple[str, ...], ...] = (
     ("rows", "columns"),
     ("depth", "rows", "columns"),
 )
-"""What the spatial axes are called, by how many there are."""
+"""The names of the spatial axes, by their number: ``SPATIAL_DIMS[2]`` for two axes."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Moves:
+class Moves(NamedTuple):
     """How the windows of a convolution or a pooling move over its input.
 
     Attributes:
-        strides: From window to window, a number for each spatial axis.
-        dilation: From tap to tap in a window, a number for each spatial axis.
-        padding: ``"valid"``; ``"same"`` as TensorFlow means it: half of what is needed in front,
-            the odd one behind; or ``"half"`` as Theano means it: half a window in front.
+        strides: The distance from window to window, one number for each spatial axis.
+        dilation: The distance from tap to tap in a window, one number for each spatial axis.
+        padding: ``"valid"``: none. ``"same"``, as in TensorFlow: half of what is needed in front,
+            and the odd one behind. ``"half"``, as in Theano: half a window in front.
     """
 
     strides: tuple[int, ...]
@@ -32,7 +32,7 @@ class Moves:
     padding: str
 
     def spans(self, size: Sequence[int]) -> tuple[int, ...]:
-        """How much of each axis a window of some size covers, its gaps included."""
+        """The length of each axis that a window covers, including its gaps."""
         return tuple((taps - 1) * step + 1 for taps, step in zip(size, self.dilation, strict=True))
 
     def counts(self, lengths: Sequence[int], size: Sequence[int]) -> tuple[int, ...]:
@@ -44,26 +44,43 @@ class Moves:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Convolution(Moves):
-    """How a ConvLSTM convolves: its input as `Moves` says, its state with stride 1.
+class Convolution:
+    """How a ConvLSTM convolves.
 
     Attributes:
-        state_padding: Of the state's convolution: ``"same"`` or ``"half"``.
+        strides: As for `Moves`, for the input; so are the next two.
+        dilation: A number for each spatial axis.
+        padding: ``"valid"``, ``"same"`` or ``"half"``.
+        state_padding: The padding for the state: ``"same"`` or ``"half"``.
         channels_first: Whether x and the states have their channels in front of the spatial axes.
     """
 
+    strides: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding: str
     state_padding: str = "same"
     channels_first: bool = False
 
+    @property
+    def moves(self) -> Moves:
+        """How it convolves its input."""
+        return Moves(self.strides, self.dilation, self.padding)
+
+    @property
+    def state_moves(self) -> Moves:
+        """How it convolves its state: with stride 1."""
+        ones = (1,) * len(self.strides)
+        return Moves(ones, ones, self.state_padding)
+
 
 def windows_of(x: Array, size: Sequence[int], moves: Moves, fill: float = 0.0) -> Array:
-    """The windows that a convolution or a pooling looks at, as a view.
+    """The windows that a convolution or a pooling reads, as a view.
 
     Args:
         x: (batch, *spatial, channels).
-        size: Of a window, a number for each spatial axis.
+        size: The size of a window, one number for each spatial axis.
         moves: How it moves.
-        fill: What to pad with.
+        fill: The number to pad with.
 
     Returns:
         (batch, *spatial, channels, *size).

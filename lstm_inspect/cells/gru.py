@@ -27,20 +27,21 @@ GRU = CellKind(
 class GruCell(MatrixCell):
     """One step of a GRU, with everything it computes on the way.
 
-    ``z`` and ``r`` are ``x_t·kernel + bias + h_{t-1}·recurrent_kernel`` in their blocks, through
-    the recurrent activation. The candidate is
-    ``n = activation(x_t·kernel_n + bias_n + r·(h_{t-1}·recurrent_kernel_n + recurrent_bias_n))``
-    with ``reset_after``, else
+    Each of ``z``, ``r`` and ``n`` has its own block of the weights.
+    ``z, r = recurrent_activation(x_t·kernel + bias + h_{t-1}·recurrent_kernel)``.
+    With ``reset_after``, the candidate is
+    ``n = activation(x_t·kernel_n + bias_n + r·(h_{t-1}·recurrent_kernel_n + recurrent_bias_n))``.
+    Without it, the candidate is
     ``n = activation(x_t·kernel_n + bias_n + (r·h_{t-1})·recurrent_kernel_n)``.
     ``h_t = z·h_{t-1} + (1 - z)·n`` (keras 3.15.1, layers/rnn/gru.py, ``GRUCell.call``).
 
     Args:
-        kernel: (features, 3·units), blocks z, r, n; float32 or float64, as all the weights.
+        kernel: (features, 3·units), blocks z, r, n; float32 or float64, like all weights.
         recurrent_kernel: (units, 3·units).
         bias: None, (3·units,), or with ``reset_after`` (2, 3·units): input bias, recurrent bias.
         activation: A name in `ACTIVATIONS`.
         recurrent_activation: A name in `ACTIVATIONS`.
-        reset_after: Whether the reset gate is applied after the recurrent product.
+        reset_after: Whether the reset gate acts after the recurrent product.
     """
 
     kind = GRU
@@ -59,7 +60,7 @@ class GruCell(MatrixCell):
         biases = np.zeros((2, 3 * units), kernel.dtype)
         if bias is not None:
             biases[: bias.size // (3 * units)] = bias
-        # What is added before the reset gate acts can be added for all timesteps at once.
+        # A bias that the reset gate does not scale can be added for all timesteps at once.
         before_reset = biases[0].copy()
         before_reset[: 2 * units] += biases[1, : 2 * units]
         super().__init__(kernel, before_reset, units)

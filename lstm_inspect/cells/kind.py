@@ -1,6 +1,6 @@
-"""What is known of a kind of recurrent cell, apart from its equations.
+"""The facts of a kind of recurrent cell, apart from its equations.
 
-Each module of a cell describes its kind: ``LSTM`` stands in ``lstm.py``. All that reads, shows,
+The module of a cell describes its kind: ``lstm.py`` defines ``LSTM``. All code that reads, shows,
 checks or replays a recurrent layer takes its facts from there.
 """
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 Axis = str | int
-"""An axis of a weight: a size by its name, or a fixed size.
+"""An axis of a weight: the name of its size, or a fixed size.
 
-``"features"`` and ``"units"`` are what they say; ``"gates"`` is a block of units for each gate;
-``"window"`` stands for the axes of a convolution's window. A kind may name sizes of its own.
+``"features"`` and ``"units"`` are the sizes of these names. ``"gates"`` is one block of units for
+each gate. ``"window"`` stands for all axes of a convolution's window. A kind may have other names.
 """
 
 
@@ -22,7 +22,7 @@ class Weight:
 
     Attributes:
         axes: Its axes.
-        other_axes: The axes of a second form that it may have.
+        other_axes: The axes of a second form that it may have, or None.
         is_optional: Whether a layer may lack it.
     """
 
@@ -46,14 +46,14 @@ class CellKind:
     """A kind of recurrent cell.
 
     Attributes:
-        name: In JSON and dumps: ``"lstm"``.
-        title: In tables: ``"LSTM"``.
-        states: What is carried from step to step, and for each the name of the size that is its
-            width. The first is what the layer hands on.
-        gates: What the cell computes on the way, in the order of the blocks of its weights.
+        name: Its name in JSON and dumps: ``"lstm"``.
+        title: Its name in tables: ``"LSTM"``.
+        states: The states that are carried from step to step, each with the name of the size that
+            is its width. The layer outputs the first one.
+        gates: The gates and the candidate, in the order of their blocks in the weights.
         weights: Its arrays by name, in the order of Keras's ``layer.weights``.
-        activations: What its activations are for, by the names of Keras's arguments.
-        options: Its other options by name, and the type of each.
+        activations: Its activations, by the names of Keras's arguments.
+        options: Its other options by name, with the type of each.
         keras_layer: The Keras layer that computes the same, with ``{rank}`` for the number of
             spatial axes; None if Keras has none.
     """
@@ -81,5 +81,5 @@ class CellKind:
 
     @property
     def signals(self) -> tuple[str, ...]:
-        """Everything that can be recorded."""
+        """All signals that can be recorded."""
         return (*self.computed, *self.INPUTS, *self.initial)

@@ -8,22 +8,22 @@ import numpy as np
 from lstm_inspect.arrays import Array
 from lstm_inspect.cells.kind import CellKind
 
-# Enough timesteps at once to make the projection one large matrix product, few enough that its
-# result stays small beside what is recorded.
+# Timesteps are projected in blocks of this size: large enough for an efficient matrix product,
+# small in comparison with the arrays that are recorded.
 _BLOCK_BYTES = 16 << 20
 
 
 class Cell(Protocol):
-    """One step of a recurrence; `lstm_inspect.cells.LstmCell` says what each member means."""
+    """One step of a recurrence; `lstm_inspect.cells.LstmCell` explains each member."""
 
     kind: CellKind
     dtype: np.dtype[Any]
 
     def shapes(self, features: tuple[int, ...]) -> Mapping[str, tuple[int, ...]]:
-        """The shape of each state and gate, without batch and timesteps, from that of x_t."""
+        """The shape of each state and gate without batch and timesteps, for the shape of x_t."""
 
     def project(self, x: Array) -> Array:
-        """The part of a step that does not depend on the state, for many timesteps at once."""
+        """Computes the part of a step that needs no state, for many timesteps at once."""
 
     def step(
         self, projected: Array, previous: Mapping[str, Array], out: Mapping[str, Array]
@@ -44,12 +44,12 @@ def run(
 
     Args:
         cell: The cell.
-        x: (batch, timesteps, *features), of the cell's dtype.
+        x: (batch, timesteps, *features), in the cell's dtype.
         initial_state: (batch, *shape) for each of the cell's states.
-        mask: (batch, timesteps) bool, or None. Where it is False, the states are carried over;
-            gates are recorded as computed.
-        record: Gates of the cell to record besides its states.
-        on_step: Called with (timesteps done, timesteps in all) after every step.
+        mask: (batch, timesteps) bool, or None. At a step where it is False, the states stay as they
+            were. The gates are still recorded as computed.
+        record: The gates to record in addition to the states.
+        on_step: Called after every step with the timesteps done and the number of all timesteps.
 
     Returns:
         (batch, timesteps, *shape) for each of the cell's states and each gate in ``record``.

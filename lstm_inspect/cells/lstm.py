@@ -30,8 +30,8 @@ PEEPHOLE_LSTM = replace(
     keras_layer=None,
 )
 
-# Blocks as the weights have them, and as computed here: the three gates side by side, so that one
-# call of the recurrent activation serves them all.
+# The order of the blocks in the weights, and the order in which they are computed. The latter puts
+# the three gates side by side, so that one call of the recurrent activation covers all of them.
 _STORED = ("i", "f", "g", "o")
 _COMPUTED = ("i", "f", "o", "g")
 
@@ -39,13 +39,13 @@ _COMPUTED = ("i", "f", "o", "g")
 class LstmCell(MatrixCell):
     """One step of an LSTM, with everything it computes on the way.
 
-    ``z = x_t·kernel + h_{t-1}·recurrent_kernel + bias``; ``i, f, g, o = split(z)``, i, f and o
-    through the recurrent activation, g through the activation;
-    ``c_t = f·c_{t-1} + i·g``; ``h_t = o·activation(c_t)``
+    ``z = x_t·kernel + h_{t-1}·recurrent_kernel + bias`` and ``i, f, g, o = split(z)``. Then the
+    recurrent activation acts on i, f and o, and the activation on g.
+    ``c_t = f·c_{t-1} + i·g`` and ``h_t = o·activation(c_t)``
     (keras 3.15.1, layers/rnn/lstm.py, ``LSTMCell.call``).
 
     Args:
-        kernel: (features, 4·units), blocks i, f, g, o; float32 or float64, as all the weights.
+        kernel: (features, 4·units), blocks i, f, g, o; float32 or float64, like all weights.
         recurrent_kernel: (units, 4·units).
         bias: (4·units,) or None.
         activation: A name in `ACTIVATIONS`.
@@ -78,12 +78,12 @@ class LstmCell(MatrixCell):
         """Computes one timestep.
 
         Args:
-            projected: (batch, 4·units) of `project`; overwritten.
+            projected: (batch, 4·units), the result of `project`. It is overwritten.
             previous: h_{t-1} and c_{t-1}, (batch, units) each.
             out: Where to write h and c, (batch, units) each.
 
         Returns:
-            i, f, g and o, (batch, units) each, in the memory of ``projected``.
+            i, f, g and o, (batch, units) each. They share the memory of ``projected``.
         """
         projected += previous["h"] @ self._recurrent_kernel
         blocks = projected.reshape(len(projected), 4, self.units)
@@ -107,13 +107,13 @@ class LstmCell(MatrixCell):
 
 
 class PeepholeLstmCell(LstmCell):
-    """One step of an LSTM whose gates see c too: i and f see c_{t-1}, o sees c_t.
+    """One step of an LSTM with gates that see c too: i and f see c_{t-1}, o sees c_t.
 
     Source: tensorflow 1.15.5, python/keras/layers/recurrent.py, ``PeepholeLSTMCell``.
 
     Args:
         peepholes: (3, units): weights from c_{t-1} to i and f, and from c_t to o.
-        kernel: The others are those of `LstmCell`.
+        kernel: (features, 4·units). It and the others are as in `LstmCell`.
         recurrent_kernel: (units, 4·units).
         bias: (4·units,) or None.
         activation: A name in `ACTIVATIONS`.

@@ -1,4 +1,4 @@
-"""What the cells have in common whose products are of matrices."""
+"""The common base of the cells that use matrix products."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from lstm_inspect.cells.kind import CellKind
 
 
 class MatrixCell:
-    """A cell with vectors for states, and one matrix product for the x of all timesteps.
+    """A cell with vectors as states, and one matrix product for x of all timesteps.
 
     Args:
         kernel: (features, width).
@@ -28,7 +28,7 @@ class MatrixCell:
         return dict.fromkeys(self.kind.computed, (self.units,))
 
     def project(self, x: Array) -> Array:
-        """The part of a step that does not depend on the state.
+        """Computes the part of a step that does not depend on the state.
 
         Args:
             x: (timesteps, batch, features).

@@ -28,7 +28,7 @@ class SimpleRnnCell(MatrixCell):
     Source: keras 3.15.1, layers/rnn/simple_rnn.py, ``SimpleRNNCell.call``.
 
     Args:
-        kernel: (features, units); float32 or float64, as all the weights.
+        kernel: (features, units); float32 or float64, like all weights.
         recurrent_kernel: (units, units).
         bias: (units,) or None.
         activation: A name in `ACTIVATIONS`.

@@ -1,1 +1,1 @@
-"""What holds models and traces to something: contracts, other models or traces, genuine Keras."""
+"""Checks models and traces against contracts, other models or traces, and genuine Keras."""

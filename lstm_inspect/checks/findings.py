@@ -1,4 +1,4 @@
-"""Where what was found is not what was expected: what `check` and `diff` give."""
+"""The mismatches that ``check`` and ``diff`` report."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -12,28 +12,29 @@ from lstm_inspect.notation import shape_text
 SCHEMA = 1
 
 RULES = {
-    "value": "A field of a layer or of the model is not what was expected",
-    "missing": "A layer, an input or an array that was expected is not there",
-    "extra": "A layer, an input or an array is there that was not expected",
-    "states": "The final states of one model are no initial states of the other",
-    "numbers": "The numbers of an array are not those that were expected",
+    "value": "A field of a layer or of the model does not have the expected value",
+    "missing": "An expected layer, input or array is missing",
+    "extra": "A layer, input or array is present that was not expected",
+    "states": "The final states of one model do not fit as initial states of the other",
+    "numbers": "The numbers of an array differ from the expected numbers",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One place where what was found is not what was expected.
+    """One mismatch that ``check`` or ``diff`` reports.
 
     Attributes:
         rule: One of `RULES`.
-        file: The file in which it was found.
-        layer: The path of the layer, or None where it is about the model.
-        field: Which field: ``"units"``, ``"states.h"``, ``"weights.kernel (f)"``.
-        expected: What was expected, as JSON data; None where nothing was.
-        found: What was found, as JSON data; None where nothing was.
-        place: Of numbers, where these two stand: ``"sample 0, step 3, unit 5"``.
-        largest: Of numbers, the largest absolute difference.
-        largest_place: Where that is.
+        file: The file that has the mismatch.
+        layer: The path of the layer; None if the mismatch is about the model.
+        field: The field, for example ``"units"``, ``"states.h"`` or ``"weights.kernel (f)"``.
+        expected: The expected value, as JSON data; None if no value was expected.
+        found: The value found, as JSON data; None if there is no value.
+        place: The place of the two numbers in their arrays: ``"sample 0, step 3, unit 5"``. None,
+            as the next two, if the mismatch is not about numbers.
+        largest: The largest absolute difference between the two arrays.
+        largest_place: The place of the largest difference.
     """
 
     rule: str
@@ -48,7 +49,7 @@ class Finding:
 
     @property
     def values(self) -> tuple[str, str]:
-        """What was expected and what was found, as a person reads it."""
+        """The expected value and the value found, as text for a person."""
         return value_text(self.expected), value_text(self.found)
 
     @property
@@ -69,7 +70,7 @@ class Finding:
         return f"{line}; largest difference {self.largest:.3g} at {self.largest_place}"
 
     def as_json(self) -> dict[str, Any]:
-        """The finding as plain JSON data; JSON has no NaN and no infinity: they are texts."""
+        """The finding as plain JSON data; NaN and infinity, which JSON lacks, become strings."""
         plain = {
             name: str(value) if isinstance(value, float) and not isfinite(value) else value
             for name, value in asdict(self).items()
@@ -79,13 +80,13 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What came of looking.
+    """The result of a ``check`` or a ``diff``.
 
     Attributes:
         command: ``"check"`` or ``"diff"``.
-        files: What was looked at.
-        findings: What was found, in the order of the files and their layers.
-        unread: Why a file could not be looked at, a line each.
+        files: The files that were checked or compared.
+        findings: The mismatches, in the order of the files and their layers.
+        unread: For each file that could not be read, one line that says why.
     """
 
     command: str
@@ -109,7 +110,7 @@ class Report:
 
 
 def value_text(value: Any) -> str:
-    """A value of a contract or a model as a message shows it."""
+    """Writes a value of a contract or a model for a message."""
     match value:
         case None:
             return "nothing"

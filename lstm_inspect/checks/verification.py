@@ -1,4 +1,4 @@
-"""A replay held against genuine Keras: layer by layer, and the whole model where Keras loads it."""
+"""Compares a replay with genuine Keras: layer by layer, and as a whole if Keras loads the model."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,25 +16,27 @@ from lstm_inspect.traces.recording import LayerTrace
 
 SCHEMA = 1
 
-# How far sums in another order may drift apart over a sequence, relative to the largest number.
-# 256 steps of an LSTM on large inputs: 2.6e-5 from float64 here, 4e-6 in Keras (float32).
+# Keras sums in another order, and the difference grows over a sequence. Relative to the largest
+# number, 256 float32 steps of an LSTM on large inputs differ from float64 by 2.6e-5 here and by
+# 4e-6 in Keras.
 TOLERANCES = {"float64": 1e-10, "float32": 1e-4, "float16": 5e-3, "bfloat16": 4e-2}
 
-# What a genuine layer is run on, and what it gives.
+# The signals that a genuine layer starts from, and those that it computes.
 _NEEDED = ("x", "mask", "h0", "c0", "h", "c")
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One array of a replay against Keras's.
+    """One array of a replay, compared with the array that Keras computes.
 
     Attributes:
-        path: Which recurrence.
-        what: ``"h"``, ``"last c"`` ..., or ``"output"`` for that of the whole model.
+        path: The path of the recurrence.
+        what: ``"h"``, ``"last c"`` ..., or ``"output"`` for the layer's output in the whole model.
         absolute: The largest absolute difference.
         relative: The same, relative to the largest number, or to 1 if that is larger.
-        place: Where: (sample, step, unit), or (sample, unit) for a last state.
-        tolerance: What ``relative`` may be.
+        place: The place of the largest difference: (sample, step, unit), or (sample, unit) for a
+            last state.
+        tolerance: The largest ``relative`` that is allowed.
     """
 
     path: str
@@ -46,21 +48,21 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether the difference is within the tolerance; NaN is not."""
+        """Whether the difference is within the tolerance; NaN never is."""
         return self.relative <= self.tolerance
 
     def as_json(self) -> dict[str, Any]:
-        """The comparison as plain JSON data; null for a difference that is NaN or infinite."""
+        """The comparison as plain JSON data; a difference that is NaN or infinite becomes null."""
         return {**with_nulls(asdict(self)), "agrees": self.agrees}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Verification:
-    """What came of comparing a replay with Keras.
+    """The result of comparing a replay with Keras.
 
     Attributes:
         comparisons: Every array that was compared.
-        skipped: What was not, and why: path (or ``"the whole model"``) to one line.
+        skipped: Why something was not compared: one line by path, or by ``"the whole model"``.
     """
 
     comparisons: tuple[Comparison, ...]
@@ -68,7 +70,7 @@ class Verification:
 
     @property
     def agrees(self) -> bool:
-        """Whether something was compared, and all of it agrees."""
+        """Whether at least one array was compared, and all of them agree."""
         return bool(self.comparisons) and all(each.agrees for each in self.comparisons)
 
     def as_json(self) -> dict[str, Any]:
@@ -82,7 +84,7 @@ class Verification:
 
 
 def verify(model: Model, inputs: Any = None, options: ReplayOptions | None = None) -> Verification:
-    """Replays a model, and each of its recurrent layers in genuine Keras on the same x.
+    """Replays a model, and runs each of its recurrent layers in genuine Keras on the same x.
 
     Each layer gets the x, mask and initial states of the replay. If today's Keras loads the whole
     file in safe mode, the outputs of its recurrent layers are compared too.
@@ -90,7 +92,7 @@ def verify(model: Model, inputs: Any = None, options: ReplayOptions | None = Non
     Args:
         model: From `lstm_inspect.open_model`.
         inputs: As for `lstm_inspect.trace`.
-        options: Of the replay. What they say of ``record`` does not count.
+        options: The options of the replay; ``record`` is ignored.
 
     Raises:
         MissingExtraError: Keras is not installed.
@@ -104,7 +106,7 @@ def verify(model: Model, inputs: Any = None, options: ReplayOptions | None = Non
         found = list(_compare_layer(call, recurrence, replayed.trace[call.path]))
         comparisons += found
         if not found:
-            skipped[call.path] = f"today's Keras has no such layer ({recurrence.cell})"
+            skipped[call.path] = f"today's Keras has no {recurrence.cell} layer"
     whole = _compare_whole(model, replayed)
     if isinstance(whole, str):
         skipped["the whole model"] = whole
@@ -165,18 +167,18 @@ def _activations(model: Model) -> set[str | None]:
 
 
 def _compare_whole(model: Model, replayed: Replayed) -> Sequence[Comparison] | str:
-    """The outputs of the model's own recurrent layers, or why there is nothing to compare."""
+    """Compares the outputs of the recurrent layers, or says in one line why it cannot."""
     names = [
         call.path
         for call, _ in model.recurrent_calls
         if call.path in replayed.outputs and "/" not in call.path and "#" not in call.path
     ]
     if replayed.is_fed:
-        return "it is not run on its own inputs alone"
+        return "the output or the x of a layer was fed"
     if not names:
-        return "its recurrent layers stand inside others"
+        return "its recurrent layers are all inside other layers"
     if "hard_sigmoid_0.2" in _activations(model):
-        return "today's Keras computes another hard_sigmoid than the Keras that saved it"
+        return "today's Keras computes hard_sigmoid differently from the Keras that saved it"
     outputs = run_whole_model(model, replayed.given, names)
     if isinstance(outputs, str):
         return outputs

@@ -1,4 +1,4 @@
-"""The command line: options to calls to exit status."""
+"""The command line: turns options into calls, and their results into output and exit status."""
 
 from lstm_inspect.cli.app import cli
 

@@ -1,4 +1,4 @@
-"""The command group, and the one place where errors become a line and an exit status."""
+"""The command group, and the one place that turns an error into a line and an exit status."""
 
 import io
 import os
@@ -18,12 +18,12 @@ from lstm_inspect.errors import InspectError
 from lstm_inspect.notation import command_line_words
 from lstm_inspect.version import __version__
 
-EXIT_FAILED = 2  # 1 is for a look that found a difference
+EXIT_FAILED = 2  # 1 means that a difference was found
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 
-# The products of one timestep are small: BLAS threads spin against each other, and where others use
-# the machine were measured to make a replay 25 times slower. Read when NumPy is imported.
+# The matrix products of one timestep are small, so BLAS threads spin and hinder each other. On a
+# busy machine they made a replay 25 times slower. NumPy reads these variables at its import.
 for _variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
@@ -45,10 +45,10 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             if sys.stdout is None:
-                # The next file to be opened would take its place, and what is printed.
+                # The next opened file would take its place and receive what is printed.
                 raise _Failure("standard output is closed; redirect it to a file or /dev/null")
             if isinstance(sys.stdout, io.TextIOWrapper):
-                # A name may have letters that the terminal's encoding lacks.
+                # A name may contain characters that the terminal's encoding lacks.
                 sys.stdout.reconfigure(errors="backslashreplace")
             with warnings_as_lines(), command_line_words():
                 result = super().invoke(ctx)
@@ -63,7 +63,7 @@ class _Group(click.Group):
                 traceback.print_exc()
             raise _Failure(str(error)) from error
         except BrokenPipeError:
-            # Who reads has read enough. Python would try once more to write, at its end.
+            # The reader closed the pipe. Python must not try to write again when it exits.
             with suppress(OSError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(EXIT_BROKEN_PIPE)
@@ -92,8 +92,19 @@ def _print_version(ctx: click.Context, option: click.Parameter, asked: bool) -> 
         ctx.exit()
 
 
+_EXAMPLES = """\b
+Examples:
+  lstm-inspect shapes model.keras
+  lstm-inspect trace model.keras --input x.npy --out states.npz
+  lstm-inspect check model.keras --expect encoder.units=256
+"""
+
+
 @click.group(
-    name="lstm-inspect", cls=_Group, context_settings={"help_option_names": ["-h", "--help"]}
+    name="lstm-inspect",
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_EXAMPLES,
 )
 @click.option(
     "--version",
@@ -101,14 +112,14 @@ def _print_version(ctx: click.Context, option: click.Parameter, asked: bool) -> 
     is_eager=True,
     expose_value=False,
     callback=_print_version,
-    help="Show the versions of the tool and of the libraries that read files.",
+    help="Show the versions of this tool and of the libraries that read files.",
 )
-@click.option("--debug", is_flag=True, help="Show where an error comes from.")
+@click.option("--debug", is_flag=True, help="Show a traceback with each error.")
 def cli(debug: bool) -> None:
     """See inside saved recurrent Keras models, without TensorFlow.
 
-    Exit status: 0 done, or nothing differs; 1 something differs; 2 could not look, or not at all
-    of it; 130 interrupted.
+    Exit status: 0 done, or nothing differs; 1 something differs; 2 an error, or an incomplete
+    result; 130 interrupted.
     """
 
 

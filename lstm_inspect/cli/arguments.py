@@ -1,4 +1,4 @@
-"""What the options of several commands name, read from disk."""
+"""Parses the options that several commands share, and reads the files that they name."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def split_input(given: str) -> tuple[str | None, Path]:
-    """``NAME=FILE`` or ``FILE``; a file whose own name has a "=" is a file."""
+    """Splits ``NAME=FILE`` or ``FILE``; an existing file may have a "=" in its own name."""
     name, equals, path = given.partition("=")
     if equals and not Path(given).exists():
         return name, Path(path)
@@ -19,7 +19,7 @@ def split_input(given: str) -> tuple[str | None, Path]:
 
 
 def split_feed(given: str) -> tuple[str, Path]:
-    """``LAYER=FILE``."""
+    """Splits ``LAYER=FILE``."""
     path, equals, file = given.partition("=")
     if not equals:
         raise click.BadParameter(f"expected LAYER=FILE, received {given}", param_hint="--feed")
@@ -27,7 +27,7 @@ def split_feed(given: str) -> tuple[str, Path]:
 
 
 def read_limits(given: Sequence[str]) -> "Limits":
-    """What ``--limit`` names."""
+    """Returns the limits with those that ``--limit`` sets."""
     from dataclasses import fields
 
     from lstm_inspect.files.limits import Limits
@@ -41,8 +41,8 @@ def read_limits(given: Sequence[str]) -> "Limits":
 
             close = get_close_matches(name, names, n=2, cutoff=0.4)
             raise click.BadParameter(
-                f"expected NAME=WHOLE NUMBER, as file_bytes=1000000000, received {each}; "
-                f"near that name: {', '.join(close) or 'none'}; docs/safety.md has all.",
+                f"expected NAME=NUMBER such as file_bytes=1000000000, received {each}; "
+                f"similar limits: {', '.join(close) or 'none'}; docs/safety.md lists all.",
                 param_hint="--limit",
             )
         chosen[name] = int(value)
@@ -50,7 +50,7 @@ def read_limits(given: Sequence[str]) -> "Limits":
 
 
 def read_inputs(inputs: Sequence[str], limits: "Limits") -> Any:
-    """What ``--input`` names: None, one array, or arrays by input name."""
+    """Reads the files of ``--input``: None, one array, or arrays by input name."""
     from lstm_inspect.errors import InputError
     from lstm_inspect.files.npy import read_arrays
 
@@ -64,7 +64,8 @@ def read_inputs(inputs: Sequence[str], limits: "Limits") -> Any:
             for name, path in several:
                 if name is None:
                     raise InputError(
-                        f"--input {path}: of several inputs, each is given as NAME=FILE.npy"
+                        f"--input {path}: expected NAME=FILE for each of several inputs, "
+                        "received no NAME"
                     )
                 if name in arrays:
                     raise InputError(f"--input {name}={path}: {name} is given twice")
@@ -73,7 +74,7 @@ def read_inputs(inputs: Sequence[str], limits: "Limits") -> Any:
 
 
 def read_feed(feed: Sequence[str], limits: "Limits") -> dict[str, Any]:
-    """What ``--feed`` names: arrays by path."""
+    """Reads the files of ``--feed``: arrays by layer path."""
     return {path: _one_array(file, limits) for path, file in map(split_feed, feed)}
 
 
@@ -83,5 +84,5 @@ def _one_array(path: Path, limits: "Limits") -> Any:
 
     array = read_arrays(path, limits=limits)
     if isinstance(array, dict):
-        raise InputError(f"{path}: expected one array, a .npy, received an .npz of {len(array)}")
+        raise InputError(f"{path}: expected one array (.npy), received an .npz of {len(array)}")
     return array

@@ -39,16 +39,17 @@ Examples:
     "--expect",
     metavar="LAYER.FIELD=VALUE",
     multiple=True,
-    help="Hold the models to a number, a range (1..8, ..8), a shape or a text, without a CONTRACT.",
+    help="Check one field, without a CONTRACT; VALUE is a number, a range (1..8, ..8), a shape or "
+    "a text.",
 )
 @click.option(
     "--same-states-as",
     "other",
     type=click.Path(path_type=Path),
     metavar="MODEL",
-    help="The final states have to fit as the initial states of this model.",
+    help="Check that the final states of the models fit as initial states of this one.",
 )
-@click.option("--update", is_flag=True, help="Rewrite CONTRACT so that MODEL keeps it.")
+@click.option("--update", is_flag=True, help="Rewrite CONTRACT to match MODEL.")
 @report_option
 @config_option
 @limit_option
@@ -63,11 +64,12 @@ def check(
     config: Path | None,
     limit: Sequence[str],
 ) -> None:
-    """Hold models to a contract on the dimensions of their states.
+    """Check the state dimensions of models against a contract.
 
-    CONTRACT is a .json or .toml file: any part of what `shapes --format json` prints. The path of a
-    layer in it may be a glob, in which * stands for anything. Exit status: 0 all keep it, 1 some do
-    not, 2 a file could not be read.
+    CONTRACT is a .json or .toml file with any part of what `shapes --format json` prints. A layer
+    path in it may be a glob, in which * matches anything.
+
+    Exit status: 0 all models match; 1 some do not; 2 a file could not be read.
     """
     from lstm_inspect.checks.contract.contracts import (
         Contract,
@@ -88,17 +90,18 @@ def check(
     limits = read_limits(limit)
     models = [path for path in files if not is_contract(path)]
     contract_files = [path for path in files if is_contract(path)]
-    contracts = [read_contract(path) for path in contract_files]
+    contracts = [read_contract(path, limits=limits) for path in contract_files]
     names = ", ".join(map(str, files))
     if not models:
-        raise click.UsageError(f"Expected a MODEL, received contracts alone: {names}.")
+        raise click.UsageError(f"Expected a MODEL, received only contracts: {names}.")
     if not (contracts or expect or other):
         raise click.UsageError(
-            f"Expected a CONTRACT, whose name ends in .json or .toml, received {names}; "
-            "or give --expect or --same-states-as."
+            f"Expected a CONTRACT (.json, .toml), --expect or --same-states-as, received {names}."
         )
     if update and (len(models) != 1 or len(contracts) != 1 or expect or other):
-        raise click.UsageError("--update takes one MODEL and one CONTRACT, and nothing else.")
+        raise click.UsageError(
+            "--update takes one MODEL and one CONTRACT, without --expect and --same-states-as."
+        )
     if update:
         check_contract_name(contract_files[0])
     held_to = [*contracts, *([expectations(expect)] if expect else [])]
@@ -128,21 +131,23 @@ def check(
         write_contract(contract_files[0], content)
         click.echo(f"{contract_files[0]}: rewritten", err=True)
         for finding in findings:
-            say_error(f"still broken, edit it by hand: {finding.message}")
+            say_error(f"the contract is still broken, edit it by hand: {finding.message}")
     if findings:
         ctx.exit(1)
 
 
 @click.command(epilog=_CONTRACT_EXAMPLES)
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Where to; without it, to stdout.")
-@click.option("--force", is_flag=True, help="Replace a file at --out.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write to this file instead of stdout."
+)
+@click.option("--force", is_flag=True, help="Replace an existing file at --out.")
 @config_option
 @limit_option
 def contract(
     model: Path, out: Path | None, force: bool, config: Path | None, limit: Sequence[str]
 ) -> None:
-    """Write the contract that a model keeps as it is: JSON."""
+    """Write the contract that a model matches today, as JSON."""
     from lstm_inspect.checks.contract.contracts import check_contract_name, write_contract
     from lstm_inspect.checks.contract.renewal import contract_of
     from lstm_inspect.files.atomic import check_target

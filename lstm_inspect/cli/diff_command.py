@@ -24,14 +24,14 @@ Examples:
     type=click.FloatRange(min=0),
     default=0.0,
     show_default=True,
-    help="How far apart two numbers may be.",
+    help="Absolute tolerance: how far apart two numbers may be.",
 )
 @click.option(
     "--rtol",
     type=click.FloatRange(min=0),
     default=0.0,
     show_default=True,
-    help="The same, as a share of the number in A.",
+    help="Relative tolerance: the same, as a share of the number in A.",
 )
 @report_option
 @limit_option
@@ -45,9 +45,11 @@ def diff(
     format_: str,
     limit: Sequence[str],
 ) -> None:
-    """Compare two models, or two dumps, down to the first number that differs.
+    """Compare two models or two dumps.
 
-    Exit status: 0 no difference, 1 some, 2 a file could not be read.
+    For each array that differs, print the first number that differs and the largest difference.
+
+    Exit status: 0 nothing differs; 1 something differs; 2 a file could not be read.
     """
     from lstm_inspect.checks.diff.two_arrays import Tolerance
     from lstm_inspect.checks.diff.two_dumps import diff_dumps

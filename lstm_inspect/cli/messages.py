@@ -1,4 +1,4 @@
-"""What goes to stderr: one line each, whatever a file or a name in it holds."""
+"""Prints errors and warnings to stderr, one line each, whatever text from a file they quote."""
 
 import warnings
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from lstm_inspect.errors import one_line
 
 
 def say_error(message: str) -> None:
-    """Prints what went wrong."""
+    """Prints an error."""
     _say(f"error: {message}")
 
 
 @contextmanager
 def warnings_as_lines() -> Iterator[None]:
-    """Shows a warning as one line, and the same one once."""
+    """Shows each warning as one line, and repeated ones only once."""
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         warnings.showwarning = _show_warning
@@ -36,5 +36,5 @@ def _show_warning(
 
 
 def _say(line: str) -> None:
-    with suppress(OSError):  # nobody can be told that there is no room to tell it
+    with suppress(OSError):  # there is nowhere else to report that stderr fails
         click.echo(one_line(line), err=True)

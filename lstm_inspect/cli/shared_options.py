@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""The options that several commands share."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ config_option = click.option(
     "--config",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="For a MODEL that holds weights alone: what model.to_json() gave, or a whole model.",
+    help="The config of a MODEL with weights only: output of model.to_json(), or a whole model.",
 )
 
 input_option = click.option(
@@ -17,14 +17,15 @@ input_option = click.option(
     "inputs",
     metavar="[NAME=]FILE",
     multiple=True,
-    help="A .npy array, batch first; NAME=FILE for each of several inputs, or one .npz.",
+    help="A .npy array, batch first. For several inputs: NAME=FILE for each, or one .npz.",
 )
 
 feed_option = click.option(
     "--feed",
     metavar="LAYER=FILE",
     multiple=True,
-    help="The output of a layer that cannot be run; LAYER:input=FILE for the x of a recurrent one.",
+    help="Give the output of a layer that cannot be run; LAYER:input=FILE gives the x of a "
+    "recurrent layer.",
 )
 
 format_option = click.option(
@@ -33,7 +34,7 @@ format_option = click.option(
     type=click.Choice(["table", "json"]),
     default="table",
     show_default=True,
-    help="A table to read, or one JSON object.",
+    help="Print a table or one JSON object.",
 )
 
 report_option = click.option(
@@ -42,7 +43,7 @@ report_option = click.option(
     type=click.Choice(["text", "json", "junit", "sarif", "github"]),
     default=lambda: "github" if os.environ.get("GITHUB_ACTIONS") == "true" else "text",
     show_default="text; github in GitHub Actions",
-    help="Lines to read, or a report for machines.",
+    help="Print lines of text or a report for other tools.",
 )
 
 limit_option = click.option(
@@ -50,11 +51,11 @@ limit_option = click.option(
     "limit",
     metavar="NAME=VALUE",
     multiple=True,
-    help="Allow a file to ask for more, where an error names a limit.",
+    help="Raise a limit that an error named.",
 )
 
 nonfinite_option = click.option(
     "--allow-nonfinite",
     is_flag=True,
-    help="Replay inputs and weights that hold NaN or infinity, with a warning.",
+    help="Accept NaN and infinity in inputs and weights, with a warning.",
 )

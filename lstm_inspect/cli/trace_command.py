@@ -37,25 +37,23 @@ Examples:
     default="h,c",
     show_default=True,
     metavar="SIGNALS",
-    help="Any of h, c, i, f, g, o, z, r, n, x, mask, h0, c0, with commas; or all.",
+    help="Record any of h, c, i, f, g, o, z, r, n, x, mask, h0, c0, separated by commas; or all.",
 )
 @click.option(
     "--layer",
     "layers",
     metavar="GLOB",
     multiple=True,
-    help="Record only the recurrent layers that match; may be repeated.",
+    help="Record only the recurrent layers that match this; may be repeated.",
 )
 @feed_option
 @click.option(
     "--stateful",
     is_flag=True,
-    help="The input is several batches in order; stateful layers carry their states along.",
+    help="Take the input as several batches in order; stateful layers keep their states.",
 )
-@click.option(
-    "--verify", is_flag=True, help="Hold the replay against Keras; the dump has the verdict."
-)
-@click.option("--force", is_flag=True, help="Replace a file at --out that is no dump.")
+@click.option("--verify", is_flag=True, help="Compare with Keras and store the result in the dump.")
+@click.option("--force", is_flag=True, help="Replace a file at --out that is not a dump.")
 @format_option
 @config_option
 @nonfinite_option
@@ -77,10 +75,10 @@ def trace(
     allow_nonfinite: bool,
     limit: Sequence[str],
 ) -> None:
-    """Replay a model and dump h_t, c_t and gates.
+    """Replay a model and write h_t, c_t and gates to a dump.
 
-    A layer behind one that cannot be run is left out of the dump and named on stderr; the exit
-    status is then 2.
+    If a layer depends on one that cannot be run, the dump leaves it out, stderr names it, and the
+    exit status is 2.
     """
     from lstm_inspect.files.atomic import check_target
     from lstm_inspect.replay.options import ReplayOptions
@@ -128,5 +126,5 @@ def trace(
     if recorded.untraced:
         ctx.exit(2)
     if verification is not None and not verification.agrees:
-        say_error("the replay and Keras differ; see lstm-inspect verify")
+        say_error("the replay and Keras differ; lstm-inspect verify shows where")
         ctx.exit(1)

@@ -41,11 +41,12 @@ def verify(
     allow_nonfinite: bool,
     limit: Sequence[str],
 ) -> None:
-    """Hold the replay against genuine Keras.
+    """Compare the replay with genuine Keras.
 
-    Each recurrent layer is run by today's Keras too, on the x, mask and initial states of the
-    replay; and the whole model, where today's Keras loads it. Exit status: 0 all agree, 1 some
-    differ, 2 nothing could be compared.
+    The installed Keras runs each recurrent layer on the x, mask and initial states of the replay.
+    If it can load the whole model, it runs that too.
+
+    Exit status: 0 all agree; 1 some differ; 2 nothing could be compared.
     """
     from lstm_inspect.checks.verification import verify as compare
     from lstm_inspect.replay.options import ReplayOptions

@@ -1,5 +1,5 @@
-"""Files that may not be trusted, and files that must be whole.
+"""Reads files that cannot be trusted, and writes files that are never left half-written.
 
-Bytes in: one reading of a file, limits, strict readers of zip, JSON, ``.npy`` and HDF5, and the
-confined process. Bytes out: a file that gets its name once it is whole.
+Reading: each file is read once, within limits, by strict readers of zip, JSON, ``.npy`` and HDF5;
+a confined process parses HDF5. Writing: a file gets its name once it is complete.
 """

@@ -1,4 +1,4 @@
-"""Writing a file so that everyone sees the old one or the whole new one, and nothing else."""
+"""Writes a file so that readers see the old file or the complete new one, never a part of it."""
 
 import errno
 import os
@@ -16,19 +16,19 @@ from lstm_inspect.notation import advice
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Opens a new file that gets its name when the block ends, once it is whole and on disk.
+    """Opens a new file that gets its name when the block ends, once it is complete and on disk.
 
-    If the block is left by an exception, nothing changes. Where the system can, the file has no
-    name until the end: not even a killed process leaves it behind.
+    If an exception leaves the block, nothing changes. If the system supports it, the file has no
+    name until the end, so even a killed process leaves no file behind.
 
     Args:
-        path: Its name; a file that has it is replaced.
+        path: The name of the file; an existing file of that name is replaced.
 
     Raises:
-        OutputError: The folder is not there or not writable, or the disk is full.
+        OutputError: The folder does not exist or is not writable, or the disk is full.
     """
     try:
-        path = path.resolve()  # a link stays a link, to the new file
+        path = path.resolve()  # keep a link, and replace the file it points to
         beside = path.with_name(f".lstm-inspect.{os.urandom(8).hex()}.tmp")
         descriptor, has_name = _open_new(beside)
         try:
@@ -39,22 +39,22 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
                 if not has_name:
                     with interruptions_held():
                         _give_name(descriptor, path, beside)
-            if has_name:  # Windows renames no open file
+            if has_name:  # Windows cannot rename an open file
                 beside.replace(path)
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
-    except RuntimeError as error:  # Python before 3.13, of links in a circle
+    except RuntimeError as error:  # raised by Python before 3.13 for circular links
         raise OutputError(f"{path}: cannot be written ({error})") from error
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def _open_new(beside: Path) -> tuple[int, bool]:
-    """Opens a new file, without a name if the file system has such files.
+    """Opens a new file, without a name if the file system supports that.
 
     Returns:
-        Its descriptor, and whether it has the name ``beside``.
+        The descriptor of the file, and whether the file has the name ``beside``.
     """
     if sys.platform == "linux":
         try:
@@ -67,13 +67,13 @@ def _open_new(beside: Path) -> tuple[int, bool]:
 
 
 def _give_name(descriptor: int, path: Path, beside: Path) -> None:
-    """Gives an open file without a name its name.
+    """Gives a name to an open file that has none.
 
-    A link cannot replace a file. If the name is taken, the file is first linked beside it, and that
-    name then replaces the other; nothing slow stands between the two.
+    A link cannot replace a file. If the name is taken, the file is first linked as ``beside``, and
+    then renamed over the existing file. Nothing slow happens between these two steps.
     """
     folder = os.open(path.parent, os.O_RDONLY)
-    # Without a folder descriptor Python would link the entry in /proc, not what it points to.
+    # Without dst_dir_fd, Python would link the entry in /proc, not the file it points to.
     link = partial(os.link, f"/proc/self/fd/{descriptor}", dst_dir_fd=folder)
     try:
         try:
@@ -91,16 +91,16 @@ def _give_name(descriptor: int, path: Path, beside: Path) -> None:
 def check_target(
     path: Path, *, sources: list[Path], may_replace: Callable[[Path], bool], force: bool
 ) -> None:
-    """Refuses a place for a result before any work is done.
+    """Refuses a path for a result before any work is done.
 
     Args:
-        path: Where the result is to go.
-        sources: Files the result is made from; they are never replaced.
-        may_replace: Whether an existing file is an earlier result.
-        force: Replace any other existing file too.
+        path: Where the result will be written.
+        sources: The files that the result is made from; they are never replaced.
+        may_replace: Tells whether an existing file may be replaced without ``force``.
+        force: Whether to replace any other existing file too.
 
     Raises:
-        OutputError: The place is taken or is no file, or its folder is not there.
+        OutputError: The path is taken or is not a file, or its folder is missing or not writable.
     """
     if not path.parent.is_dir():
         raise OutputError(f"{path}: the folder {path.parent} does not exist; create it first")
@@ -113,7 +113,7 @@ def check_target(
         raise OutputError(f"{path}: expected a file name for the result, received {what}")
     for source in sources:
         if source.exists() and path.samefile(source):
-            raise OutputError(f"{path}: is also what is read; choose another name for the result")
+            raise OutputError(f"{path}: the result would overwrite an input; choose another name")
     if not force and not may_replace(path):
         how = advice(python="delete the file", command_line="replace the file with --force")
-        raise OutputError(f"{path}: exists and is no earlier result; choose another name, or {how}")
+        raise OutputError(f"{path}: exists and would be overwritten; choose another name, or {how}")

@@ -1,4 +1,4 @@
-"""A child process in which a parser of untrusted bytes can crash or hang alone."""
+"""Runs a parser of untrusted bytes in a child process, so that only the child crashes or hangs."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from lstm_inspect.files.interruptions import ENDING, interruptions_held
 from lstm_inspect.files.limits import Limits
 
 IS_CONFINED = sys.platform == "linux"
-"""Whether there is such a child: other systems lack the limits, or the fork."""
+"""Whether parsers run in a child process; other systems lack the resource limits or fork."""
 
 if IS_CONFINED:
     import fcntl
@@ -26,34 +26,34 @@ if IS_CONFINED:
 _REFUSALS = {error.__name__: error for error in (ModelFileError, LimitError)}
 _WALL_CLOCK_SLACK = 60
 
-# The filters of warnings are the whole process's: threads change them one after the other.
+# Warning filters belong to the whole process: only one thread at a time may change them.
 _FORK = threading.Lock()
 _SHORT_ANSWER = 1 << 20
 _SIZE_BYTES = 8
 
 
 def run_confined(parse: Callable[[], Any], what: str, limits: Limits) -> Any:
-    """Calls a parser where it can open no file and connect to nothing, and gives its answer.
+    """Runs a parser where it can open no file and no connection, and returns its answer.
 
-    A forked child sees the bytes that this process has read. It has no descriptor but that of its
-    answer and can open none, writes no file and no core, and is held to a share of memory and time.
-    Where the system has no such child, the parser is called here.
+    A forked child sees the bytes that this process has read. Its only descriptor is the pipe for
+    its answer, and it cannot open another. It writes no file and no core dump, and its memory and
+    time are limited. If the system has no such child, the parser runs in this process.
 
     Args:
-        parse: Gives JSON data, or raises ModelFileError or LimitError.
-        what: What to call the bytes in an error.
-        limits: Its memory and time.
+        parse: Returns JSON data, or raises ModelFileError or LimitError.
+        what: The name of the bytes in errors.
+        limits: The limits on memory and time.
 
     Raises:
-        ModelFileError: The parser refuses the bytes, crashes or does not come to an end.
-        LimitError: The bytes ask for more than is granted.
+        ModelFileError: The parser refuses the bytes, crashes or does not finish.
+        LimitError: The bytes ask for more than the limits allow.
     """
     if not IS_CONFINED:
         return _within_memory(parse, what, limits)
     with _FORK, interruptions_held(), warnings.catch_warnings():
-        # What is raised in a callback of the fork is printed and lost: interruptions wait.
-        # Python 3.12 warns of threads: one that holds a lock at this moment never releases it in
-        # the child. The child takes h5py's alone, which h5py holds while it forks.
+        # Interruptions wait: an exception raised in a callback of fork would be printed and lost.
+        # Python 3.12 warns about threads, because a lock that one of them holds now is never
+        # released in the child. The child takes only h5py's lock, which h5py holds during the fork.
         warnings.simplefilter("ignore", DeprecationWarning)
         receiving, sending = os.pipe()
         child = os.fork()
@@ -63,13 +63,13 @@ def run_confined(parse: Callable[[], Any], what: str, limits: Limits) -> Any:
     status = 0
     try:
         with os.fdopen(receiving, "rb") as pipe:
-            # Not to the end of the pipe: a process that another thread forks may hold it open.
+            # Not up to the end of the pipe: a process forked by another thread may keep it open.
             size = int.from_bytes(pipe.read(_SIZE_BYTES), "little")
             text = pipe.read(min(size, _SHORT_ANSWER + 2 * limits.hdf5_metadata_bytes))
     finally:
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
-        with suppress(ChildProcessError):  # who ignores SIGCHLD has no children to wait for
+        with suppress(ChildProcessError):  # if SIGCHLD is ignored, nothing is left to wait for
             _, status = os.waitpid(child, 0)
     return _outcome(text, status, what, limits)
 
@@ -81,13 +81,12 @@ def _outcome(text: bytes, status: int, what: str, limits: Limits) -> Any:
         code = os.waitstatus_to_exitcode(status)
         if code == -signal.SIGXCPU:
             limit = f"parser_seconds={limits.parser_seconds}"
-            reason = f"it took longer than the limit {limit}; {limits.advice('parser_seconds')}"
+            reason = f"took longer than the limit {limit}; {limits.advice('parser_seconds')}"
         else:
             how = signal.Signals(-code).name if code < 0 else f"status {code}"
-            reason = f"it stopped with {how}"
+            reason = f"stopped with {how}"
         raise ModelFileError(
-            f"{what}: damaged or hostile HDF5 data; the confined process that parsed it was lost: "
-            f"{reason}"
+            f"{what}: damaged or hostile HDF5 data; the confined process that parsed it {reason}"
         ) from None
     if "bug" in answer:
         raise RuntimeError(f"in the confined process:\n{answer['bug']}")
@@ -108,7 +107,7 @@ def _within_memory(parse: Callable[[], Any], what: str, limits: Limits) -> Any:
 
 
 def _answer(parse: Callable[[], Any], what: str, sending: int, limits: Limits) -> NoReturn:
-    """Parses in the child and sends what came of it; never returns, whatever is raised."""
+    """Parses in the child and sends the result; never returns, even after an exception."""
     try:
         _confine(sending, limits)
         try:
@@ -117,7 +116,7 @@ def _answer(parse: Callable[[], Any], what: str, sending: int, limits: Limits) -
             text = json.dumps({"refusal": type(error).__name__, "message": str(error)})
         except Exception:
             text = json.dumps({"bug": traceback.format_exc()})
-        signal.signal(signal.SIGIO, signal.SIG_IGN)  # sent too while the answer is being read
+        signal.signal(signal.SIGIO, signal.SIG_IGN)  # also sent while the parent reads the answer
         encoded = text.encode()
         left = memoryview(len(encoded).to_bytes(_SIZE_BYTES, "little") + encoded)
         while left:
@@ -128,7 +127,7 @@ def _answer(parse: Callable[[], Any], what: str, sending: int, limits: Limits) -
 
 
 def _confine(sending: int, limits: Limits) -> None:
-    """Takes from the child what a parser does not need."""
+    """Takes away from the child everything that a parser does not need."""
     for each in (*ENDING, signal.SIGALRM, signal.SIGXCPU):
         signal.signal(each, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
@@ -140,10 +139,10 @@ def _confine(sending: int, limits: Limits) -> None:
 
 
 def _end_without_reader(sending: int) -> None:
-    """Ends the child when nobody is left to read its answer, because the parent was killed.
+    """Ends the child if the parent was killed and nobody is left to read the answer.
 
-    An asynchronous pipe tells its owner with SIGIO that it can be written to, which it can when its
-    other end is closed (Linux, fcntl(2), ``F_SETOWN``). The default action of SIGIO ends a process.
+    An asynchronous pipe sends SIGIO to its owner when the pipe becomes writable, and also when the
+    other end is closed (Linux, fcntl(2), ``F_SETOWN``). By default, SIGIO ends the process.
     """
     signal.signal(signal.SIGIO, signal.SIG_DFL)
     fcntl.fcntl(sending, fcntl.F_SETOWN, os.getpid())
@@ -162,5 +161,5 @@ def _limit_resources(limits: Limits) -> None:
         _, hard = resource.getrlimit(name)
         if hard != resource.RLIM_INFINITY:
             most = min(most, hard)
-        # Past the soft limit of time a process is told, past the hard one killed without a reason.
+        # Past the soft CPU limit a process gets SIGXCPU; past the hard one it is just killed.
         resource.setrlimit(name, (most, most + (name == resource.RLIMIT_CPU and hard != most)))

@@ -1,4 +1,4 @@
-"""HDF5 bytes to plain texts and arrays."""
+"""Reads HDF5 bytes into plain texts and arrays."""
 
 import math
 import struct
@@ -18,17 +18,21 @@ from lstm_inspect.files.limits import Limits
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
-# Where a superblock says where the file ends, by its version (HDF5 file format specification 3.0,
-# section II.A); addresses are 8 bytes long in every file of Keras.
+# Where a superblock stores the end of the file, by superblock version (HDF5 file format
+# specification 3.0, section II.A). Addresses are 8 bytes long in every file that Keras writes.
 _END_OF_FILE = {0: 40, 1: 44, 2: 28, 3: 28}
 _SIZE_OF_ADDRESSES = {0: 13, 1: 13, 2: 9, 3: 9}
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """A group of an HDF5 file: attributes (str, lists of str, or None), groups and arrays by name.
+    """A group of an HDF5 file.
 
-    ``unread`` says of other arrays, by name, why they have no numbers.
+    Attributes:
+        attributes: Its attributes by name: str, lists of str, or None for anything else.
+        groups: The groups in it by name.
+        arrays: The arrays in it by name.
+        unread: The names of the arrays in it that have no numbers, and why.
     """
 
     attributes: Mapping[str, str | list[str] | None] = field(default_factory=dict)
@@ -37,20 +41,20 @@ class Group:
     unread: dict[str, str] = field(default_factory=dict)
 
     def at(self, path: str) -> "Group | None":
-        """The group at a path below this one; a layer's name may be such a path."""
+        """Returns the group at a path below this one, or None; a layer name may be such a path."""
         group: Group | None = self
         for name in path.split("/"):
             group = group.groups.get(name) if group is not None else None
         return group
 
     def walk(self, prefix: str = "") -> "Iterator[tuple[str, Group]]":
-        """Yields (path, group) of this group and every one below it; this one's path is ``""``."""
+        """Yields (path, group) for this group, whose path is ``""``, and all groups below it."""
         yield prefix.rstrip("/"), self
         for name, group in self.groups.items():
             yield from group.walk(f"{prefix}{name}/")
 
     def all_arrays(self) -> dict[str, Array]:
-        """Every array in or below this group, by its path."""
+        """Returns every array in or below this group by its path."""
         return {
             f"{path}/{name}".lstrip("/"): array
             for path, group in self.walk()
@@ -58,7 +62,7 @@ class Group:
         }
 
     def all_unread(self) -> dict[str, str]:
-        """Every array in or below this group that has no numbers, by its path: why."""
+        """Returns the paths of the arrays in or below this group that have no numbers, and why."""
         return {
             f"{path}/{name}".lstrip("/"): reason
             for path, group in self.walk()
@@ -71,16 +75,16 @@ def read_hdf5(data: bytes | memoryview, what: str, limits: Limits) -> Group:
 
     Args:
         data: The bytes of the HDF5 file.
-        what: What to call the file in an error.
-        limits: What it may claim.
+        what: The name of the file in errors.
+        limits: What the file may ask for.
 
     Returns:
-        The root group. Its arrays are read-only views into ``data`` wherever the file stores them
-        in one piece, which is how Keras writes them.
+        The root group. Its arrays are read-only. An array that the file stores in one piece, as
+        Keras does, is a view into ``data``.
 
     Raises:
-        ModelFileError: Damaged, truncated, or it leads out of itself.
-        LimitError: It claims more than is granted.
+        ModelFileError: The file is damaged or truncated, or it refers to other files.
+        LimitError: The file asks for more than the limits allow.
     """
     _check_end(data, what)
     found = run_confined(partial(survey, data, what, limits), what, limits)
@@ -99,7 +103,7 @@ def read_hdf5(data: bytes | memoryview, what: str, limits: Limits) -> Group:
 
 
 def _check_end(data: bytes | memoryview, what: str) -> None:
-    """Refuses a file that is shorter or longer than it says."""
+    """Refuses a file that is shorter or longer than its superblock says."""
     damaged = f"{what}: damaged or truncated HDF5 data"
     try:
         version = data[len(SIGNATURE)]
@@ -108,7 +112,7 @@ def _check_end(data: bytes | memoryview, what: str) -> None:
     except (IndexError, KeyError, struct.error) as error:
         raise ModelFileError(f"{damaged} (it has no superblock of a known version)") from error
     if size != 8 or end != len(data):
-        raise ModelFileError(f"{damaged} (it says that it has {end} bytes, it has {len(data)})")
+        raise ModelFileError(f"{damaged} (its superblock says {end} bytes, it has {len(data)})")
 
 
 def _array(lies: Mapping[str, Any], data: bytes | memoryview, what: str) -> Array:
@@ -127,7 +131,7 @@ def _array(lies: Mapping[str, Any], data: bytes | memoryview, what: str) -> Arra
 
 
 def _joined(lies: Mapping[str, Any], data: bytes | memoryview, what: str) -> Array:
-    """An array stored in chunks."""
+    """Joins the chunks of an array."""
     array = np.empty(lies["shape"], lies["dtype"])
     chunk_shape = lies["chunk_shape"]
     for first, mask, offset, size in lies["chunks"]:
@@ -135,7 +139,7 @@ def _joined(lies: Mapping[str, Any], data: bytes | memoryview, what: str) -> Arr
         size_read = math.prod(chunk_shape) * array.itemsize
         raw = _unfiltered(data[offset : offset + size], filters, size_read, array.itemsize)
         if len(raw) != size_read:
-            raise ModelFileError(f"{what}: damaged, a chunk is not of its size")
+            raise ModelFileError(f"{what}: damaged (a chunk has a wrong size or checksum)")
         chunk = np.frombuffer(raw, array.dtype).reshape(chunk_shape)
         place = tuple(slice(at, at + width) for at, width in zip(first, chunk_shape, strict=True))
         array[place] = chunk[tuple(slice(width) for width in array[place].shape)]
@@ -145,7 +149,7 @@ def _joined(lies: Mapping[str, Any], data: bytes | memoryview, what: str) -> Arr
 def _unfiltered(
     raw: bytes | memoryview, filters: list[int], size: int, itemsize: int
 ) -> bytes | memoryview:
-    """A chunk without the filters of HDF5; empty if it is damaged."""
+    """Undoes the HDF5 filters of a chunk; returns no bytes if the chunk is damaged."""
     for each in reversed(filters):
         if each == DEFLATE:
             try:
@@ -164,7 +168,7 @@ def _unfiltered(
 
 
 def _fletcher32(raw: bytes | memoryview) -> int:
-    """The checksum behind a chunk (HDF5 1.14.6, H5checksum.c, `H5_checksum_fletcher32`)."""
+    """Computes the checksum of a chunk (HDF5 1.14.6, H5checksum.c, `H5_checksum_fletcher32`)."""
     words = np.frombuffer(raw, ">u2", len(raw) // 2).astype(np.uint64)
     weights = np.arange(len(words), 0, -1, dtype=np.uint64)
     sums = [int(words.sum()), int((words * weights).sum())]

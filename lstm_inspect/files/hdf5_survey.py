@@ -1,16 +1,17 @@
-"""What an HDF5 file holds and where each array lies in it; HDF5 itself reads no array.
+"""Lists what an HDF5 file holds and where each array lies in it.
 
-It gives JSON data, for it runs in a confined child::
+HDF5 itself reads no array, except one that lies in a header. The result is JSON data, because this
+code runs in a confined child::
 
-    {"groups": {path: {attribute: str, list of str, or null for what is neither}},
+    {"groups": {path: {attribute: str, list of str, or null for anything else}},
      "arrays": {path: {"dtype": "<f4", "shape": [2, 4], "is_bfloat16": False, and one of
                        "offset": 2048,
-                       "hex": what is stored in the header of the object,
+                       "hex": the bytes of an array in the header of its object,
                        "chunks": [[first indices, filter mask, offset, stored size] ...]
                        with "chunk_shape": [1, 4] and "filters": [2, 1]}},
-     "unread": {path: why its numbers are none}}
+     "unread": {path: why it has no numbers}}
 
-Keras writes no attributes but text, and empty lists, which are no text.
+Keras writes only text attributes, and empty lists, which count as neither text nor lists of text.
 """
 
 import codecs
@@ -24,8 +25,8 @@ from typing import Any
 from lstm_inspect.errors import InspectError, ModelFileError
 from lstm_inspect.files.limits import Limits
 
-# HDF5 would load code from a folder for a filter that it lacks; it asks once, when it starts
-# (HDF5 1.14.6, H5PLint.c, `H5PL__init_package`).
+# HDF5 would load code from a plugin folder for a filter that it lacks. It reads this variable once,
+# when it starts (HDF5 1.14.6, H5PLint.c, `H5PL__init_package`).
 _preload = os.environ.get("HDF5_PLUGIN_PRELOAD")
 os.environ["HDF5_PLUGIN_PRELOAD"] = "::"
 try:
@@ -38,7 +39,7 @@ finally:
     else:
         os.environ["HDF5_PLUGIN_PRELOAD"] = _preload
 
-# Imported when first asked for, which is too late in a child that can open nothing.
+# Python imports a codec at its first use; the child can no longer open the module then.
 codecs.lookup("ascii")
 
 DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
@@ -53,13 +54,13 @@ def survey(data: bytes | memoryview, what: str, limits: Limits) -> dict[str, Any
 
     Args:
         data: The bytes of the file.
-        what: What to call it in an error.
-        limits: What it may claim.
+        what: The name of the file in errors.
+        limits: What the file may ask for.
 
     Raises:
-        ModelFileError: Damaged, or it leads out of itself.
-        LimitError: It claims more than is granted.
-        MemoryError: It needs more than there is.
+        ModelFileError: The file is damaged, or it refers to other files.
+        LimitError: The file asks for more than the limits allow.
+        MemoryError: The file needs more memory than there is.
     """
     try:
         with h5py.File(_Reader(data), "r") as file:
@@ -67,7 +68,7 @@ def survey(data: bytes | memoryview, what: str, limits: Limits) -> dict[str, Any
     except InspectError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
-        # What h5py raises where HDF5 stumbles over damaged bytes: any of these, by where it is.
+        # For damaged bytes h5py raises any of these, depending on where they are.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         if "alloc" in reason:
             raise MemoryError(reason) from error
@@ -75,7 +76,7 @@ def survey(data: bytes | memoryview, what: str, limits: Limits) -> dict[str, Any
 
 
 class _Reader(io.RawIOBase):
-    """The bytes as a file, and not a second time in memory as in a BytesIO."""
+    """The bytes as a file; unlike a BytesIO, it keeps no second copy in memory."""
 
     def __init__(self, data: bytes | memoryview) -> None:
         self._data = memoryview(data)
@@ -97,7 +98,7 @@ class _Reader(io.RawIOBase):
 
 
 class _Survey:
-    """One walk over a file, each object once, whatever its links make of it."""
+    """One walk over a file; an object that is linked twice is refused."""
 
     def __init__(self, size: int, what: str, limits: Limits) -> None:
         self._size = size
@@ -107,7 +108,7 @@ class _Survey:
         self._text_bytes = 0
 
     def of(self, root: Any) -> dict[str, Any]:
-        """Walks twice: an object that is left open takes some 20 kB."""
+        """Opens every object twice, because an object that stays open takes about 20 kB."""
         groups, datasets = [""], list[str]()
         stored = claimed = 0
         seen = {h5o.get_info(root).addr}
@@ -147,13 +148,13 @@ class _Survey:
         try:
             path = f"{above}/{raw.decode()}".lstrip("/")
         except UnicodeDecodeError:
-            raise self._refusal(f"a name that is not UTF-8: {raw[:40]!r}") from None
+            raise self._refusal(f"expected names in UTF-8, received {raw[:40]!r}") from None
         if group.links.get_info(raw).type != h5l.TYPE_HARD:
             raise self._refusal(f"{path} is a soft or external link, which may lead elsewhere")
         return path
 
     def _texts(self, holder: Any) -> Iterator[tuple[str, str | list[str] | None]]:
-        """The attributes of an object: text, a list of texts, or None for what is neither."""
+        """Yields the attributes of an object: text, a list of texts, or None for anything else."""
         self._count(h5a.get_num_attrs(holder))
         names: list[bytes] = []
         h5a.iterate(holder, names.append)
@@ -166,32 +167,32 @@ class _Survey:
             value = np.empty(attribute.shape, attribute.dtype)
             attribute.read(value)
             texts = [each or b"" for each in value.reshape(-1).tolist()]  # a null text is empty
-            # Many texts may lie in one place.
+            # Counted again: many texts may share the same stored bytes.
             self._read(sum(map(len, texts)))
             read = [self._text(each) for each in texts]
             yield self._text(name), read if value.ndim else read[0]
 
     def _array(self, path: str, dataset: Any) -> dict[str, Any] | str:
-        """Where an array lies, or why what lies there is no array of numbers."""
+        """Returns where an array lies, or why it has no numbers."""
         creation = dataset.get_create_plist()
         layout = creation.get_layout()
         if layout == h5d.VIRTUAL:
-            raise self._refusal(f"{path} is a virtual array, whose numbers lie elsewhere")
+            raise self._refusal(f"{path} is a virtual array; its numbers are stored elsewhere")
         if layout == h5d.CONTIGUOUS and creation.get_external_count():
-            raise self._refusal(f"the numbers of {path} lie in another file")
+            raise self._refusal(f"the numbers of {path} are stored in another file")
         dtype = _dtype(dataset.get_type())
         shape = dataset.shape
         if dtype is None or shape is None:
-            return "is not made of floating-point or whole numbers"
+            return "does not hold floating-point or whole numbers"
         size = math.prod(shape) * dtype.itemsize
         found: dict[str, Any] = {"dtype": dtype.str, "shape": shape}
-        # NumPy has no bfloat16: Keras stores its two bytes as they are, and only in a .keras says
-        # so (keras 3.15.1, saving_lib.py, `H5IOStore`).
+        # NumPy has no bfloat16. Keras stores the two bytes as they are, and only a .keras says that
+        # they are bfloat16 (keras 3.15.1, saving_lib.py, `H5IOStore`).
         is_said = dtype == np.uint16 and ("dtype", "bfloat16") in self._texts(dataset)
         found["is_bfloat16"] = dtype == _BFLOAT16 or is_said
         if not size:
             empty = max(shape, default=0) < _LONGEST_EMPTY
-            return {**found, "hex": ""} if empty else "claims to be long and holds nothing"
+            return {**found, "hex": ""} if empty else "claims a very long axis but holds no numbers"
         if layout == h5d.CHUNKED:
             return self._chunks(path, dataset, creation, size, found)
         if dataset.get_storage_size() != size:
@@ -209,17 +210,17 @@ class _Survey:
     ) -> dict[str, Any] | str:
         filters = [creation.get_filter(each)[0] for each in range(creation.get_nfilters())]
         if not {DEFLATE, SHUFFLE, FLETCHER32}.issuperset(filters):
-            return f"is stored with a filter that is not read ({filters}); repack it with h5repack"
+            return f"is stored with an unsupported filter ({filters}; h5repack -f NONE removes it)"
         shape, chunk_shape = found["shape"], creation.get_chunk()
         chunk_size = math.prod(chunk_shape) * np.dtype(found["dtype"]).itemsize
         count = dataset.get_num_chunks()
         self._count(count)
         if chunk_size > max(4 * size, _SMALL) or chunk_size * count > max(8 * size, 16 * _SMALL):
             raise self._refusal(
-                f"{path} has chunks of {chunk_size} bytes for an array of {size}, {count} of them"
+                f"the chunks of {path} are too large: {count} x {chunk_size} bytes for {size} bytes"
             )
         if count != math.prod(-(-a // b) for a, b in zip(shape, chunk_shape, strict=True)):
-            return "was not written to its end: the file holds a part of its numbers"
+            return "was only partly written: the file lacks some of its numbers"
         chunks = [dataset.get_chunk_info(each) for each in range(count)]
         grid = itertools.product(
             *(range(0, axis, width) for axis, width in zip(shape, chunk_shape, strict=True))
@@ -248,18 +249,18 @@ class _Survey:
         try:
             return value if isinstance(value, str) else value.decode()
         except UnicodeDecodeError:
-            raise self._refusal(f"a text that is not UTF-8: {value[:40]!r}") from None
+            raise self._refusal(f"expected text in UTF-8, received {value[:40]!r}") from None
 
     def _refusal(self, reason: str) -> ModelFileError:
         return ModelFileError(f"{self._what}: {reason}")
 
 
 def _dtype(stored: Any) -> np.dtype[Any] | None:
-    """The NumPy dtype whose bytes are those of a stored type; None if there is none."""
+    """Returns the NumPy dtype with the same bytes as a stored type; None if there is none."""
     if stored.get_class() not in (h5t.FLOAT, h5t.INTEGER, h5t.OPAQUE):
         return None
     dtype: np.dtype[Any] = np.dtype(stored.dtype)
     if dtype != _BFLOAT16 and (dtype.kind not in "fiu" or dtype.itemsize > 8):
         return None
-    # A number of unusual bits gets the next larger dtype, of other bytes.
+    # h5py gives a number with unusual bits the next larger dtype, whose bytes differ.
     return dtype if h5t.py_create(dtype).equal(stored) or dtype == _BFLOAT16 else None

@@ -1,4 +1,4 @@
-"""JSON text of a model file to plain data."""
+"""Parses the JSON text of a model file into plain data."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.files.limits import Limits
 
-# Neither of them ever goes back: an unfinished text ends where all ends.
+# Neither pattern ever backtracks: an unfinished string ends at the end of the whole text.
 _STRING = re.compile(r'"[^"\\]*+(?:\\.?[^"\\]*+)*+"?', re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -17,14 +17,14 @@ _LONGEST_NUMBER = 20
 
 
 def optional_text(value: object, what: str) -> str | None:
-    """A text that a file may leave out.
+    """Returns a text that a file may leave out.
 
     Args:
-        value: What stands there.
-        what: What to call it in an error.
+        value: The value in the file; None if it is left out.
+        what: The name of the value in errors.
 
     Raises:
-        ModelFileError: It is something else.
+        ModelFileError: The value is neither text nor None.
     """
     if value is None or isinstance(value, str):
         return value
@@ -32,16 +32,16 @@ def optional_text(value: object, what: str) -> str | None:
 
 
 def parse_object(text: bytes | memoryview | str, what: str, limits: Limits) -> dict[str, Any]:
-    """Parses a JSON object; only what every JSON reader would read the same way.
+    """Parses a JSON object; refuses JSON that two readers could read in different ways.
 
     Args:
         text: The JSON text; bytes are UTF-8.
-        what: What to call the text in an error.
-        limits: How deep and how large it may be.
+        what: The name of the text in errors.
+        limits: How deep and how large the text may be.
 
     Raises:
-        ModelFileError: Not JSON, or JSON whose outermost value is not an object.
-        LimitError: Deeper or larger than is granted.
+        ModelFileError: The text is not JSON, or its outermost value is not an object.
+        LimitError: The text is deeper or larger than the limits allow.
     """
     limits.check("config_bytes", len(text), what)
     try:
@@ -58,7 +58,7 @@ def parse_object(text: bytes | memoryview | str, what: str, limits: Limits) -> d
             parse_float=_finite_number,
         )
         if _SURROGATE.search(decoded):
-            json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a character has no bytes
+            json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a surrogate pair fails
     except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{what}: not valid JSON ({error})") from error
     if not isinstance(value, dict):
@@ -80,22 +80,22 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"{twice!r:.40} stands twice in one object")
+        raise ValueError(f"{twice!r:.40} appears twice in one object")
     return found
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _whole_number(text: str) -> int:
     if len(text) > _LONGEST_NUMBER:
-        raise ValueError(f"a number of {len(text)} digits")
+        raise ValueError(f"a number has {len(text)} digits")
     return int(text)
 
 
 def _finite_number(text: str) -> float:
     number = float(text)
     if number in (float("inf"), float("-inf")):
-        raise ValueError(f"{text:.40} is too large for a number")
+        raise ValueError(f"{text:.40} is too large for a float64")
     return number

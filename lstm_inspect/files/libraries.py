@@ -1,4 +1,4 @@
-"""The libraries that read files, and which of them is known to have holes."""
+"""The versions of the libraries that read files, and known security holes in them."""
 
 import h5py
 import numpy as np
@@ -9,7 +9,7 @@ _SOUND_HDF5 = (2, 0, 0)
 
 
 def library_versions() -> dict[str, str]:
-    """The version of each library that sees the bytes of a file, by its name."""
+    """Returns the version of each library that sees the bytes of a file, by its name."""
     return {
         "NumPy": np.__version__,
         "h5py": h5py.version.version,
@@ -18,10 +18,10 @@ def library_versions() -> dict[str, str]:
 
 
 def known_holes() -> str | None:
-    """What is known against the HDF5 in use, in one line; None if nothing is."""
+    """Returns one line about security holes in the installed HDF5; None if none is known."""
     if h5py.version.hdf5_version_tuple >= _SOUND_HDF5:
         return None
     return (
-        f"HDF5 {h5py.version.hdf5_version} has published holes in the parsing of damaged files "
-        "(CVE-2025-7067 and others), fixed in 2.0.0; upgrade h5py once it comes with that"
+        f"HDF5 {h5py.version.hdf5_version} has known security holes in parsing damaged files "
+        "(CVE-2025-7067 and others); upgrade h5py once it comes with HDF5 2.0.0, which fixes them"
     )

@@ -1,4 +1,4 @@
-"""How much a file may ask for before anything is done on its word."""
+"""Limits on what a file may ask for, checked before the tool acts on what the file claims."""
 
 from dataclasses import dataclass
 
@@ -8,30 +8,31 @@ from lstm_inspect.notation import advice
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a file may make this tool read, build or write; far above what Keras writes.
+    """Limits on what a file may make this tool read, build or write.
 
-    An error names the limit that it is about; ``--limit NAME=VALUE`` sets one.
+    The defaults are far above what Keras writes. An error names the limit that was exceeded;
+    ``--limit NAME=VALUE`` raises it.
 
     Attributes:
-        file_bytes: Size of a model file, of a shard, or of a member of a zip once inflated.
-        zip_members: Members of a zip.
-        zip_directory_bytes: Size of its directory.
-        expansion: How many times their compressed size the members of a zip may have together,
-            above 8 MiB.
+        file_bytes: Size of a model file, of a shard, or of a member of a zip after inflation.
+        zip_members: Number of members of a zip.
+        zip_directory_bytes: Size of the directory of a zip.
+        expansion: How many times larger the deflated members of a zip may become together by
+            inflation; checked above 8 MiB.
         config_bytes: Size of a config.
         metadata_bytes: Size of a metadata.json.
         json_depth: How deep the values of a JSON text may nest.
-        json_values: How many values it may have.
-        graph_calls: Calls of layers, those in nested models counted each time they are called.
-        hdf5_objects: Groups, arrays, attributes and chunks of an HDF5 file.
-        hdf5_depth: How deep its groups may nest.
-        hdf5_metadata_bytes: Size of what is no array, in the file and once read.
+        json_values: Number of values in a JSON text.
+        graph_calls: Number of layer calls; those in a nested model count each time it is called.
+        hdf5_objects: Number of groups, arrays, attributes and chunks of an HDF5 file.
+        hdf5_depth: How deep the groups of an HDF5 file may nest.
+        hdf5_metadata_bytes: Size of an HDF5 file without its arrays, both stored and once read.
         weight_bytes: Size of all arrays of a model.
-        parser_bytes: Memory that parsing an HDF5 file may take.
-        parser_seconds: Processor time that it may take.
+        parser_bytes: Memory for parsing an HDF5 file.
+        parser_seconds: Processor time for parsing an HDF5 file.
         input_bytes: Size of a file of input arrays.
         array_bytes: Size of any one array that a replay computes.
-        dump_bytes: Size of all that a replay records.
+        dump_bytes: Size of everything that a replay records.
     """
 
     file_bytes: int = 2 << 30
@@ -54,16 +55,16 @@ class Limits:
     dump_bytes: int = 2 << 30
 
     def check(self, name: str, value: int, what: str, *, so_far: bool = False) -> None:
-        """Refuses what exceeds a limit.
+        """Refuses a value that exceeds a limit.
 
         Args:
-            name: Of the limit.
-            value: What is asked for.
-            what: What asks for it, as the error calls it.
-            so_far: Whether it was counted up to here, and more may follow.
+            name: The name of the limit.
+            value: How much is asked for.
+            what: The name, in the error, of the file or part that asks for it.
+            so_far: Whether the value is a running count that may still grow.
 
         Raises:
-            LimitError: It exceeds the limit.
+            LimitError: The value exceeds the limit.
         """
         most: int = getattr(self, name)
         if value > most:
@@ -71,7 +72,7 @@ class Limits:
             raise LimitError(f"{message}; {self.advice(name, None if so_far else value)}")
 
     def advice(self, name: str, value: int | None = None) -> str:
-        """How to raise a limit: to a value, or generously where the need is not known."""
+        """Tells how to raise a limit: to a value, or generously if the need is not known."""
         enough = value or max(2 * getattr(self, name), getattr(Limits, name))
         how = advice(
             python=f"limits=Limits({name}={enough})", command_line=f"--limit {name}={enough}"

@@ -1,4 +1,4 @@
-"""Arrays from ``.npy`` and ``.npz`` files."""
+"""Reads arrays from ``.npy`` and ``.npz`` files."""
 
 import math
 import re
@@ -17,8 +17,9 @@ from lstm_inspect.files.zip_archive import FileBytes, ZipArchive
 
 _NPY = b"\x93NUMPY"
 
-# What NumPy writes (numpy/lib/format.py, `_write_array_header`), and with Python 2 did, sizes as
-# "3L". Nothing evaluates it. Structured dtypes, a list or of version 3, are no numbers.
+# The header that NumPy writes (numpy/lib/format.py, `_write_array_header`); under Python 2 it wrote
+# sizes as "3L". The header is never evaluated. Structured dtypes, which are written as a list or in
+# version 3, do not match, because they are not plain numbers.
 _HEADER = re.compile(
     rb"\x93NUMPY..(?:..|....)"
     rb"\{\s*'descr':\s*'(?P<descr>[<>|=]?[a-zA-Z?]\d{0,9}(?:\[\w{1,8}\])?)'"
@@ -40,17 +41,18 @@ def read_arrays(
     """Reads a ``.npy`` (one array) or an ``.npz`` (arrays by name), told apart by content.
 
     Args:
-        path: Where from.
-        expected: What to say in an error that the file should be.
-        limits: What the file may claim.
-        limit: The name of the one that holds for its size.
+        path: The file.
+        expected: What the file should be, as the error says it.
+        limits: What the file may ask for.
+        limit: The name of the limit on its size.
 
     Returns:
         Read-only arrays that share the memory of the file's bytes.
 
     Raises:
-        InputError: Not there, damaged, neither of the two, or pickled objects.
-        LimitError: It claims more than is granted.
+        InputError: The file does not exist, is damaged, is neither of the two, or holds pickled
+            objects.
+        LimitError: The file asks for more than the limits allow.
     """
     path = Path(path)
     with _refused(path, expected):
@@ -68,26 +70,26 @@ def read_arrays(
             return {
                 key: _Header(member, len(member)).array(member) for key, member in members.items()
             }
-        raise ValueError(f"something else (its first bytes are {data[:6]!r})")
+        raise ValueError(f"another kind of file (its first bytes are {data[:6]!r})")
 
 
 @contextmanager
 def open_arrays(path: Path, expected: str, limits: Limits) -> "Iterator[dict[str, NpyMember]]":
-    """Opens an ``.npz`` whose arrays stay on disk; those of one larger than memory too.
+    """Opens an ``.npz`` and leaves its arrays on disk, so the file may be larger than memory.
 
     Args:
-        path: Where it is.
-        expected: What to say in an error that the file should be.
-        limits: What its directory may claim.
+        path: The file.
+        expected: What the file should be, as the error says it.
+        limits: What its directory may ask for.
 
     Raises:
-        InputError: Not there, damaged, or no ``.npz``.
-        LimitError: Its directory claims more than is granted.
+        InputError: The file does not exist, is damaged, or is not an ``.npz``.
+        LimitError: Its directory asks for more than the limits allow.
     """
     refused = partial(_refused, path, expected)
     with refused():
         if not path.is_file():
-            raise ValueError("a folder or device" if path.exists() else "none: no such file")
+            raise ValueError("a folder or device" if path.exists() else "nothing: no such file")
     with path.open("rb") as file:
         with refused():
             archive = ZipArchive(FileBytes(file), str(path), limits)
@@ -99,7 +101,7 @@ def open_arrays(path: Path, expected: str, limits: Limits) -> "Iterator[dict[str
 
 @contextmanager
 def _refused(path: Path, expected: str) -> Iterator[None]:
-    """Turns what is wrong with a file, the text of a ValueError, into an error about the file."""
+    """Turns a ValueError, which says what was received, into an error about the file."""
     try:
         yield
     except (InputError, LimitError):
@@ -110,15 +112,15 @@ def _refused(path: Path, expected: str) -> Iterator[None]:
 
 
 def _keys(archive: ZipArchive) -> dict[str, str]:
-    """The name of each member of an ``.npz`` by the key of its array."""
+    """Returns the member names of an ``.npz`` by the keys of their arrays."""
     keys = {name.removesuffix(".npy"): name for name in archive.names}
     if len(keys) != len(archive.names):
-        raise ValueError("one that has two arrays of one name")
+        raise ValueError("an .npz with two arrays of the same name")
     return keys
 
 
 def blocks_of(array: Array) -> Iterator[Array]:
-    """The numbers of an array in C order, in flat blocks as those of a `NpyMember`."""
+    """Yields the numbers of an array in C order, in the same flat blocks as an `NpyMember`."""
     flat = array.reshape(-1)
     return (flat[at : at + _BLOCK] for at in range(0, flat.size, _BLOCK))
 
@@ -144,12 +146,12 @@ class NpyMember:
         self.shape, self.dtype = self._header.shape, self._header.dtype
 
     def read(self) -> Array:
-        """The array, in memory."""
+        """Reads the whole array into memory."""
         with self._refused():
             return self._header.array(self._archive.read(self._name))
 
     def blocks(self) -> Iterator[Array]:
-        """Its numbers in C order, in flat blocks of a size that depends on nothing but how many."""
+        """Yields the numbers in C order; arrays of equal length are cut into equal flat blocks."""
         if self._header.fortran_order and len(self.shape) > 1:
             yield from blocks_of(self.read())
             return
@@ -167,22 +169,23 @@ class NpyMember:
 
 
 class _Header:
-    """The header of a ``.npy``, from its first bytes, held to the size of the file."""
+    """The header of a ``.npy``, read from the first bytes and checked against the file size."""
 
     def __init__(self, data: bytes | memoryview, size: int) -> None:
         start = bytes(data[:_LONGEST_HEADER])
         header = _HEADER.match(start)
         try:
             if header is None or start[6:8] not in (b"\x01\x00", b"\x02\x00"):
-                raise ValueError("not that of an array of plain numbers")
+                raise ValueError("it does not describe an array of plain numbers")
             length = int.from_bytes(start[8:10] if start[6] == 1 else start[8:12], "little")
             self.size = length + (10 if start[6] == 1 else 12)
-            padding = start[header.end() : self.size]  # not what follows: a number may look like it
+            # Only the padding of the header: the first number may look like padding too.
+            padding = start[header.end() : self.size]
             if not header.end() <= self.size <= len(start) or padding.strip():
-                raise ValueError("not of the length that it claims")
+                raise ValueError("its length is not the one it claims")
             self.dtype = np.dtype(header["descr"].decode())
         except (ValueError, TypeError) as error:
-            raise ValueError(f"a damaged one (its header is none: {error})") from error
+            raise ValueError(f"a damaged file (it has no valid header: {error})") from error
         self.fortran_order = header["order"] == b"True"
         self.shape = tuple(int(size) for size in re.findall(rb"\d+", header["shape"]))
         if self.dtype.hasobject:
@@ -191,10 +194,10 @@ class _Header:
             raise ValueError(f"an array of {self.dtype}")
         claimed, held = math.prod(self.shape) * self.dtype.itemsize, size - self.size
         if claimed != held:
-            raise ValueError(f"a damaged one (it claims {claimed} bytes of numbers and has {held})")
+            raise ValueError(f"a damaged file (it claims {claimed} bytes of numbers, has {held})")
 
     def array(self, data: bytes | memoryview) -> Array:
-        """The array, from all bytes of the file."""
+        """Returns the array, given all bytes of the file."""
         if len(data) == self.size:
             return np.empty(self.shape, self.dtype)
         flat = np.frombuffer(data, self.dtype, offset=self.size)

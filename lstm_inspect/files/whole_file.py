@@ -1,4 +1,4 @@
-"""The bytes of one file, read once; whatever is said of the file is said of these."""
+"""Reads a whole file once, so that everything said about the file is about the same bytes."""
 
 import os
 import stat
@@ -7,21 +7,21 @@ from pathlib import Path
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.files.limits import Limits
 
-# A pipe without a writer would be waited for; Windows would turn line ends.
+# O_NONBLOCK: do not wait for the writer of a pipe. O_BINARY: keep line ends on Windows.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def read_bytes(path: Path, limits: Limits, limit: str) -> bytes:
-    """Reads a file whole.
+    """Reads a whole file.
 
     Args:
-        path: Where from; a link is followed.
-        limits: How large it may be.
-        limit: The name of the one that holds for it.
+        path: The file; a link is followed.
+        limits: How large the file may be.
+        limit: The name of the limit on its size.
 
     Raises:
-        ModelFileError: Not there, not readable, or no regular file.
-        LimitError: Larger than the limit.
+        ModelFileError: The file does not exist, cannot be read, changes, or is not a regular file.
+        LimitError: The file is larger than the limit.
     """
     try:
         descriptor = os.open(path, _FLAGS)
@@ -39,5 +39,5 @@ def read_bytes(path: Path, limits: Limits, limit: str) -> bytes:
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror})") from error
     if len(data) != status.st_size:
-        raise ModelFileError(f"{path}: changed while it was read; read it again")
+        raise ModelFileError(f"{path}: the file changed while it was read; try again")
     return data

@@ -1,7 +1,7 @@
-"""Zip bytes to the bytes of their members: structure, limits and sums checked on the way.
+"""Reads the members of a zip, and checks its structure, limits and checksums.
 
-zipfile is not used: it takes the last of two members of one name, and reads an archive whose local
-headers say otherwise than its directory, which is how two readers of one file come to differ.
+zipfile is not used. It takes the last of two members with the same name, and it reads an archive
+whose local headers contradict its directory. Two readers could read different content from either.
 
 Layout: APPNOTE.TXT 6.3.10 of PKWARE, sections 4.3 and 4.5.3.
 """
@@ -29,7 +29,7 @@ _HAS_DESCRIPTOR = 0x8
 _UTF8 = 0x800
 _IN_EXTRA = 0xFFFFFFFF
 _ZIP64 = 0x0001
-_NAMED_AGAIN = 0x7075  # Info-ZIP's Unicode path (APPNOTE 4.6.9), which some readers heed
+_NAMED_AGAIN = 0x7075  # Info-ZIP's Unicode path (APPNOTE 4.6.9), which only some readers use
 _DESCRIPTORS = (0, 12, 16, 20, 24)
 _ALWAYS_EXPANDS = 8 << 20
 _LONGEST_END = _END.size + 0xFFFF
@@ -51,34 +51,37 @@ class _Member:
 
 
 class FileBytes:
-    """The bytes of an open file, read where they are asked for; for archives larger than memory."""
+    """The bytes of an open file, read on demand; for archives larger than memory."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._size = file.seek(0, os.SEEK_END)
 
     def __len__(self) -> int:
-        """The size of the file."""
+        """Returns the size of the file."""
         return self._size
 
     def __getitem__(self, part: slice) -> bytes:
-        """A part of the file."""
+        """Reads a part of the file."""
         start, stop, _ = part.indices(self._size)
         self._file.seek(start)
         return self._file.read(max(0, stop - start))
 
 
 class ZipArchive:
-    """The members of a zip, by name; ``SIGNATURE`` are its first bytes.
+    """The members of a zip by name.
 
     Args:
-        data: The bytes of the zip, or the file that they are in.
-        what: What to call it in an error.
-        limits: What it may claim.
+        data: The bytes of the zip, in memory or in a file.
+        what: The name of the zip in errors.
+        limits: What the zip may ask for.
+
+    Attributes:
+        SIGNATURE: The first bytes of a zip.
 
     Raises:
-        ModelFileError: Damaged, or of a structure that two readers could understand in two ways.
-        LimitError: It claims more than is granted.
+        ModelFileError: The zip is damaged, or two readers could read it in different ways.
+        LimitError: The zip asks for more than the limits allow.
     """
 
     SIGNATURE = b"PK\x03\x04"
@@ -91,28 +94,28 @@ class ZipArchive:
             self._members = {member.name: member for member in self._directory()}
             self._starts = self._check_cover()
         except struct.error as error:
-            raise self._damaged(f"it ends too early, or {error}") from error
+            raise self._damaged(f"it ends too early or is inconsistent: {error}") from error
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of its members, in the order of its directory."""
+        """The names of the members, in the order of the directory."""
         return tuple(self._members)
 
     def size(self, name: str) -> int:
-        """The size of a member."""
+        """Returns the size of a member after inflation."""
         return self._members[name].size
 
     def read(self, name: str, limit: str = "file_bytes") -> memoryview:
-        """The bytes of a member: of a stored one those of the zip, not a copy.
+        """Returns the bytes of a member, without a copy if the zip does not compress it.
 
         Args:
-            name: Of the member.
+            name: The name of the member.
             limit: The name of the limit on its size.
 
         Raises:
             KeyError: There is no such member.
-            ModelFileError: Damaged.
-            LimitError: It is larger than granted.
+            ModelFileError: The member is damaged.
+            LimitError: The member is larger than the limit.
         """
         member = self._members[name]
         start = self._starts[name]
@@ -122,15 +125,15 @@ class ZipArchive:
         if member.method == _DEFLATED:
             content = self._inflated(member, content)
         if len(content) != member.size or zlib.crc32(content) != member.crc:
-            raise ModelFileError(f"{what} is damaged (its checksum is another)")
+            raise ModelFileError(f"{what} is damaged (wrong size or checksum)")
         return content
 
     def pieces(self, name: str) -> Iterator[memoryview]:
-        """The bytes of a member, piece by piece.
+        """Yields the bytes of a member piece by piece.
 
         Raises:
             KeyError: There is no such member.
-            ModelFileError: Damaged, which may show only at the end.
+            ModelFileError: The member is damaged; this may show only after the last piece.
         """
         member = self._members[name]
         if member.method == _DEFLATED:
@@ -142,7 +145,7 @@ class ZipArchive:
             crc = zlib.crc32(piece, crc)
             yield piece
         if crc != member.crc:
-            raise ModelFileError(f"{self._what}: {name} is damaged (its checksum is another)")
+            raise ModelFileError(f"{self._what}: {name} is damaged (wrong checksum)")
 
     def _inflated(self, member: _Member, content: memoryview) -> memoryview:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -151,7 +154,7 @@ class ZipArchive:
         except zlib.error as error:
             raise ModelFileError(f"{self._what}: {member.name} is damaged ({error})") from error
         if not inflater.eof or inflater.unused_data:
-            raise ModelFileError(f"{self._what}: {member.name} is damaged (not of its size)")
+            raise ModelFileError(f"{self._what}: {member.name} is damaged (wrong size)")
         return memoryview(inflated)
 
     def _directory(self) -> list[_Member]:
@@ -182,13 +185,13 @@ class ZipArchive:
             member, offset = self._entry(offset)
             members.append(member)
         if offset != stop:
-            raise self._damaged("its directory has another size than it says")
+            raise self._damaged("the size of its directory is wrong")
         deflated = [member for member in members if member.method == _DEFLATED]
         if (expanded := sum(member.size for member in deflated)) > _ALWAYS_EXPANDS:
             ratio = -(-expanded // max(1, sum(member.stored_size for member in deflated)))
             self._limits.check("expansion", ratio, self._what)
         if len({member.name for member in members}) != count:
-            raise self._damaged("it has two members of one name")
+            raise self._damaged("it has two members of the same name")
         return members
 
     def _entry(self, at: int) -> tuple[_Member, int]:
@@ -212,7 +215,7 @@ class ZipArchive:
             header,
         ) = self._unpack(_ENTRY, at)
         if sign != b"PK\x01\x02":
-            raise self._damaged("its directory has an entry that is none")
+            raise self._damaged("its directory has an invalid entry")
         at += _ENTRY.size
         raw_name = bytes(self._data[at : at + name_size])
         extra = bytes(self._data[at + name_size : at + name_size + extra_size])
@@ -224,7 +227,7 @@ class ZipArchive:
             raise self._damaged(f"{name} is compressed with method {method}, not with deflate")
         if _NAMED_AGAIN in _fields(extra):
             raise self._damaged(f"{name} has a second name")
-        if attributes >> 28 == 0xA:  # the mode of a symbolic link, in Unix's upper half
+        if attributes >> 28 == 0xA:  # the Unix mode of a symbolic link
             raise self._damaged(f"{name} is a symbolic link")
         if method == _STORED and stored != size:
             raise self._damaged(f"{name} has two sizes")
@@ -233,13 +236,13 @@ class ZipArchive:
 
     def _name(self, raw: bytes, flags: int) -> str:
         try:
-            # The table of cp437 is imported for a name that needs it.
+            # Python imports the table of cp437 only if a name needs it.
             return raw.decode("utf-8" if flags & _UTF8 or raw.isascii() else "cp437")
         except UnicodeDecodeError as error:
             raise self._damaged(f"a member's name is not UTF-8: {raw[:40]!r}") from error
 
     def _check_cover(self) -> dict[str, int]:
-        """Where the content of each member starts; each byte belongs to one member alone."""
+        """Returns where the content of each member starts; refuses overlaps and gaps."""
         starts = {}
         ends = []
         members = sorted(self._members.values(), key=lambda member: member.header)
@@ -258,7 +261,7 @@ class ZipArchive:
                 or (crc, stored, size)
                 not in [(member.crc, member.stored_size, member.size), (0, 0, 0)][: 1 + described]
             ):
-                raise self._damaged(f"{member.name} has a header unlike its entry in the directory")
+                raise self._damaged(f"the header of {member.name} differs from its directory entry")
             starts[member.name] = start + extra_size
             ends.append((starts[member.name] + member.stored_size, described))
         begins = [*(member.header for member in members), self._stop]
@@ -268,7 +271,7 @@ class ZipArchive:
             for gap, (_, described) in zip(gaps, ends, strict=True)
         )
         if begins[0] != 0 or not covered or any(a > b for a, b in pairwise(begins)):
-            raise self._damaged("its members overlap, or leave room between them")
+            raise self._damaged("its members overlap or leave gaps")
         return starts
 
     def _unpack(self, layout: struct.Struct, at: int) -> tuple[Any, ...]:
@@ -279,7 +282,7 @@ class ZipArchive:
 
 
 def _wide(extra: bytes, sizes: list[int]) -> list[int]:
-    """Sizes and offset, those too large for 32 bits from the zip64 extra field, in this order."""
+    """Replaces numbers too large for 32 bits by those of the zip64 extra field, in its order."""
     if _IN_EXTRA not in sizes:
         return sizes
     fields = _fields(extra)
@@ -291,13 +294,13 @@ def _wide(extra: bytes, sizes: list[int]) -> list[int]:
 
 
 def _fields(extra: bytes) -> dict[int, bytes]:
-    """The extra fields of an entry by their tag; of two of one tag readers may heed either."""
+    """Returns the extra fields by tag; refuses a tag twice, as readers may use either field."""
     fields: dict[int, bytes] = {}
     at = 0
     while at < len(extra):
         tag, length = struct.unpack_from("<2H", extra, at)
         if tag in fields:
-            raise struct.error("a field stands twice")
+            raise struct.error("an extra field appears twice")
         fields[tag] = extra[at + 4 : at + 4 + length]
         at += 4 + length
     return fields

@@ -1,1 +1,1 @@
-"""Genuine Keras and TensorFlow: the only room that imports them, and only when they are needed."""
+"""Runs genuine Keras; only this package imports Keras and TensorFlow, and only when needed."""

@@ -1,7 +1,7 @@
-"""Genuine Keras layers, built one at a time, for layers without a NumPy form.
+"""Builds genuine Keras layers one at a time, for layers without a NumPy form.
 
-Only classes on the list of this module are built, from the plain values of a config alone. No name,
-module, path or function of a file ever chooses what runs.
+It builds only the classes listed in this module, and only from the plain values of a config. No
+name, module, path or function in a file ever chooses what runs.
 """
 
 import importlib.util
@@ -30,10 +30,10 @@ BUILT_IN = frozenset(
     MaxPooling1D MaxPooling2D MaxPooling3D MultiHeadAttention Normalization PReLU ReLU Rescaling
     SeparableConv1D SeparableConv2D Softmax UnitNormalization UpSampling1D UpSampling2D
     UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
-    """.split()  # noqa: SIM905 - a list of one name a line would fill two pages
+    """.split()  # noqa: SIM905 - one name a line would fill two pages
 )
 
-# What Keras 2 calls the arguments of a layer (keras 2.15.0, layers/activation/leaky_relu.py).
+# Arguments that Keras 2 calls by another name (keras 2.15.0, layers/activation/leaky_relu.py).
 _RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
 
 
@@ -43,7 +43,7 @@ def is_installed() -> bool:
 
 
 def can_build(layer: Layer) -> bool:
-    """Whether a layer is one that can be built."""
+    """Whether the bridge can build a layer."""
     return (
         layer.framework == "Keras"
         and layer.class_name in BUILT_IN
@@ -64,12 +64,12 @@ class Bridge:
         """Calls a layer as the model does.
 
         Args:
-            layer: A layer that `can_build` is true of.
-            args: Its positional arguments, a `Value` for every tensor.
-            kwargs: Its keyword arguments.
+            layer: A layer that `can_build` accepts.
+            args: The positional arguments, with a `Value` for every tensor.
+            kwargs: The keyword arguments.
 
         Raises:
-            UnsupportedLayerError: Keras does not take the layer's config, weights or input.
+            UnsupportedLayerError: Keras rejects the layer's config, weights or input.
         """
         keras = import_keras(layer.label)
         arrays = map_values(args, lambda value: value.array)
@@ -92,7 +92,7 @@ class Bridge:
         except (TypeError, ValueError, RuntimeError) as error:
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise UnsupportedLayerError(
-                f"{layer.label}: today's Keras does not take it ({reason:.160})"
+                f"{layer.label}: today's Keras rejects it ({reason:.160})"
             ) from error
         flat = outputs if isinstance(outputs, (list, tuple)) else [outputs]
         arrays_out = [as_numpy(keras, output) for output in flat]
@@ -108,15 +108,15 @@ def _build(
     renamed = _RENAMED.get(layer.class_name, {})
     parameters = inspect.signature(cls.__init__).parameters
     config = {renamed.get(key, key): value for key, value in layer.config.items()}
-    # Of the values, only plain ones: what a config writes as an object would be looked up by name.
+    # Only plain values: Keras would look up the names in an object of the config.
     plain = {key: value for key, value in config.items() if key in parameters and _is_plain(value)}
     if "activation" in parameters:
-        plain["activation"] = None  # applied to the output, as the saver meant it
+        plain["activation"] = None  # `call` applies it, as the Keras that saved it did
     genuine = cls(**{**plain, "dtype": layer.dtype, "name": None})
     genuine(*arrays, **options)
     if len(genuine.weights) != len(layer.weights):
         raise ValueError(
-            f"it has {len(genuine.weights)} arrays, the file {len(layer.weights)} for it"
+            f"it has {len(genuine.weights)} arrays of weights, the file has {len(layer.weights)}"
         )
     genuine.set_weights(list(layer.weights))
     if hasattr(genuine, "finalize_state"):
@@ -141,5 +141,5 @@ def _mask_array(keras: ModuleType, mask: Any) -> Array | None:
 
 
 def as_numpy(keras: ModuleType, tensor: Any) -> Array:
-    """A tensor of Keras as an array that can be written to."""
+    """Copies a Keras tensor to an array that can be written to."""
     return np.array(keras.ops.convert_to_numpy(tensor))

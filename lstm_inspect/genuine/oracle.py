@@ -1,4 +1,4 @@
-"""Genuine Keras as the oracle: a recurrent layer alone, and the whole model."""
+"""Runs a recurrent layer, or the whole model, in genuine Keras to compare with the replay."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -11,14 +11,16 @@ from lstm_inspect.genuine.packages import import_keras
 from lstm_inspect.layers import form_of, operation_of
 from lstm_inspect.model import Call, Layer, Model, Recurrence
 
-# What needs Keras if nothing has to be run by it.
+# The error names this if Keras is not installed.
 _COMPARISON = "the comparison with Keras"
 
 
 def genuine_recurrence(recurrence: Recurrence) -> Any:
-    """The genuine Keras layer of a recurrence, without its weights; None if Keras has none.
+    """Builds the genuine Keras layer of a recurrence, without its weights.
 
-    It returns its whole sequence and its final states.
+    Returns:
+        The layer, which returns its whole sequence and its final states. None if Keras has no such
+        layer.
 
     Raises:
         MissingExtraError: Keras is not installed.
@@ -63,7 +65,7 @@ def run_recurrence(
     """Runs a layer of `genuine_recurrence` with the recurrence's weights.
 
     Returns:
-        Its sequence in the order in which it reads, and its final states.
+        The sequence, in the order in which the layer reads, and the final states.
     """
     keras = import_keras(_COMPARISON)
     genuine.build(x.shape)
@@ -77,9 +79,9 @@ def run_recurrence(
 def run_whole_model(
     model: Model, inputs: Mapping[str, Array], names: Sequence[str]
 ) -> list[Array] | str:
-    """The outputs of some layers of the whole model, as today's Keras loads it in safe mode.
+    """Computes the outputs of some layers in the whole model, loaded by Keras in safe mode.
 
-    Only a file all of whose layers are built in is handed to Keras.
+    Keras gets the file only if all of its layers are built in.
 
     Args:
         model: The model.
@@ -87,7 +89,7 @@ def run_whole_model(
         names: Names of top-level layers that are called once.
 
     Returns:
-        The first output of each, or in one line why there are none.
+        The first output of each layer, or one line that says why there are none.
     """
     strange = [
         call.layer.class_name
@@ -108,12 +110,12 @@ def run_whole_model(
             outputs = submodel([inputs[each.name] for each in model.inputs], training=False)
         except Exception as error:
             reason = next(iter(str(error).splitlines()), type(error).__name__)
-            return f"today's Keras does not load it ({reason:.120})"
+            return f"today's Keras cannot load it ({reason:.120})"
     return [as_numpy(keras, output) for output in keras.tree.flatten(outputs)]
 
 
 def is_built_in(call: Call) -> bool:
-    """Whether a call is of a layer or an operation of Keras itself."""
+    """Whether a call runs a layer or an operation that is part of Keras."""
     layer = call.layer
     if isinstance(layer, Recurrence):
         return True

@@ -1,4 +1,4 @@
-"""Optional packages, imported only where something needs them, and without their noise."""
+"""Imports optional packages, only when something needs them and without their messages."""
 
 import os
 import sys
@@ -10,13 +10,13 @@ from lstm_inspect.errors import MissingExtraError
 
 
 def import_tensorflow(needed_for: str) -> ModuleType:
-    """TensorFlow, which takes seconds to import and says so on stderr.
+    """Imports TensorFlow, which takes seconds, and hides what it writes to stderr.
 
     Args:
-        needed_for: What needs it, for the error.
+        needed_for: What needs TensorFlow; the error names it.
 
     Raises:
-        MissingExtraError: It is not installed.
+        MissingExtraError: TensorFlow is not installed.
     """
     with _stderr_closed(), _explained(needed_for):
         import tensorflow
@@ -24,13 +24,13 @@ def import_tensorflow(needed_for: str) -> ModuleType:
 
 
 def import_keras(needed_for: str) -> ModuleType:
-    """Keras 3, on whichever backend it is set up for.
+    """Imports Keras 3, with the backend that is set up.
 
     Args:
-        needed_for: What needs it, for the error.
+        needed_for: What needs Keras; the error names it.
 
     Raises:
-        MissingExtraError: It is not installed, or has no backend.
+        MissingExtraError: Keras is not installed, or has no backend.
     """
     with _stderr_closed(), _explained(needed_for):
         import keras
@@ -50,9 +50,9 @@ def _explained(needed_for: str) -> Iterator[None]:
 
 @contextmanager
 def _stderr_closed() -> Iterator[None]:
-    """Sends what is written to stderr nowhere, from native code too.
+    """Discards what is written to stderr, by native code too.
 
-    TF_CPP_MIN_LOG_LEVEL does not stop what TensorFlow logs before it has read it.
+    TF_CPP_MIN_LOG_LEVEL does not stop what TensorFlow logs before it reads that variable.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()

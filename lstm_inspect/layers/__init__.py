@@ -1,4 +1,4 @@
-"""Layers in front of a recurrence that have an exact few-line NumPy form, and those forms.
+"""Exact NumPy forms, a few lines each, of layers that may stand in front of a recurrence.
 
 Source: keras 3.15.1, the module of each layer under layers/, unless a line says otherwise.
 """
@@ -18,7 +18,7 @@ _FORMS: dict[type, Form] = {**basic.FORMS, **merging.FORMS, **reshaping.FORMS, *
 
 
 def form_of(layer: Layer, kwargs: Mapping[str, Any]) -> Form | None:
-    """The NumPy form of a call of a layer, or None if there is none.
+    """The NumPy form of a call of a layer, or None if it has none.
 
     Args:
         layer: The layer.

@@ -1,4 +1,4 @@
-"""Layers that treat every timestep alike, and those that make a mask."""
+"""NumPy forms of layers that treat every timestep alike, and of layers that make a mask."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What the NumPy form of a layer consists of."""
+"""The parts of the NumPy form of a layer: computation, mask and shape."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,12 +26,12 @@ class Value:
 
 
 def mask_over(mask: Array, array: Array) -> Array:
-    """A mask with the rank of the array that it covers."""
+    """Gives a mask the rank of the array that it covers, so that both broadcast."""
     return mask.reshape(mask.shape + (1,) * (array.ndim - mask.ndim))
 
 
 def map_values(argument: Any, read: Callable[[Value], Any]) -> Any:
-    """An argument of a call, with what is read of each `Value` in the place of the value."""
+    """Replaces each `Value` in an argument of a call by what ``read`` returns for it."""
     return rewritten(
         argument, lambda given: read(given) if isinstance(given, Value) else LOOK_INSIDE
     )
@@ -44,14 +44,14 @@ OutputShape = Callable[[Any, Sequence[Shape]], Shape | None]
 
 @dataclass(frozen=True, eq=False)
 class Form:
-    """The NumPy form of the layers of one kind of options.
+    """The NumPy form of all layers with one kind of options.
 
     Attributes:
-        compute: From the layer, its options and its flat inputs to its output array, or to a tuple
-            of them.
-        mask: From the options and the inputs to the mask of the output.
-        shape: From the options and the shapes of the inputs to the shape of the output.
-        casts: Whether float inputs are cast to the layer's dtype; those of an Embedding are not
+        compute: Takes the layer, its options and its flat inputs. Returns the output array, or a
+            tuple of output arrays.
+        mask: Takes the options and the inputs. Returns the mask of the output.
+        shape: Takes the options and the shapes of the inputs. Returns the shape of the output.
+        casts: Whether float inputs are cast to the layer's dtype; an Embedding does not cast them
             (keras 3.15.1, layers/core/embedding.py, ``autocast=False``).
     """
 
@@ -61,10 +61,10 @@ class Form:
     casts: bool = True
 
     def apply(self, layer: Layer, inputs: Sequence[Value]) -> tuple[Value, ...]:
-        """Runs the layer on its flat inputs, float arrays cast to its compute dtype.
+        """Runs the layer on its flat inputs, after casting float arrays to its compute dtype.
 
         Raises:
-            ModelFileError: Its config, its weights and its inputs do not fit together.
+            ModelFileError: Its config, weights and inputs do not fit together.
         """
         with _blaming(layer):
             given = [_cast(value, layer.dtype) for value in inputs] if self.casts else inputs
@@ -74,13 +74,13 @@ class Form:
         arrays = outputs if isinstance(outputs, tuple) else (outputs,)
         if stated is not None and not fits(arrays[0].shape, stated):
             raise ModelFileError(
-                f"layer {layer.label}: its weights give {shape_text(arrays[0].shape)}, its config "
-                f"says {shape_text([size or 'any' for size in stated])}"
+                f"layer {layer.label}: expected {shape_text([size or 'any' for size in stated])} "
+                f"from its config, received {shape_text(arrays[0].shape)} from its weights"
             )
         return tuple(Value(array, mask) for array in arrays)
 
     def output_shape(self, layer: Layer, shapes: Sequence[Shape]) -> Shape | None:
-        """The shape of the layer's output, from those of its inputs; None where it is not known.
+        """The shape of the layer's output for the shapes of its inputs; None if unknown.
 
         Raises:
             ModelFileError: Its config and these shapes do not fit together.
@@ -91,7 +91,7 @@ class Form:
 
 @contextmanager
 def _blaming(layer: Layer) -> Iterator[None]:
-    """Says of what goes wrong that it is the file's: a form takes config and weights on trust."""
+    """Turns an error of NumPy into one of the file: a form does not check config and weights."""
     try:
         yield
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -109,12 +109,12 @@ def _cast(given: Value, dtype: str) -> Value:
 
 
 def pass_mask(options: Any, inputs: Sequence[Value]) -> Array | None:
-    """The mask rule of a layer that hands on the mask of its first input."""
+    """The mask rule of a layer that passes on the mask of its first input."""
     return inputs[0].mask
 
 
 def no_mask(options: Any, inputs: Sequence[Value]) -> None:
-    """The mask rule of a layer that hands on none."""
+    """The mask rule of a layer that passes on no mask."""
     return
 
 

@@ -1,4 +1,4 @@
-"""Layers that bring several tensors together."""
+"""NumPy forms of layers that combine several tensors."""
 
 from collections.abc import Callable, Sequence
 from functools import partial, reduce
@@ -80,10 +80,10 @@ _COMBINE: dict[str, Callable[[list[Array]], Array]] = {
 
 
 def _multiply_around_masks(options: Merge, inputs: Sequence[Value]) -> Array:
-    """The product, in which a masked step is 1; where no step counts it is 0.
+    """Multiplies tensors; a masked step counts as 1, and the product is 0 if all are masked.
 
-    keras 3.4.1, 3.6.0 and 3.15.1: layers/merging/multiply.py, ``_merge_function``; 3.3.3 and 2.15.0
-    multiply the masked steps too.
+    With 3 and a masked 5 the product is 3 (keras 3.4.1, 3.6.0 and 3.15.1:
+    layers/merging/multiply.py, ``_merge_function``). In keras 3.3.3 and 2.15.0 it is 15.
     """
     factors = [
         array if mask is None else np.where(mask_over(mask, array), array, array.dtype.type(1))
@@ -96,9 +96,10 @@ def _multiply_around_masks(options: Merge, inputs: Sequence[Value]) -> Array:
 
 
 def _pick_around_masks(pick: Callable[[Array, Array], Array]) -> Callable[..., Array]:
-    """A maximum or minimum in which a masked step gives way to the others.
+    """Makes a maximum or minimum that leaves out masked steps.
 
-    keras 3.4.1 and 3.15.1: layers/merging/base_merge.py, ``_apply_merge_op_and_or_mask``.
+    With 3 and a masked 5 the maximum is 3 (keras 3.4.1 and 3.15.1: layers/merging/base_merge.py,
+    ``_apply_merge_op_and_or_mask``).
     """
 
     def picked(one: Value, other: Value) -> Value:
@@ -113,7 +114,8 @@ def _pick_around_masks(pick: Callable[[Array, Array], Array]) -> Callable[..., A
     return lambda options, inputs: reduce(picked, inputs).array
 
 
-# Merges that heed the masks themselves since Keras 3.4, which is since masks merge by "any".
+# Since Keras 3.4 these merges leave out masked steps. In the same version masks began to merge by
+# "any", so "any" tells that a model is of 3.4 or later.
 _AROUND_MASKS: dict[str, Callable[..., Array]] = {
     "multiply": _multiply_around_masks,
     "maximum": _pick_around_masks(np.maximum),
@@ -126,7 +128,7 @@ def _merge_directions(
 ) -> Array | tuple[Array, ...]:
     """Merges the outputs of two directions (layers/rnn/bidirectional.py, ``Bidirectional.call``).
 
-    The second sequence is turned round, whichever way its layer reads.
+    The second sequence is always turned round, in whichever direction its layer reads.
     """
     forward, backward = (given.array for given in inputs)
     if options.time_axis is not None:
@@ -146,7 +148,7 @@ def _merge_directions(
 
 def _merge_directions_shape(options: MergeDirections, shapes: Sequence[Shape]) -> Shape:
     *outer, units = shapes[0]
-    joins = options.merge_mode == "concat" and units is not None
+    joins = options.merge_mode == "concat"
     return (*outer, units * 2 if joins and units is not None else units)
 
 

@@ -1,7 +1,7 @@
 """Pure operations between layers: ``x[:, -1]``, ``a * 2``, ``ops.mean(x, axis=1)``.
 
-Source: keras 3.15.1, ops/numpy.py, ops/nn.py, ops/core.py. What tf.keras calls them is translated
-where the model is read.
+Source: keras 3.15.1, ops/numpy.py, ops/nn.py, ops/core.py. The names are those of Keras 3; the code
+that reads a model translates the names of tf.keras.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +14,11 @@ from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.model import Layer, Operation
 
 Function = Callable[[Sequence[Any], Mapping[str, Any]], Array]
-"""From positional arguments (arrays and plain values) and parameters to an array."""
+"""Takes positional arguments (arrays and plain values) and parameters, returns an array."""
 
 
 def operation_of(layer: Layer) -> Function | None:
-    """The NumPy form of an operation; None for a layer, or an operation without a form."""
+    """The NumPy form of an operation; None for a layer, or for an operation that has no form."""
     if not isinstance(layer.options, Operation) or layer.options.name not in _OPERATIONS:
         return None
     function, parameters = _OPERATIONS[layer.options.name], layer.options.parameters
@@ -30,7 +30,7 @@ def _elementwise(function: Callable[..., Any]) -> Function:
 
 
 def _along(function: Callable[..., Any], name: str = "axis") -> Function:
-    """A function with an axis, or several."""
+    """Makes an operation of a function that takes an axis, or several axes."""
 
     def operation(args: Sequence[Any], params: Mapping[str, Any]) -> Array:
         axis = params.get(name)

@@ -1,4 +1,4 @@
-"""Layers that move numbers about without changing them."""
+"""NumPy forms of layers that move numbers without changing them."""
 
 import math
 from collections.abc import Sequence

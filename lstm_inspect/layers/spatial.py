@@ -1,4 +1,4 @@
-"""Convolutions and poolings, channels last."""
+"""NumPy forms of convolutions and poolings, channels last."""
 
 from collections.abc import Callable, Sequence
 
@@ -24,7 +24,7 @@ def _convolve_shape(options: Convolve, shapes: Sequence[Shape]) -> Shape:
     return (batch, *output_sizes(options.moves, sizes, options.kernel_size), options.filters)
 
 
-# What to pad with, and how to reduce: what "same" padding adds does not count in an average.
+# The number to pad with, and the reduction. NaN keeps "same" padding out of an average.
 _POOLINGS: dict[str, tuple[float, Callable[..., Array]]] = {
     "max": (-np.inf, np.max),
     "average": (np.nan, np.nanmean),

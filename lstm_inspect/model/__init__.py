@@ -1,4 +1,4 @@
-"""The canonical form of a saved model; this room knows no framework and no file."""
+"""The canonical form of a saved model; this package knows no framework and no file format."""
 
 from lstm_inspect.model.graph import Argument, Call, Model, ModelInput, Ref, Source, refs
 from lstm_inspect.model.layer import (

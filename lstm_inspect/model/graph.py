@@ -1,7 +1,7 @@
 """The graph of a model: a flat list of layer calls, whichever framework saved it.
 
-Nested models and wrappers are written out as the calls they stand for. A reader of this form meets
-only inputs, recurrences and plain layers, in an order in which they can be computed.
+The calls inside a nested model or a wrapper take its place. So the list has only calls of
+recurrences and plain layers, in an order in which they can be computed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,19 +16,19 @@ from lstm_inspect.model.sizes import Shape
 from lstm_inspect.nested import leaves
 
 Argument = Any
-"""What a call is given: a `Ref`, plain data, or tuples, lists and dicts of these."""
+"""An argument of a call: a `Ref`, plain data, or tuples, lists and dicts of these."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Source:
-    """What a model was read from.
+    """The file or folder that a model was read from.
 
     Attributes:
         path: The file or folder.
         format: The file format: ``"keras"``, ``"h5"``, ``"saved_model"`` ...
-        framework: What saved it: ``"Keras"``.
+        framework: The framework that saved it: ``"Keras"``.
         version: The version of the framework, or None if the file does not say.
-        data: The bytes of the file; of a folder, or of an index of other files, its own.
+        data: The bytes of the file itself; for a folder or an index, without the files it lists.
     """
 
     path: Path
@@ -60,10 +60,10 @@ def refs(argument: Argument) -> Iterator[Ref]:
 
 @dataclass(frozen=True, slots=True)
 class ModelInput:
-    """A place where data enters the model.
+    """An input of the model.
 
     Attributes:
-        name: The name of the input.
+        name: Its name.
         shape: Its shape, batch first; None if the file does not say.
         dtype: Its dtype, for example ``"float32"``.
     """
@@ -75,17 +75,17 @@ class ModelInput:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Call:
-    """One application of a layer.
+    """One call of a layer.
 
     Attributes:
         path: The name of the layer; its second call is ``name#2``.
         layer: The layer.
-        args: Positional arguments; of a recurrence, x alone.
-        kwargs: Keyword arguments. A recurrence has ``initial_state``, a tuple of Refs, if the model
-            gives one, and ``mask``: a Ref, or None if the layer ignores the mask of its input.
-        in_training: Whether the model calls it as in training even at inference.
-        folds: How many of the axes behind the batch count as batch too. In a TimeDistributed these
-            are its timesteps.
+        args: The positional arguments; a recurrence has only x.
+        kwargs: The keyword arguments. A recurrence may have ``initial_state``, a tuple of Refs, and
+            ``mask``: a Ref, or None if the layer ignores the mask of its input.
+        in_training: Whether the model calls it as in training, even at inference.
+        folds: How many axes behind the batch count as batch too: one for each TimeDistributed
+            around the layer, its timesteps.
         input_shape: The shape of the input, if the file states one.
     """
 
@@ -110,10 +110,10 @@ class Model:
     Attributes:
         name: The name that its framework gave it.
         source: What it was read from.
-        inputs: Where data enters.
-        calls: Layer calls; each reads only inputs and earlier calls.
-        why_unwired: If the file holds the weights of layers but not how they are connected, one
-            line that says so. The calls then read nothing, and nothing can be replayed.
+        inputs: Its inputs.
+        calls: The calls of its layers. Each reads only inputs and earlier calls.
+        why_unwired: One line that says why the calls are not connected, if the file holds weights
+            but no wiring. The calls then read nothing, and nothing can be replayed.
     """
 
     name: str

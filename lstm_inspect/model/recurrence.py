@@ -16,9 +16,9 @@ from lstm_inspect.notation import shape_text
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Recurrence:
-    """A recurrent layer, one direction of a Bidirectional or one of several stacked cells.
+    """A recurrent layer, one direction of a Bidirectional, or one of several stacked cells.
 
-    The weights are in canonical form, whichever framework laid them out:
+    The weights are in canonical form, whichever framework saved them:
 
     | cell | kernel, recurrent_kernel | bias | gates | states |
     |---|---|---|---|---|
@@ -34,25 +34,27 @@ class Recurrence:
     Attributes:
         path: Its name in tables and dumps: ``lstm``, ``encoder/lstm``, ``bi/backward``, ``rnn/0``.
         kind: The kind of its cell.
-        units: Width of the cell; of a ConvLSTM, its filters.
-        weights: Read-only arrays by the names that the kind has for them.
-        activations: The activations that the kind has, by what they are for; None if the file does
-            not say. ``activation`` is that of the candidate, and of c on its way to h;
-            ``recurrent_activation`` is that of the gates.
-        options: The other options that the kind has: ``reset_after`` of a GRU, ``convolution`` of a
+        units: The width of the cell; for a ConvLSTM, its filters.
+        weights: Read-only arrays, by the names that the kind gives them.
+        activations: The names of the activations of the kind; None if the file does not say.
+            ``activation`` acts on the candidate, and on c on its way to h.
+            ``recurrent_activation`` acts on the gates.
+        options: The other options of the kind: ``reset_after`` of a GRU, ``convolution`` of a
             ConvLSTM.
-        go_backwards: Reads the last timestep first. This and the next five are None if the file
-            does not say.
-        return_sequences: Hands h of every timestep to the next layer, not only the last one.
-        return_state: Hands the final states to the next layer too.
-        stateful: Carries the states from batch to batch.
-        zero_output_for_mask: Hands on 0 at a masked step, where the states are carried over.
-        unroll: Keras runs it without a loop.
-        time_major: Reads and hands on sequences with the timesteps in front of the batch.
-        restores_order: Hands its sequence on in the order of its input, whichever way it reads.
+        go_backwards: Whether it reads the last timestep first. This and the next five are None if
+            the file does not say.
+        return_sequences: Whether it outputs h of every timestep, not only of the last one.
+        return_state: Whether it outputs the final states too.
+        stateful: Whether it carries the states from batch to batch.
+        zero_output_for_mask: Whether it outputs 0 at a masked step, in place of the h that it
+            carries over.
+        unroll: Whether Keras runs it without a loop.
+        time_major: Whether its sequences have the timesteps in front of the batch.
+        restores_order: Whether it outputs its sequence in the order of the input, even if it reads
+            backwards.
         drops: Whether it has dropout, which acts in training.
-        dtype: Compute dtype.
-        notes: What the file leaves open about the layer, a line each.
+        dtype: The dtype it computes in.
+        notes: What the file leaves open about the layer, one line for each point.
 
     Raises:
         ModelFileError: The weights do not have the shapes of the kind, or are not floating-point
@@ -91,7 +93,7 @@ class Recurrence:
         for name, array in self.weights.items():
             if array.dtype.kind != "f":
                 raise ModelFileError(
-                    f"layer {self.path}: expected {name} of floating-point numbers, the file holds "
+                    f"layer {self.path}: expected {name} of floating-point numbers, received "
                     f"{array.dtype}"
                 )
 
@@ -107,7 +109,7 @@ class Recurrence:
 
     @property
     def recurrent_activation(self) -> str | None:
-        """The activation of the gates; None if there is none, or the file does not say."""
+        """The activation of the gates; None if the cell has no gates, or the file does not say."""
         return self.activations.get("recurrent_activation")
 
     @property
@@ -117,27 +119,27 @@ class Recurrence:
 
     @cached_property
     def sizes(self) -> Mapping[str, int]:
-        """Every size that the axes of the weights have, by name: units, features."""
+        """The size of each named axis of the weights: units, features."""
         return dict(_measured(self.kind, self.units, self.weights))
 
     @property
     def features(self) -> int:
-        """Width of x_t; of a ConvLSTM, its channels."""
+        """The width of x_t; for a ConvLSTM, its channels."""
         return self.sizes["features"]
 
     @property
     def window(self) -> tuple[int, ...]:
-        """The size of a ConvLSTM's convolution along each spatial axis; () of other cells."""
+        """The size of a ConvLSTM's window along each spatial axis; () for other cells."""
         return tuple(self.weights["kernel"].shape[:-2])
 
     @property
     def convolution(self) -> Convolution | None:
-        """How a ConvLSTM convolves; None of other cells."""
+        """How a ConvLSTM convolves; None for other cells."""
         return self.options.get("convolution")
 
     @property
     def channels_first(self) -> bool:
-        """Whether the features of x and the units of the states stand before the spatial axes."""
+        """Whether the features of x and the units of the states come before the spatial axes."""
         return self.convolution is not None and self.convolution.channels_first
 
     @property
@@ -147,7 +149,7 @@ class Recurrence:
 
     @property
     def reading_order(self) -> slice:
-        """From timesteps in the order of the input to those in which it reads, and back."""
+        """A slice that puts timesteps into the order in which the layer reads them, and back."""
         return slice(None, None, -1) if self.go_backwards else slice(None)
 
     @property
@@ -157,7 +159,7 @@ class Recurrence:
 
     @property
     def state_dims(self) -> tuple[str, ...]:
-        """The axes of one state of one sequence: ``("units",)``, or spatial ones and units."""
+        """The axes of a state of one sequence: ``("units",)``; a ConvLSTM has spatial ones too."""
         spatial = SPATIAL_DIMS[len(self.window)]
         return ("units", *spatial) if self.channels_first else (*spatial, "units")
 
@@ -165,16 +167,16 @@ class Recurrence:
         """The shape of each state of one sequence after one step.
 
         Args:
-            features: The shape of x_t of one sequence; () if it is not known.
+            features: The shape of x_t of one sequence; () if unknown.
 
         Returns:
-            The shape by state: (units,), of a ConvLSTM (*spatial, units) with None for a size that
-            is not known.
+            The shape of each state: (units,), or for a ConvLSTM (*spatial, units), with None for an
+            unknown size.
         """
         spatial: Shape = (None,) * len(self.window)
         if self.convolution is not None and len(features) == len(self.window) + 1:
             lengths = features[1:] if self.channels_first else features[:-1]
-            spatial = output_sizes(self.convolution, lengths, self.window)
+            spatial = output_sizes(self.convolution.moves, lengths, self.window)
         widths = {state: self.sizes[width] for state, width in self.kind.states.items()}
         return {
             state: (width, *spatial) if self.channels_first else (*spatial, width)
@@ -182,7 +184,7 @@ class Recurrence:
         }
 
     def gates_of(self, name: str) -> Iterator[tuple[str | None, Array]]:
-        """Yields each gate with its block of a weight; (None, the whole) if it has no blocks."""
+        """Yields each gate with its block of a weight; (None, the weight) if it has no blocks."""
         if self.kind.weights[name].has_gates:
             blocks = np.split(self.weights[name], len(self.kind.gates), axis=-1)
             yield from zip(self.kind.gates, blocks, strict=True)
@@ -191,7 +193,7 @@ class Recurrence:
 
 
 def mismatch(kind: CellKind, units: int, weights: Mapping[str, Array]) -> str | None:
-    """What of the shapes of some weights is not as a kind of cell has it; None if all is."""
+    """Says which of some weights does not have the shape that a kind requires; None if all have."""
     try:
         _measured(kind, units, weights)
     except ValueError as error:
@@ -200,14 +202,14 @@ def mismatch(kind: CellKind, units: int, weights: Mapping[str, Array]) -> str | 
 
 
 def _measured(kind: CellKind, units: int, weights: Mapping[str, Array]) -> dict[str, int]:
-    """The sizes of the axes of weights, by name; ValueError says which do not fit."""
+    """The size of each named axis of some weights; raises ValueError if a shape does not fit."""
     sizes = {"units": units}
     window = weights["kernel"].shape[:-2] if "kernel" in weights else ()
     for name, weight in kind.weights.items():
         if name not in weights:
             if weight.is_optional:
                 continue
-            raise ValueError(f"expected {name}, the file has none")
+            raise ValueError(f"expected {name}, received none")
         known = {**sizes, "gates": len(kind.gates) * units}
         shape = weights[name].shape
         forms = [_form(axes, known, window) for axes in weight.forms]
@@ -215,7 +217,7 @@ def _measured(kind: CellKind, units: int, weights: Mapping[str, Array]) -> dict[
         if not fitting:
             raise ValueError(
                 f"expected {name} of shape {shape_text(_filled(forms[0], shape))} for {units} "
-                f"units, the file holds {shape}"
+                f"units, received {shape}"
             )
         named = zip(fitting[0], shape, strict=True)
         sizes |= {axis: int(size) for axis, size in named if isinstance(axis, str)}
@@ -223,7 +225,7 @@ def _measured(kind: CellKind, units: int, weights: Mapping[str, Array]) -> dict[
 
 
 def _form(axes: Sequence[Axis], known: Mapping[str, int], window: Sequence[int]) -> list[Axis]:
-    """Axes with sizes in the place of the names that are known."""
+    """Replaces the names of axes by their sizes, as far as these are known."""
     if "window" in axes and not 0 < len(window) < len(SPATIAL_DIMS):
         return [*axes]
     return [
@@ -238,9 +240,10 @@ def _is_of(shape: tuple[int, ...], form: Sequence[Axis]) -> bool:
 
 
 def _filled(form: Sequence[Axis], shape: tuple[int, ...]) -> list[Axis]:
-    """A form with the sizes of an array in the place of names, as far as both have the same axes.
+    """Replaces the names that are left in a form by the sizes of an array.
 
-    No axis of a weight has the size 0.
+    A form with another number of axes stays as it is. A size of 0 replaces nothing, because no axis
+    of a weight may have it.
     """
     if len(shape) != len(form):
         return [*form]

@@ -1,22 +1,22 @@
-"""Shapes of which some sizes are not known."""
+"""Shapes in which some sizes are unknown."""
 
 from collections.abc import Sequence
 
 from lstm_inspect.cells import Moves
 
 Shape = tuple[int | None, ...]
-"""A shape whose unknown sizes are None; the first is the batch."""
+"""A shape, batch first, with None for each unknown size."""
 
 
 def fits(shape: tuple[int, ...], stated: Shape) -> bool:
-    """Whether the shape of an array is one that a shape with unknown sizes stands for."""
+    """Whether the shape of an array matches a stated shape; an unknown size matches any size."""
     return len(shape) == len(stated) and all(
         size is None or size == own for own, size in zip(shape, stated, strict=True)
     )
 
 
 def output_sizes(moves: Moves, lengths: Sequence[int | None], size: tuple[int, ...]) -> Shape:
-    """The spatial sizes of the output of a convolution or pooling, from those of its input.
+    """The spatial sizes of the output of a convolution or pooling.
 
     Args:
         moves: How the window moves.

@@ -1,1 +1,1 @@
-"""The replay: walks the calls of a plan, and records what its recurrent layers do."""
+"""Replays a model: computes its layers and records the signals of the recurrent ones."""

@@ -1,4 +1,4 @@
-"""Layers inside a TimeDistributed: the outer timesteps become part of the batch, and come back."""
+"""Folds the outer timesteps of a TimeDistributed into the batch, and unfolds them again."""
 
 import math
 from collections.abc import Sequence
@@ -8,14 +8,15 @@ from lstm_inspect.layers import Value
 
 
 class Folding:
-    """Makes one batch of several axes for a call, and several axes of the batch again.
+    """Folds several axes into one batch for a call, and unfolds its outputs.
 
-    A TimeDistributed layer on (2, 5, 7, 3), that is 2 samples of 5 outer timesteps, sees
-    (10, 7, 3). What it gives, (10, 4), becomes (2, 5, 4).
+    A TimeDistributed gets (2, 5, 7, 3): 2 samples of 5 outer timesteps. Its inner layer reads
+    (10, 7, 3). The output of the inner layer, (10, 4), becomes (2, 5, 4).
 
     Args:
-        folds: How many axes behind the batch count as batch too; with 0 nothing changes.
-        values: What the call reads. The first that has more axes than these gives their sizes.
+        folds: How many axes behind the batch count as batch too; 0 changes nothing.
+        values: The values that the call reads. The first that has more axes than the batch and the
+            folds gives the sizes of these axes.
     """
 
     def __init__(self, folds: int, values: Sequence[Value]) -> None:
@@ -27,11 +28,11 @@ class Folding:
             self._sizes = deep[0][: self._axes] if deep else ()
             masks = [value.mask for value in values if value.mask is not None]
             outer = [mask for mask in masks if mask.ndim <= self._axes]
-            # A mask over the outer timesteps goes round the inner layer, to its outputs.
+            # The inner layer does not get a mask over the outer timesteps; its outputs do.
             self._outer_mask = outer[0] if outer else None
 
     def fold(self, value: Value) -> Value:
-        """A value as the inner layer sees it: without a mask that is not over its timesteps."""
+        """Folds a value for the inner layer; drops a mask that is not over its timesteps."""
         if self._axes == 1:
             return value
         is_inner = value.mask is not None and value.mask.ndim > self._axes
@@ -39,11 +40,11 @@ class Folding:
         return Value(self._one_batch(value.array), mask)
 
     def unfold(self, array: Array) -> Array:
-        """An array of the inner layer as the outside sees it."""
+        """Unfolds an array of the inner layer."""
         return array if self._axes == 1 else array.reshape(*self._sizes, *array.shape[1:])
 
     def unfold_all(self, values: Sequence[Value]) -> tuple[Value, ...]:
-        """The outputs of the inner layer as the outside sees them."""
+        """Unfolds the outputs of the inner layer; those without a mask get the outer mask."""
         return tuple(
             Value(
                 self.unfold(value.array),

@@ -1,4 +1,4 @@
-"""Arrays that the user gives, fitted to what the model takes."""
+"""Fits the arrays that the user gives to the inputs of the model."""
 
 import warnings
 from collections.abc import Collection, Mapping
@@ -24,7 +24,7 @@ def bind_inputs(
         inputs: The model's inputs.
         given: One array, arrays by input name, or a list of them in the order of the inputs.
         needed: The names of the inputs that the result depends on; the others may be missing.
-        allow_nonfinite: Whether they may hold NaN or infinity, which is then warned of.
+        allow_nonfinite: Whether NaN and infinity cause a warning instead of an error.
 
     Returns:
         The arrays by input name.
@@ -33,8 +33,8 @@ def bind_inputs(
         InputError: A name is missing or unknown, or an array does not fit.
 
     Warns:
-        NonFiniteWarning: One holds NaN or infinity, as it may.
-        RoundingWarning: One was rounded to the dtype that the model takes.
+        NonFiniteWarning: An array holds NaN or infinity, and ``allow_nonfinite`` is set.
+        RoundingWarning: An array was rounded to the dtype that the model takes.
     """
     named = {} if given is None else _by_name(inputs, given, needed)
     expected = {each.name: each for each in inputs}
@@ -65,15 +65,15 @@ def bind_inputs(
 def bind_feed(
     feed: Mapping[str, Any], inputs: Mapping[str, Array], allow_nonfinite: bool
 ) -> dict[str, Array]:
-    """Fits arrays that are given in the place of a layer's output or input.
+    """Fits arrays that replace the output or the input of a layer.
 
     Args:
         feed: The arrays by path.
-        inputs: The model's inputs, of whose batch they have to be.
-        allow_nonfinite: Whether they may hold NaN or infinity, which is then warned of.
+        inputs: The model's inputs; the arrays must have the same batch size.
+        allow_nonfinite: Whether NaN and infinity cause a warning instead of an error.
 
     Raises:
-        InputError: One is not of numbers, not finite, or of another batch size.
+        InputError: An array does not hold numbers, is not finite, or has another batch size.
     """
     fitted = {}
     for path, given in feed.items():
@@ -86,7 +86,7 @@ def bind_feed(
         for name, other in inputs.items():
             if len(other) != len(array):
                 raise InputError(
-                    f"feed {path}: expected a batch of {len(other)} as input {name} has, "
+                    f"feed {path}: expected a batch of {len(other)} like input {name}, "
                     f"received {len(array)}"
                 )
         check_finite(f"feed {path}:", array, allow_nonfinite, InputError)
@@ -99,12 +99,12 @@ def _by_name(
 ) -> Mapping[str, Any]:
     if isinstance(given, Mapping):
         positional = [f"arr_{number}" for number in range(len(inputs))]
-        if list(given) == positional:  # numpy.savez(path, x, y)
+        if list(given) == positional:  # the names that numpy.savez(path, x, y) gives
             return {each.name: given[key] for each, key in zip(inputs, positional, strict=True)}
         return given
     if isinstance(given, (list, tuple)) and len(given) == len(inputs) > 1:
         return {each.name: array for each, array in zip(inputs, given, strict=True)}
-    # One array is enough where one input matters, whatever the model takes besides.
+    # One array is enough if the result depends on one input, however many the model has.
     names = [each.name for each in inputs if each.name in needed]
     if len(names) != 1:
         raise InputError(
@@ -141,13 +141,13 @@ def _fit(expected: ModelInput, array: Array, allow_nonfinite: bool) -> Array:
 def check_finite(
     what: str, array: Array, allow_nonfinite: bool, refusal: type[InspectError]
 ) -> None:
-    """Refuses NaN and infinity, or warns of them where they are allowed; the first place is named.
+    """Refuses NaN and infinity, or warns of them if they are allowed; names the first place.
 
     Args:
-        what: What to call the array, with what leads to "not finite".
+        what: The start of the message, up to "not finite".
         array: Any numbers.
-        allow_nonfinite: Whether they may hold NaN or infinity.
-        refusal: What is raised if they may not.
+        allow_nonfinite: Whether NaN and infinity cause a warning instead of an error.
+        refusal: The error to raise.
     """
     if array.dtype.kind != "f" or np.isfinite(array).all():
         return
@@ -160,7 +160,7 @@ def check_finite(
 
 
 def _exactly(name: str, array: Array, dtype: str) -> Array:
-    """An array in the dtype that the model takes, with word of what that changed in it."""
+    """Casts an array to the dtype that the model takes; warns if that rounds a number."""
     with np.errstate(over="ignore", invalid="ignore"):
         fitted = cast(array, dtype)
         lost = (fitted.astype(array.dtype) != array) & np.isfinite(array)
@@ -169,7 +169,7 @@ def _exactly(name: str, array: Array, dtype: str) -> Array:
     first = [int(axis) for axis in np.argwhere(lost)[0]]
     if array.dtype.kind != "f" or not np.isfinite(fitted[lost]).all():
         raise InputError(
-            f"input {name}: expected numbers that {dtype} has, received "
+            f"input {name}: expected numbers that {dtype} can hold, received "
             f"{array[tuple(first)]} at {first}"
         )
     most = float(np.abs(fitted[lost] - array[lost]).max())

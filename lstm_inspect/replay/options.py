@@ -1,4 +1,4 @@
-"""What a replay is asked for, apart from the model and its inputs."""
+"""The options of a replay."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,15 +20,15 @@ class ReplayOptions:
 
     Attributes:
         record: Any of h, c, i, f, g, o (LSTM), h, z, r, n (GRU), x, mask, h0 and c0, or ``"all"``.
-            Each layer records those that it has.
+            Each layer records the signals that it has.
         select: Which recurrent layers to record: paths, or globs over them (``"encoder/*"``).
         feed: Arrays for what cannot be run: the output of a layer by its path, or the x of a
             recurrent layer as ``"<path>:input"``.
-        layers: Functions that compute layers of which you have the code, by the name of the layer
-            or its class. Each is called with the `Layer` and its input arrays, and returns the
-            output array.
-        stateful: Whether the input is several batches of the model's own batch size, one behind the
-            other. Stateful layers then carry their states from batch to batch, as in Keras.
+        layers: Your own functions that compute custom layers, by the name of the layer or its
+            class. Each is called with the `Layer` and its input arrays, and returns the output
+            array.
+        stateful: Whether the input holds several batches of the model's own batch size, one after
+            the other. Stateful layers then carry their states from batch to batch, as in Keras.
         allow_nonfinite: Whether inputs and weights may hold NaN or infinity, with a warning.
         limits: How large the arrays of the replay may become.
         progress: Called after every step.

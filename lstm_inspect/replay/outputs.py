@@ -1,4 +1,4 @@
-"""What a recurrent layer hands on to the next layer, which is not always its states."""
+"""Computes what a recurrent layer gives to the next layer, which is not always its states."""
 
 from collections.abc import Mapping
 
@@ -15,14 +15,16 @@ def outputs_of(
     mask: Array | None,
     mask_of_input: Array | None,
 ) -> tuple[Value, ...]:
-    """The outputs of a recurrent layer as Keras gives them to the next layer.
+    """Computes the outputs of a recurrent layer as Keras gives them to the next layer.
 
     Args:
         recurrence: The layer.
-        states: (batch, timesteps, ...) each, with the timesteps in the order in which it reads.
-        mask: (batch, timesteps) bool in the order of the input, or None: the mask that it heeds.
-        mask_of_input: The mask that travels with x. It goes on with the sequence, in the order of
-            the input (keras 3.15.1, layers/rnn/rnn.py, ``compute_mask``).
+        states: (batch, timesteps, ...) each, with the timesteps in the order in which the layer
+            reads them.
+        mask: The mask that the layer uses, (batch, timesteps) bool in the order of the input; None
+            if it uses none.
+        mask_of_input: The mask that comes with x. It goes on with the sequence, in the order of the
+            input (keras 3.15.1, layers/rnn/rnn.py, ``compute_mask``).
 
     Returns:
         The sequence or the last output, then the final states.
@@ -42,14 +44,14 @@ def outputs_of(
 
 
 def _emits(recurrence: Recurrence, mask: Array) -> Array:
-    """At which steps, in reading order, a masked layer emits its state; at the others it emits 0.
+    """The steps, in reading order, at which a masked layer emits its state; elsewhere it emits 0.
 
-    A masked step repeats the output of the step before. The state is carried over, so that is the
-    state again, except before the first step that counts: there the output is 0, even if the
+    A masked step repeats the output of the step before. It also keeps the state of that step, so
+    the output is the state again. Before the first step that counts the output is 0, even if the
     initial state is not (keras 3.15.1, backend/tensorflow/rnn.py, ``rnn``).
 
     With ``zero_output_for_mask`` every masked step emits 0. An unrolled layer that reads backwards
-    looks the step up in the mask of the input, which it does not turn round.
+    looks the step up in the mask of the input, which it does not reverse.
     """
     counts: Array = mask[:, recurrence.reading_order]
     has_begun: Array = np.logical_or.accumulate(counts, axis=1)

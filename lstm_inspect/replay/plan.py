@@ -1,4 +1,4 @@
-"""What a replay would compute, decided before any number moves."""
+"""Plans a replay: which calls it computes, and which it cannot."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from lstm_inspect.notation import advice
 from lstm_inspect.replay.options import ReplayOptions
 
 FED_INPUT = ":input"
-"""Behind the path of a recurrence: what is given is its x, not its output."""
+"""A path in the feed with this suffix gives the x of a recurrence, not its output."""
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The calls to compute.
+    """The calls that a replay computes.
 
     Attributes:
-        calls: In order; only what a recurrent layer to be recorded depends on.
-        recorded: Paths of the recurrent calls to record.
-        inputs: Names of the model inputs these calls depend on.
-        blocked: For each selected recurrent call that cannot be replayed, what stops it, in the
-            order of computation, a line each.
+        calls: The calls in order; only those that a recorded layer depends on.
+        recorded: The paths of the recurrent calls to record.
+        inputs: The names of the model inputs that these calls depend on.
+        blocked: For each selected recurrent call that cannot be replayed, the reasons, one line
+            each, in the order of computation.
     """
 
     calls: tuple[Call, ...]
@@ -38,7 +38,7 @@ def plan_replay(model: Model, options: ReplayOptions) -> Plan:
     """Plans the replay of the recurrent layers of a model.
 
     Raises:
-        SelectionError: A pattern matches no recurrent layer, or there is nothing to feed at a path.
+        SelectionError: A pattern matches no recurrent layer, or a path of the feed matches none.
     """
     feed = options.feed
     selected = _select(model, options.select)
@@ -68,7 +68,7 @@ def plan_replay(model: Model, options: ReplayOptions) -> Plan:
 
 
 def needs_of(call: Call, feed: Collection[str]) -> tuple[Ref, ...]:
-    """What a call reads, but for what is given."""
+    """The tensors that a call reads, except those that the feed replaces."""
     if call.path in feed:
         return ()
     if call.path + FED_INPUT in feed:
@@ -104,15 +104,15 @@ def _classes(model: Model) -> str:
 
 
 def _obstacles(call: Call, custom: Collection[str]) -> Iterator[str]:
-    """What of a call cannot be computed."""
+    """Yields each reason why a call cannot be computed."""
     match call.layer:
         case Recurrence() as recurrence:
             if call.in_training and recurrence.drops:
-                yield f"{call.path} drops at random, it is called with training=True"
+                yield f"{call.path} has dropout and is called with training=True"
             for name in recurrence.kind.activations:
                 activation = recurrence.activations.get(name)
                 if activation is None:
-                    yield f"{call.path} has an {name} that the file does not say"
+                    yield f"{call.path}: the file does not say its {name}"
                 elif activation not in ACTIVATIONS:
                     yield f"{call.path} has an activation that is not built in ({activation})"
         case Layer() as layer:

@@ -1,4 +1,4 @@
-"""One call of a recurrent layer: from its arrays to those of its cell, and back."""
+"""Replays one call of a recurrent layer: prepares its arrays, runs the cell, and undoes that."""
 
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
@@ -29,11 +29,11 @@ def replay_recurrence(
     Args:
         path: The name of the call, for errors.
         recurrence: The layer.
-        given: x, (batch, timesteps, features); of a ConvLSTM, (batch, timesteps, *spatial,
-            features), or features first if the layer says so. Its mask travels on.
-        mask: (batch, timesteps) bool, or None: the mask that the layer heeds.
-        initial_state: An array for each state, or nothing for zeros.
-        record: Which signals to return, of those that the cell has.
+        given: x, (batch, timesteps, features). The x of a ConvLSTM is (batch, timesteps, *spatial,
+            features), or features first if the layer says so. The mask of x goes to the outputs.
+        mask: The mask that the layer uses, (batch, timesteps) bool; None if it uses none.
+        initial_state: An array for each state; empty for zeros.
+        record: Which signals to return; those that the cell does not have are left out.
         progress: Called with (path, timesteps done, timesteps in all) after every step.
 
     Returns:
@@ -48,7 +48,7 @@ def replay_recurrence(
         x = x.swapaxes(0, 1)
         mask = None if mask is None else mask.swapaxes(0, 1)
     _check_x(path, recurrence, x)
-    # In half precision the sums are made in single precision and rounded once, when recorded.
+    # Half precision is computed in single precision and rounded once, when it is recorded.
     working = np.promote_types(x.dtype, np.float32)
     cell = _cell(recurrence, working)
     order = recurrence.reading_order
@@ -81,12 +81,12 @@ def replay_recurrence(
 
 
 def _features_last(recurrence: Recurrence, array: Array, axis: int) -> Array:
-    """An array as the cell sees it, whose features or units stand at some axis in the layer."""
+    """Moves the features or units of an array from ``axis`` to the end, where the cell has them."""
     return np.moveaxis(array, axis, -1) if recurrence.channels_first else array
 
 
 def _features_back(recurrence: Recurrence, array: Array, axis: int) -> Array:
-    """The reverse of `_features_last`."""
+    """Undoes `_features_last`."""
     return np.moveaxis(array, -1, axis) if recurrence.channels_first else array
 
 
@@ -114,7 +114,7 @@ def _fitted_state(
 
 
 def _cell(recurrence: Recurrence, working: np.dtype[Any]) -> Cell:
-    """The cell of a layer, with its weights in the dtype that the sums are made in."""
+    """Builds the cell of a layer, with its weights in the dtype that it computes in."""
     weights = {
         name: cast(array, recurrence.dtype).astype(working)
         for name, array in recurrence.weights.items()

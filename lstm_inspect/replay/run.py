@@ -1,4 +1,4 @@
-"""The one call that replays a model: what is asked for, checked, walked and put together."""
+"""Replays a model: checks the request, plans it, computes it, and joins the batches."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -38,23 +38,23 @@ def trace(
         model: From `lstm_inspect.open_model`.
         inputs: One array, batch first; a mapping of input name to array; or a list of arrays in the
             order of the model's inputs. Only those that the recorded layers depend on are needed.
-        record: This and what follows is explained at `ReplayOptions`.
+        record: Which signals to record. `ReplayOptions` explains this argument and the next ones.
         select: Which recurrent layers to record.
         feed: Arrays for what cannot be run.
-        layers: Functions that compute layers of which you have the code.
+        layers: Your own functions that compute custom layers.
         stateful: Whether stateful layers carry their states from batch to batch.
         allow_nonfinite: Whether inputs and weights may hold NaN or infinity.
         limits: How large the arrays of the replay may become.
         progress: Called after every step.
 
     Returns:
-        The signals of each recorded layer, of the layer's compute dtype: (batch, timesteps, units);
+        The signals of each recorded layer, in the layer's compute dtype: (batch, timesteps, units);
         x is (batch, timesteps, features), mask (batch, timesteps) bool, h0 and c0 (batch, units).
-        A layer that stands behind one that cannot be run is left out and named in ``untraced``.
+        A layer that depends on one that cannot be run is left out and named in ``untraced``.
 
     Raises:
         InputError: An input is missing, unknown, or does not fit.
-        LimitError: What would be computed or recorded is larger than granted.
+        LimitError: An array to compute, or all arrays to record, would exceed a limit.
         ModelFileError: A weight is NaN or infinite.
         SelectionError: A pattern or a signal matches nothing.
         UnsupportedLayerError: None of the selected layers can be replayed.
@@ -74,13 +74,13 @@ def trace(
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Replayed:
-    """A replay with what `trace` does not hand out.
+    """A replay, with results that `trace` does not return.
 
     Attributes:
-        trace: What was recorded.
+        trace: The recorded signals.
         outputs: The first output of each recorded layer in the last batch.
-        given: What the replay started from, by input name and path of the feed.
-        is_fed: Whether the output or the x of a layer was given.
+        given: The arrays that the replay started from, by input name and by path of the feed.
+        is_fed: Whether the output or the x of a layer was fed.
     """
 
     trace: Trace
@@ -90,7 +90,7 @@ class Replayed:
 
 
 def replay(model: Model, inputs: Any, options: ReplayOptions) -> Replayed:
-    """Replays a model; the errors are those of `trace`."""
+    """Replays a model; raises the errors of `trace`."""
     signals = _signals(options.record)
     plan = plan_replay(model, options)
     untraced = {path: "; ".join(reasons) for path, reasons in plan.blocked.items()}
@@ -111,7 +111,7 @@ def replay(model: Model, inputs: Any, options: ReplayOptions) -> Replayed:
     _check_weights(plan, options.allow_nonfinite)
     given = {**arrays, **bind_feed(options.feed, arrays, options.allow_nonfinite)}
     walk = Walk(plan, signals, options)
-    # What is not finite in input and weights was reported with its place.
+    # NaN and infinity in inputs and weights have already been reported, with their place.
     with np.errstate(invalid="ignore", over="ignore"):
         batches = [walk.run(batch) for batch in _batches(given, size)]
     traced = (
@@ -132,7 +132,7 @@ def replay(model: Model, inputs: Any, options: ReplayOptions) -> Replayed:
 
 
 def _check_weights(plan: Plan, allow_nonfinite: bool) -> None:
-    """Refuses weights that are not finite, or warns of them."""
+    """Refuses weights that are not finite, or warns of them if they are allowed."""
     for call in plan.calls:
         weights = call.layer.weights
         named = weights.items() if isinstance(weights, Mapping) else enumerate(weights)
@@ -151,13 +151,15 @@ def _signals(record: Collection[str]) -> tuple[str, ...]:
 
 
 def _batch_size(model: Model) -> int:
-    """The batch size of a stateful model, which Keras fixes when it builds it."""
+    """The batch size of a stateful model, which Keras fixes when it builds the model."""
     if not any(recurrence.stateful for recurrence in model.recurrent):
-        raise InputError(f"{model.source.path}: no layer of the model is stateful")
+        raise InputError(f"{model.source.path}: expected a stateful layer; the model has none")
     sizes = {each.shape[0] for each in model.inputs if each.shape}
     size = sizes.pop() if len(sizes) == 1 else None
     if size is None:
-        raise InputError(f"{model.source.path}: expected a fixed batch size, its inputs have none")
+        raise InputError(
+            f"{model.source.path}: expected inputs of one fixed batch size; the file states none"
+        )
     return size
 
 
@@ -167,7 +169,7 @@ def _any_batch(expected: ModelInput) -> ModelInput:
 
 
 def _batches(arrays: dict[str, Array], size: int | None) -> Iterator[dict[str, Array]]:
-    """The batches of a stateful model, in order; else the input as it is."""
+    """Yields the batches of a stateful model, in order; without a size, the input as it is."""
     total = len(next(iter(arrays.values())))
     size = size or total
     if total % size:

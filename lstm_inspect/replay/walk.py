@@ -1,4 +1,4 @@
-"""The walk over a plan's calls: recurrent layers to instrumented cells, others as they can be."""
+"""Computes the calls of a plan: recurrent layers in recording cells, others in NumPy or Keras."""
 
 import math
 from collections import Counter
@@ -26,9 +26,9 @@ class Walk:
     """Computes the calls of a plan, batch after batch.
 
     Args:
-        plan: What to compute.
-        signals: What to record of the plan's recorded layers.
-        options: What the replay is asked for.
+        plan: The calls to compute.
+        signals: The signals to record of the plan's recorded layers.
+        options: The options of the replay.
     """
 
     def __init__(self, plan: Plan, signals: tuple[str, ...], options: ReplayOptions) -> None:
@@ -38,7 +38,7 @@ class Walk:
         self._recorded_bytes = 0
         self._bridge = Bridge()
         self._values: dict[str, tuple[Value, ...]] = {}
-        # The final states of each stateful layer, where its next call starts.
+        # The final states of each stateful layer, from which its next call starts.
         self._carried: dict[Recurrence, list[Value]] = {}
         self.outputs: dict[str, Value] = {}
         """The first output of each recorded layer in the last batch, as the next layer gets it."""
@@ -47,7 +47,7 @@ class Walk:
         """Computes one batch.
 
         Args:
-            given: An array for each input the plan needs and for each path of the feed.
+            given: An array for each input that the plan needs and for each path of the feed.
         """
         self._values = {name: (Value(array),) for name, array in given.items()}
         needs = {call.path: needs_of(call, self._options.feed) for call in self._plan.calls}
@@ -79,7 +79,7 @@ class Walk:
         values = self._values[ref.path]
         if ref.index >= len(values):
             raise InputError(
-                f"layer {ref.path}: what was given is its output 0, and output {ref.index} is read"
+                f"layer {ref.path}: expected output {ref.index}, the feed gives only output 0"
             )
         return values[ref.index]
 
@@ -149,6 +149,6 @@ class Walk:
 
 
 def _dims(call: Call, recurrence: Recurrence) -> tuple[str, ...]:
-    """The axes of the layer's h."""
+    """The names of the axes of the layer's h."""
     outer = (f"outer timesteps {number}" for number in range(call.folds))
     return ("batch", *outer, "timesteps", *recurrence.state_dims)

@@ -1,4 +1,4 @@
-"""Where models come from: each source reads the files of one framework into a `Model`."""
+"""Readers of saved models: each source reads the files of one framework into a `Model`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +12,12 @@ from lstm_inspect.sources.keras import is_of_keras, read_keras
 
 
 class SourceReader(NamedTuple):
-    """What reads the files of one framework.
+    """The reader for the files of one framework.
 
     Attributes:
-        recognises: Gets the path and the bytes of a file, or None for a folder. Tells whether its
-            content is of this framework.
-        read: Gets these, the path of a config or None, and the limits. Gives the model.
+        recognises: Takes a path and the bytes of the file (None for a folder). Returns whether this
+            framework can have saved it.
+        read: Takes the same two, the path of a config (or None) and the limits. Returns the model.
     """
 
     recognises: Callable[[Path, bytes | None], bool]
@@ -25,12 +25,12 @@ class SourceReader(NamedTuple):
 
 
 SOURCES = [SourceReader(is_of_keras, read_keras)]
-"""Every source; the first that recognises a file reads it."""
+"""Every source. The first one that recognises a file reads it."""
 
-# What people hand over instead of a model.
+# Files that people often pass instead of a model.
 _HINTS = {
-    b"version https://git-lfs": "; it is a pointer of Git LFS: git lfs pull",
-    b"\x93NUMPY": "; it is a .npy of an array",
+    b"version https://git-lfs": "; it is a Git LFS pointer, run: git lfs pull",
+    b"\x93NUMPY": "; it is a .npy array, not a model",
 }
 
 
@@ -40,22 +40,22 @@ def open_model(
     """Reads a saved model, without the framework that saved it.
 
     Args:
-        path: A ``.keras`` zip, an ``.h5``, weights alone or a SavedModel folder; told apart by
-            content.
-        config: For weights alone, what ``model.to_json()`` gave, or a ``.keras`` or ``.h5`` of the
-            same architecture. Without it the shapes are known, and nothing can be replayed.
-        limits: What the files may claim.
+        path: A ``.keras`` zip, an ``.h5`` file, a file of weights alone or a SavedModel folder. Its
+            content decides which of these it is, not its name.
+        config: For weights alone, the output of ``model.to_json()``, or a ``.keras`` or ``.h5`` of
+            the same architecture. Without it the shapes are known, but nothing can be replayed.
+        limits: How much the files may ask for.
 
     Returns:
         The model. Its arrays are read-only.
 
     Raises:
         ModelFileError: The file cannot be read, or contradicts itself.
-        LimitError: It claims more than is granted.
+        LimitError: The file asks for more than a limit allows.
 
     Warns:
-        UnreadWeightsWarning: An array of it was never written, or is not made of numbers; its
-            layer counts as without weights.
+        UnreadWeightsWarning: One of its arrays was never written, or is not made of numbers. Its
+            layer then counts as a layer without weights.
     """
     path = Path(path)
     data = None if path.is_dir() else read_bytes(path, limits, "file_bytes")
@@ -64,10 +64,11 @@ def open_model(
             return source.read(path, data, None if config is None else Path(config), limits)
     if data is None:
         raise ModelFileError(
-            f"{path}: expected a model file or a SavedModel, received a folder without "
+            f"{path}: expected a model file or a SavedModel folder, received a folder without "
             "saved_model.pb"
         )
     hint = next((hint for start, hint in _HINTS.items() if data.startswith(start)), "")
     raise ModelFileError(
-        f"{path}: neither a .keras zip nor an HDF5 file (its first bytes are {data[:8]!r}){hint}"
+        f"{path}: expected a .keras zip or an HDF5 file, received another file "
+        f"(its first bytes are {data[:8]!r}){hint}"
     )

@@ -1,1 +1,1 @@
-"""What a replay recorded: in memory, on disk in any format, and in figures."""
+"""Recorded replays: in memory, in dumps on disk, and as statistics."""

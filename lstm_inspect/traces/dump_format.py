@@ -1,4 +1,4 @@
-"""What a format of dumps has to offer: named arrays, and one JSON document about them."""
+"""The interface of a dump format: named arrays, and one JSON document about them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -13,11 +13,11 @@ from lstm_inspect.files.limits import Limits
 from lstm_inspect.files.npy import blocks_of
 
 EXPECTED = "a dump that `lstm-inspect trace` wrote"
-"""What an error says that a file should be."""
+"""What a file should be, as errors say it."""
 
 
 class StoredArray(Protocol):
-    """An array that is read piece by piece, or as a whole."""
+    """An array that can be read piece by piece or as a whole."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -28,10 +28,10 @@ class StoredArray(Protocol):
         """Its dtype."""
 
     def read(self) -> Array:
-        """The array, in memory."""
+        """Reads the whole array into memory."""
 
     def blocks(self) -> Iterator[Array]:
-        """Its numbers in C order, in the flat blocks of `lstm_inspect.files.npy.blocks_of`."""
+        """Yields its numbers in C order, in the blocks of `lstm_inspect.files.npy.blocks_of`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,16 +51,16 @@ class ArrayInMemory:
         return self.array.dtype
 
     def read(self) -> Array:
-        """The array itself."""
+        """Returns the array itself."""
         return self.array
 
     def blocks(self) -> Iterator[Array]:
-        """Its numbers in C order, in flat blocks."""
+        """Yields its numbers in C order, in flat blocks."""
         return blocks_of(self.array)
 
 
 class DumpWriter(Protocol):
-    """A dump that is being written; it gets its name once it is whole."""
+    """A dump that is being written; it gets its name once it is complete."""
 
     def write_array(
         self, key: str, shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Iterable[Array]
@@ -79,7 +79,7 @@ class DumpWriter(Protocol):
 
 
 class DumpReader(Protocol):
-    """A dump that is open.
+    """A dump that is open for reading.
 
     Attributes:
         arrays: Its arrays by key; they can be read while the dump is open.
@@ -88,32 +88,32 @@ class DumpReader(Protocol):
     arrays: Mapping[str, StoredArray]
 
     def read_document(self) -> str | None:
-        """The text of its document; None if it has none.
+        """Returns the text of the document; None if the dump has no document.
 
         Raises:
-            ValueError: It is damaged.
+            ValueError: The document is damaged.
         """
 
 
 class DumpFormat(Protocol):
-    """A format of dumps on disk: one module each."""
+    """A format of dumps on disk; each has a module of its own."""
 
     suffix: str
 
     def recognises(self, path: Path, limits: Limits) -> bool:
-        """Whether a file is a dump of this format, as far as its directory tells."""
+        """Whether a file is a dump of this format, judged by its directory alone."""
 
     def create(self, path: Path) -> AbstractContextManager[DumpWriter]:
-        """Opens a new dump, which replaces what stands at the path when the block ends.
+        """Opens a new dump, which replaces any file at the path when the block ends.
 
         Raises:
-            OutputError: It cannot be written there.
+            OutputError: The dump cannot be written there.
         """
 
     def open(self, path: Path, limits: Limits) -> AbstractContextManager[DumpReader]:
-        """Opens a dump to read; its arrays stay on disk.
+        """Opens a dump for reading; its arrays stay on disk.
 
         Raises:
-            InputError: Not there, damaged, or of another format.
-            LimitError: Its directory claims more than is granted.
+            InputError: The dump does not exist, is damaged, or has another format.
+            LimitError: Its directory asks for more than the limits allow.
         """

@@ -1,4 +1,4 @@
-"""Dumps on disk, of whatever format."""
+"""Opens and creates dumps on disk in any format."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -18,17 +18,17 @@ from lstm_inspect.traces.dump_format import (
 from lstm_inspect.traces.npz_dump import NPZ
 
 FORMATS: list[DumpFormat] = [NPZ]
-"""Every format of dumps; the first is that of a file name without a suffix of another."""
+"""All dump formats; the first is used if the suffix of a file name belongs to none of them."""
 
 
 def is_dump(path: Path, limits: Limits = DEFAULT_LIMITS) -> bool:
-    """Whether a file is a dump of this tool, as far as its directory tells."""
+    """Whether a file is a dump of this tool, judged by its directory alone."""
     return any(each.recognises(path, limits) for each in FORMATS)
 
 
 @contextmanager
 def create_dump(path: Path) -> Iterator[DumpWriter]:
-    """Opens a new dump in the format of its suffix; see `DumpFormat.create`."""
+    """Opens a new dump in the format that its suffix names; see `DumpFormat.create`."""
     of_suffix = [each for each in FORMATS if each.suffix == path.suffix.lower()]
     chosen = (of_suffix or FORMATS)[0]
     with chosen.create(path) as dump:
@@ -39,19 +39,19 @@ def create_dump(path: Path) -> Iterator[DumpWriter]:
 def open_dump(
     path: Path, schema: int, limits: Limits
 ) -> Iterator[tuple[Mapping[str, StoredArray], dict[str, Any]]]:
-    """Opens a dump whose arrays stay on disk, even one that is larger than memory.
+    """Opens a dump and leaves its arrays on disk, so the dump may be larger than memory.
 
     Args:
         path: The dump.
         schema: The newest schema number that the caller can read.
-        limits: What the directory of the dump may claim.
+        limits: What the directory of the dump may ask for.
 
     Yields:
         Its arrays by key, and its document.
 
     Raises:
-        InputError: Not there, damaged, no dump, or of a newer schema.
-        LimitError: Its directory claims more than is granted.
+        InputError: The file does not exist, is damaged, is not a dump, or has a newer schema.
+        LimitError: Its directory asks for more than the limits allow.
     """
     of_content = [each for each in FORMATS if each.recognises(path, limits)]
     chosen = (of_content or FORMATS)[0]
@@ -70,10 +70,10 @@ def _document(path: Path, dump: DumpReader, schema: int) -> dict[str, Any]:
     except InputError:
         raise
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: expected {EXPECTED}, received another ({error})") from error
+        raise InputError(f"{path}: expected {EXPECTED}, received another file ({error})") from error
     if document["schema"] > schema:
         raise InputError(
-            f"{path}: written with schema {document['schema']}; this version reads up to {schema}, "
+            f"{path}: written with schema {document['schema']}; this version reads up to {schema}; "
             "upgrade lstm-inspect"
         )
     return document

@@ -1,4 +1,4 @@
-"""The ``.npz`` dump: keys ``<path>/<signal>``, and ``__meta__`` with the document as a string."""
+"""The ``.npz`` dump: arrays ``<path>/<signal>``, and ``__meta__`` with the document as a string."""
 
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstm_inspect.arrays import Array
-from lstm_inspect.errors import ModelFileError
+from lstm_inspect.errors import LimitError, ModelFileError
 from lstm_inspect.files.atomic import replacing
 from lstm_inspect.files.limits import Limits
 from lstm_inspect.files.npy import NpyMember, open_arrays
@@ -20,7 +20,7 @@ _DOCUMENT = "__meta__"
 
 
 class _Writer:
-    """Writes the members of an ``.npz``, one after the other."""
+    """Writes the members of an ``.npz`` one after the other."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
@@ -33,7 +33,7 @@ class _Writer:
             "fortran_order": False,
             "shape": shape,
         }
-        # A new ZipInfo has the time 1980: equal traces give equal bytes.
+        # A new ZipInfo always has the time 1980, so equal traces give equal bytes.
         member = zipfile.ZipInfo(f"{key}.npy")
         with self._archive.open(member, "w", force_zip64=True) as file:
             np.lib.format.write_array_header_1_0(file, header)
@@ -46,7 +46,7 @@ class _Writer:
 
 
 class _Reader:
-    """An ``.npz`` that is open."""
+    """An ``.npz`` that is open for reading."""
 
     def __init__(self, arrays: Mapping[str, NpyMember]) -> None:
         self._document = arrays.get(_DOCUMENT)
@@ -59,14 +59,14 @@ class _Reader:
             return None
         stored = self._document.read()
         if stored.dtype.kind != "U":
-            raise ValueError("its document is no text")
-        # Not str(stored): NumPy makes any four bytes a character.
+            raise ValueError("its document is not text")
+        # str(stored) would accept any four bytes as a character.
         order = "be" if stored.dtype.byteorder == ">" else "le"
         return stored.tobytes().decode(f"utf-32-{order}").rstrip("\0")
 
 
 class _Npz:
-    """The format; ``numpy.load(path, allow_pickle=False)`` reads it."""
+    """The ``.npz`` format; ``numpy.load(path, allow_pickle=False)`` reads it."""
 
     suffix = ".npz"
 
@@ -76,7 +76,7 @@ class _Npz:
         with path.open("rb") as file:
             try:
                 return f"{_DOCUMENT}.npy" in ZipArchive(FileBytes(file), str(path), limits).names
-            except ModelFileError:
+            except (LimitError, ModelFileError):
                 return False
 
     @contextmanager
@@ -91,16 +91,16 @@ class _Npz:
 
 
 NPZ = _Npz()
-"""The format."""
+"""The ``.npz`` format of dumps."""
 
 
 @contextmanager
 def _archive(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
-    """A zip as np.savez writes it, that lets go of the file when it is interrupted."""
+    """Opens a zip like that of np.savez, which releases the file if writing is interrupted."""
     archive = zipfile.ZipFile(file, "w")
     try:
         yield archive
         archive.close()
     except BaseException:
-        archive.fp = None  # else it would write on, whenever it is collected
+        archive.fp = None  # or it would write on when it is garbage-collected
         raise

@@ -1,4 +1,4 @@
-"""What a replay recorded."""
+"""The trace that a replay records."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from typing import Any
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.errors import InputError, InspectError, SelectionError
-from lstm_inspect.files.limits import DEFAULT_LIMITS
+from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.files.npy import blocks_of
 from lstm_inspect.traces.dumps import create_dump, open_dump
 from lstm_inspect.version import __version__
@@ -20,24 +20,24 @@ SCHEMA = 1
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LayerTrace:
-    """What one recurrent layer did, timestep by timestep.
-
-    Index t of every array is the timestep of the *input*, for a backward layer too: its last
-    state is at t = 0. The states of a masked step are those carried over; its gates are as
-    computed.
+    """The recorded signals of one recurrent layer, timestep by timestep.
 
     Signals are attributes: ``layer.h``, ``layer.c``, ``layer.i`` ... are (batch, timesteps, units),
-    ``layer.x`` is (batch, timesteps, features), ``layer.mask`` (batch, timesteps) bool, and the
+    ``layer.x`` is (batch, timesteps, features), ``layer.mask`` is (batch, timesteps) bool, and the
     initial states ``layer.h0`` and ``layer.c0`` are (batch, units).
 
+    Index t of every array is the timestep of the *input*, also in a backward layer, whose last
+    state is therefore at t = 0. At a masked step, the states are carried over and the gates are
+    recorded as computed.
+
     Attributes:
-        path: Which recurrence: ``lstm``, ``encoder/lstm``, ``bi/backward``, ``lstm#2``.
+        path: The path of the recurrence: ``lstm``, ``encoder/lstm``, ``bi/backward``, ``lstm#2``.
         cell: ``"lstm"``, ``"gru"``, ``"simple_rnn"``, ``"peephole_lstm"`` or ``"conv_lstm"``.
-        units: Width of h_t; of a ConvLSTM, its filters.
+        units: The width of h_t; for a ConvLSTM, the number of filters.
         direction: ``"forward"`` or ``"backward"``.
         signals: The recorded arrays by name.
-        dims: The axes of h: of a ConvLSTM with its spatial ones, inside a TimeDistributed with the
-            outer timesteps behind the batch.
+        dims: The axes of h. A ConvLSTM has spatial axes too; inside a TimeDistributed, the outer
+            timesteps come after the batch.
     """
 
     path: str
@@ -48,7 +48,7 @@ class LayerTrace:
     dims: tuple[str, ...] = ("batch", "timesteps", "units")
 
     def dims_of(self, signal: str) -> tuple[str, ...]:
-        """The axes of a signal."""
+        """Returns the axes of a signal."""
         time = self.dims.index("timesteps")
         match signal:
             case "x":
@@ -61,7 +61,7 @@ class LayerTrace:
                 return self.dims
 
     def __getattr__(self, signal: str) -> Array:
-        """The recorded array of a signal.
+        """Returns the recorded array of a signal.
 
         Raises:
             AttributeError: The signal was not recorded.
@@ -78,13 +78,13 @@ class LayerTrace:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Trace(Mapping[str, LayerTrace]):
-    """Every recorded layer by path.
+    """The recorded layers by path.
 
     Attributes:
         layers: The layers that were traced.
-        untraced: Why each of the others could not be: path to one line.
+        untraced: The paths of layers that could not be traced, each with a line that says why.
         model: ``name``, ``sha256`` and ``keras_version`` of the model file.
-        verification: How a comparison with Keras came out, if one was made.
+        verification: The result of a comparison with Keras, if one was made.
     """
 
     layers: Mapping[str, LayerTrace]
@@ -93,10 +93,10 @@ class Trace(Mapping[str, LayerTrace]):
     verification: Mapping[str, Any] | None = None
 
     def __getitem__(self, path: str) -> LayerTrace:
-        """The trace of one layer.
+        """Returns the trace of one layer.
 
         Raises:
-            SelectionError: There is none of that path; the message lists those there are.
+            SelectionError: No layer with that path was traced; the message lists the traced ones.
         """
         if path not in self.layers:
             raise SelectionError(
@@ -109,15 +109,15 @@ class Trace(Mapping[str, LayerTrace]):
         return iter(self.layers)
 
     def __len__(self) -> int:
-        """How many layers were traced."""
+        """Returns how many layers were traced."""
         return len(self.layers)
 
     def __contains__(self, path: object) -> bool:
-        """Whether a layer of that path was traced."""
+        """Whether a layer with that path was traced."""
         return path in self.layers
 
     def arrays(self) -> dict[str, Array]:
-        """Every recorded array by its key in a dump: ``<path>/<signal>``."""
+        """Returns every recorded array by its key in a dump: ``<path>/<signal>``."""
         return {
             f"{path}/{signal}": array
             for path, layer in self.layers.items()
@@ -125,14 +125,14 @@ class Trace(Mapping[str, LayerTrace]):
         }
 
     def with_verification(self, verification: Mapping[str, Any]) -> "Trace":
-        """The same trace, with how a comparison with Keras came out."""
+        """Returns the same trace with the result of a comparison with Keras."""
         return replace(self, verification=verification)
 
     def save(self, path: str | Path) -> None:
-        """Writes the trace as a dump; an existing file is replaced once the new one is whole.
+        """Writes the trace as a dump; replaces an existing file once the new one is complete.
 
         Raises:
-            OutputError: It cannot be written there.
+            OutputError: The dump cannot be written there.
         """
         with create_dump(Path(path)) as dump:
             for key, array in self.arrays().items():
@@ -162,16 +162,21 @@ class Trace(Mapping[str, LayerTrace]):
         }
 
 
-def load_trace(path: str | Path) -> Trace:
+def load_trace(path: str | Path, *, limits: Limits = DEFAULT_LIMITS) -> Trace:
     """Reads a trace that `Trace.save` or ``lstm-inspect trace`` wrote.
 
+    Args:
+        path: The dump.
+        limits: How large it may be.
+
     Raises:
-        InputError: Not there, damaged, or no dump of this tool.
+        InputError: The file does not exist, is damaged, or is not a dump of this tool.
+        LimitError: The dump is larger than a limit allows.
     """
     path = Path(path)
-    with open_dump(path, SCHEMA, DEFAULT_LIMITS) as (stored, document):
+    with open_dump(path, SCHEMA, limits) as (stored, document):
         size = sum(math.prod(array.shape) * array.dtype.itemsize for array in stored.values())
-        DEFAULT_LIMITS.check("dump_bytes", size, str(path))
+        limits.check("dump_bytes", size, str(path))
         with describing(path):
             layers = {
                 name: LayerTrace(
@@ -196,7 +201,7 @@ def load_trace(path: str | Path) -> Trace:
 
 @contextmanager
 def describing(path: Path) -> Iterator[None]:
-    """Turns what goes wrong in reading the document of a dump into an error about the file."""
+    """Turns an error in the document of a dump into an InputError about the file."""
     try:
         yield
     except (KeyError, TypeError, AttributeError) as error:

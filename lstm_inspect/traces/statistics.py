@@ -1,4 +1,4 @@
-"""Figures about recorded arrays."""
+"""Statistics of recorded arrays."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -16,13 +16,13 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class ArrayStats:
-    """One recorded array in figures.
+    """The statistics of one recorded array.
 
     Attributes:
         key: Its key in a dump, ``<path>/<signal>``.
         shape: Its shape.
         dtype: Its dtype.
-        low: Its smallest finite number; NaN if there is none.
+        low: Its smallest finite number; NaN if it has none.
         mean: The mean of its finite numbers, summed in float64.
         high: Its largest finite number.
         nonfinite: How many of its numbers are NaN or infinite.
@@ -38,18 +38,18 @@ class ArrayStats:
 
 
 def trace_stats(trace: Trace) -> Iterator[ArrayStats]:
-    """Yields the figures of every array of a trace."""
+    """Yields the statistics of every array of a trace."""
     for key, array in trace.arrays().items():
         yield _stats(key, array)
 
 
 def stats_as_json(stats: Iterable[ArrayStats], trace: Trace, dump: Path) -> dict[str, Any]:
-    """What ``trace --format json`` prints: the figures, and what was left out.
+    """Returns what ``trace --format json`` prints: the statistics, and which layers are left out.
 
     Args:
-        stats: The figures of the trace.
+        stats: The statistics of the trace.
         trace: The trace.
-        dump: Where it was written to.
+        dump: The path of its dump.
     """
     return {
         "schema": SCHEMA,

@@ -1,1 +1,1 @@
-"""What a person sees: tables on a terminal, or as plain text where it is piped; and reports."""
+"""Shows results: tables, reports and a progress bar, on a terminal or as plain text."""

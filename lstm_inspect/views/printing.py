@@ -1,4 +1,4 @@
-"""The one place that prints results: views for people, and reports and JSON for machines."""
+"""Prints all results: views for people, and reports and JSON for machines."""
 
 import json
 import os
@@ -13,17 +13,17 @@ from lstm_inspect.views.reports import FORMATS, markdown
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-# Wider than any table: what is piped into a file or a CI log is never cut or folded.
+# Wider than any table, so that output in a file or a CI log is never cut or folded.
 _PIPED_WIDTH = 100_000
 
 
 def print_view(view: "RenderableType") -> None:
-    """Prints a view to standard output, in colour and as wide as the terminal if it is one."""
+    """Prints a view to standard output; a terminal gets colors and lines of its own width."""
     from rich.console import Console
 
     class Output(Console):
         def on_broken_pipe(self) -> None:
-            """Leaves it to the command line; Rich would exit with 1, which means a difference."""
+            """Leaves a closed pipe to the command line; Rich would exit with 1: a difference."""
             raise BrokenPipeError
 
     width = None if sys.stdout.isatty() else _PIPED_WIDTH

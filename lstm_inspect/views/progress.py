@@ -1,4 +1,4 @@
-"""A progress bar on stderr, where a person watches and the work is long."""
+"""Shows a progress bar on stderr, if stderr is a terminal and the work takes long."""
 
 import sys
 import time
@@ -18,7 +18,7 @@ _PATIENCE_SECONDS = 0.7
 
 @contextmanager
 def progress_bar() -> Iterator[Progress | None]:
-    """Gives what to call as a replay goes on, or None where nobody watches."""
+    """Gives the function that a replay calls after each step; None if stderr is no terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
@@ -30,7 +30,7 @@ def progress_bar() -> Iterator[Progress | None]:
 
 
 class _Bar:
-    """Appears, and imports what draws it, only once the work has proved long."""
+    """A bar that appears, and imports Rich, only after the work has taken a while."""
 
     def __init__(self) -> None:
         self._due = time.monotonic() + _PATIENCE_SECONDS

@@ -1,4 +1,4 @@
-"""Findings for people and for machines: every format from the same list."""
+"""Writes a report in each format, for people and for machines."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def _json(report: Report) -> str:
 
 
 def _junit(report: Report) -> str:
-    """Layout: the schema junit-10.xsd of the Jenkins xunit plugin."""
+    """Writes JUnit XML; layout: the schema junit-10.xsd of the Jenkins xunit plugin."""
     from xml.etree import ElementTree
 
     name = f"lstm-inspect {report.command}"
@@ -61,12 +61,12 @@ def _junit(report: Report) -> str:
             message = printable(report.unread[file])
             ElementTree.SubElement(case, "error", message=message, type="unread")
     ElementTree.indent(root)
-    # In ASCII it is the same in whatever encoding the output has.
+    # ASCII is the same bytes in any encoding that the output may have.
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root).decode("ascii")
 
 
 def _sarif(report: Report) -> str:
-    """Layout: SARIF 2.1.0, https://docs.oasis-open.org/sarif/sarif/v2.1.0/."""
+    """Writes SARIF 2.1.0; layout: https://docs.oasis-open.org/sarif/sarif/v2.1.0/."""
     rules = [{"id": rule, "shortDescription": {"text": text}} for rule, text in RULES.items()]
     driver = {"name": "lstm-inspect", "version": __version__, "rules": rules}
     log = {
@@ -120,7 +120,7 @@ def _uri(file: Path) -> str:
 
 
 def _github(report: Report) -> str:
-    """Layout: workflow commands of GitHub Actions, ``::error file=NAME,title=TITLE::MESSAGE``."""
+    """Writes workflow commands of GitHub Actions, ``::error file=NAME,title=TITLE::MESSAGE``."""
     told = [(finding.file, finding.message) for finding in report.findings]
     lines = []
     for file, message in [*told, *report.unread.items()]:
@@ -134,7 +134,7 @@ def _escaped(text: Path | str, special: str) -> str:
 
 
 def markdown(report: Report) -> str:
-    """A report as Markdown, for the summary of a step in GitHub Actions."""
+    """Writes a report as Markdown, for the summary of a step in GitHub Actions."""
     lines = [f"### lstm-inspect {report.command}: {_total(report)}", ""]
     if report.findings:
         lines += ["| file | layer | field | expected | found |", "|---|---|---|---|---|"]
@@ -157,4 +157,4 @@ FORMATS: dict[str, Callable[[Report], str]] = {
     "sarif": _sarif,
     "github": _github,
 }
-"""Each format of a report, by its name on the command line."""
+"""The function that writes each format of a report, by the name of the format."""

@@ -1,6 +1,6 @@
-"""Tables of shapes, of what was recorded and of what was compared, as Rich renderables.
+"""Builds tables of shapes, of recorded arrays and of comparisons, as Rich renderables.
 
-A view is built here and printed by `lstm_inspect.views.printing`, or put into a report.
+`lstm_inspect.views.printing` prints them; a program may also put them into its own output.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from rich.text import Text
 
 from lstm_inspect.notation import place_text, printable, shape_text
 
-if TYPE_CHECKING:  # a view is handed these: it need not wait for what makes them
+if TYPE_CHECKING:  # a view only reads these, and need not wait for their imports
     from lstm_inspect.checks.verification import Verification
     from lstm_inspect.model import ModelInput
     from lstm_inspect.shapes import LayerShapes, ModelShapes, Size
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # a view is handed these: it need not wait for what makes the
 
 
 def shapes_view(shapes: "ModelShapes") -> Group:
-    """A row for each recurrent layer, then a line of totals and what is to be said."""
+    """A row for each recurrent layer, then a line of totals, the inputs and the notes."""
     return Group(shapes_table(shapes), *map(_text, _shapes_lines(shapes)))
 
 
@@ -156,7 +156,7 @@ def _table(*columns: str) -> Table:
 
 
 def _text(text: str, style: str = "") -> Text:
-    """Text with names from a file in it: neither markup nor escape sequences."""
+    """Makes a text in which names from a file are neither markup nor escape sequences."""
     return Text(printable(text), style=style)
 
 

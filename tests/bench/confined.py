@@ -1,4 +1,4 @@
-"""What the confined process costs: a model file opened with it and without it, in turn.
+"""Measures the cost of the confined process: opens a model file with it and without it, in turn.
 
 python tests/bench/confined.py [--runs N]
 """

@@ -1,9 +1,9 @@
-"""Whole-process cost of the commands, as ratios to what they cannot do without and to Keras.
+"""Measures whole commands against the imports that they need, and against scripts with Keras.
 
     python tests/bench/startup.py [--runs N]
 
-Runs of the two sides of a ratio alternate (A B A B ...), and the ratio is the median of those of
-neighbouring runs, so that other work on the machine falls on both sides alike.
+The two sides of a ratio run in turn (A B A B ...), so that other work on the machine slows both
+alike. The ratio is the median of the ratios of neighboring runs.
 """
 
 import argparse
@@ -35,7 +35,7 @@ numpy.savez("keras.npz", *model.predict(numpy.load({str(INPUT)!r}), verbose=0))
 
 
 class Cost(NamedTuple):
-    """What one process took."""
+    """The time and memory that one process took."""
 
     seconds: float
     megabytes: float
@@ -58,9 +58,9 @@ def compare(comparison: Comparison, runs: int) -> tuple[list[Cost], list[Cost]]:
 
 
 def cost_of(arguments: list[str]) -> Cost:
-    """Runs Python once, in the current folder, and waits for it alone.
+    """Runs Python once, in the current folder, and measures that process alone.
 
-    It may keep its bytecode, as pip keeps that of what it installs.
+    Python may cache bytecode, as for packages that pip installed.
     """
     environment = {
         **os.environ,

@@ -1,1 +1,1 @@
-"""Contracts on the dimensions of states: reading and writing them, and holding models to them."""
+"""Contracts on the sizes of states: reads and writes them, and checks models against them."""

@@ -1,4 +1,4 @@
-"""Contracts from JSON and TOML files and from the command line."""
+"""Reads contracts from JSON and TOML files and from the command line, and writes them."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from lstm_inspect.checks.contract.fields import (
 from lstm_inspect.errors import ContractError, ModelFileError
 from lstm_inspect.files.atomic import replacing
 from lstm_inspect.files.json_text import parse_object
-from lstm_inspect.files.limits import DEFAULT_LIMITS
+from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.files.whole_file import read_bytes
 from lstm_inspect.nested import LOOK_INSIDE, rewritten
 
@@ -27,60 +27,67 @@ _WORDS = {"true": True, "false": False, "null": None}
 
 @dataclass(frozen=True, eq=False)
 class Contract:
-    """What a model is held to: any part of what ``shapes --format json`` prints.
+    """What a model must be: any part of what ``shapes --format json`` prints.
 
-    What is not mentioned is free. The ``path`` of a layer may be a glob. In the place of a number
-    there may stand ``{"min": 1, "max": 8}``, or one of both; in that of a list of layers or inputs
-    ``{"exactly": [...]}``, which forbids others. A size that an input leaves open is null or
-    ``"any"``.
+    For example ``{"layers": [{"path": "encoder*", "units": 6}]}``. What a contract does not mention
+    is free.
+
+    - The ``path`` of a layer may be a glob.
+    - A number may be a range: ``{"min": 1, "max": 8}``, or one of the two.
+    - A list of layers or inputs may be ``{"exactly": [...]}``, which forbids others.
+    - A size that an input leaves open is null or ``"any"``.
 
     Attributes:
-        content: The part, as plain data.
-        path: Where it was read from; None for one that was not.
+        content: The fields, as plain data.
+        path: The file of the contract; None if it does not come from a file.
 
     Raises:
-        ContractError: It mentions what no model has, or nothing.
+        ContractError: The contract mentions a field that no model has, or mentions nothing.
     """
 
     content: Mapping[str, Any]
     path: Path | None = None
 
     def __post_init__(self) -> None:
-        """Checks what it mentions; tuples, as Python writes shapes, count as lists."""
+        """Checks the fields; tuples, as Python writes shapes, count as lists."""
         object.__setattr__(self, "content", rewritten(self.content, _list_of_tuple))
         check_content(self.content, "contract" if self.path is None else str(self.path))
 
 
 def is_contract(path: Path) -> bool:
-    """Whether a file is a contract, by its name: ``.json`` (no ``.weights.json``) or ``.toml``."""
+    """Whether a file is a contract, by its name: ``.json`` (not ``.weights.json``) or ``.toml``."""
     name = path.name.lower()
     return name.endswith((".json", ".toml")) and not name.endswith(".weights.json")
 
 
-def read_contract(path: Path) -> Contract:
+def read_contract(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Contract:
     """Reads a contract.
 
+    Args:
+        path: The contract.
+        limits: How large it may be.
+
     Raises:
-        ContractError: Not there, damaged, or it mentions what no model has.
-        LimitError: Larger than any contract.
+        ContractError: The file is missing or damaged, or mentions a field that no model has.
+        LimitError: The file is larger than a limit allows.
     """
     try:
-        data = read_bytes(path, DEFAULT_LIMITS, "config_bytes")
+        data = read_bytes(path, limits, "config_bytes")
         if path.suffix.lower() == ".toml":
             content = _toml(data, path)
         else:
-            content = parse_object(data, str(path), DEFAULT_LIMITS)
+            content = parse_object(data, str(path), limits)
     except ModelFileError as error:
         raise ContractError(str(error)) from error
     return Contract(content, path)
 
 
 def write_contract(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes what a contract holds a model to, as JSON; an existing file is replaced.
+    """Writes a contract as JSON, over an existing file if there is one.
 
     Raises:
         ContractError: The name does not end in ``.json``.
-        OutputError: It cannot be written there.
+        OutputError: The file cannot be written.
     """
     check_contract_name(path)
     with replacing(path) as file:
@@ -88,20 +95,24 @@ def write_contract(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def check_contract_name(path: Path) -> None:
-    """Refuses a name that a contract cannot be written to.
+    """Refuses a file name for a new contract that does not end in ``.json``.
 
     Raises:
-        ContractError: It does not end in ``.json``.
+        ContractError: The name does not end in ``.json``.
     """
     if path.suffix.lower() != ".json":
-        raise ContractError(f"{path}: a contract is written as JSON; give it a name in .json")
+        raise ContractError(
+            f"{path}: a contract is written as JSON; give it a name that ends in .json"
+        )
 
 
 def expectations(given: Sequence[str]) -> Contract:
-    """A contract from ``encoder.units=256``, ``rnn.states.h=(batch,256)``, ``parameters=..9000``.
+    """Makes a contract from the values of ``--expect``.
+
+    For example ``encoder.units=256``, ``rnn.states.h=(batch,256)`` and ``parameters=..9000``.
 
     Raises:
-        ContractError: One is not of that form.
+        ContractError: A value does not have this form.
     """
     content: dict[str, Any] = {}
     for each in given:
@@ -118,7 +129,7 @@ def expectations(given: Sequence[str]) -> Contract:
         at = max((n for n, word in enumerate(words) if n and word in fields), default=0)
         if not at and words[0] not in TOP_FIELDS - ROW_NAMES.keys():
             raise ContractError(
-                f"--expect {each}: expected LAYER.FIELD=VALUE; of the field {words[-1]}: "
+                f"--expect {each}: expected LAYER.FIELD=VALUE; field {words[-1]}: "
                 f"{unknown(words[-1], fields)}"
             )
         for word in reversed(words[at + 1 :]):
@@ -146,7 +157,7 @@ def _value(text: str, given: str) -> Any:
     if text[:1] in ("(", "["):
         if text[-1] != {"(": ")", "[": "]"}[text[0]]:
             raise ContractError(
-                f"--expect {given}: expected a shape as (batch,256), received {text}"
+                f"--expect {given}: expected a shape such as (batch,256), received {text}"
             )
         return [_value(each.strip(), given) for each in text[1:-1].split(",") if each.strip()]
     if (bounds := _RANGE.fullmatch(text)) and any(bounds.groups()):

@@ -1,4 +1,7 @@
-"""What a contract may mention, field by field: what is misspelt would be free, or never kept."""
+"""The fields that a contract may mention, and what each may be.
+
+An unknown field is an error: otherwise a misspelled field would never be checked, or never be kept.
+"""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
@@ -11,7 +14,7 @@ from lstm_inspect.errors import ContractError
 from lstm_inspect.shapes import SCHEMA
 
 ROW_NAMES = {"layers": "path", "inputs": "name"}
-"""The lists whose rows are found by a name, and which field that is."""
+"""The lists whose rows have a name, and the field that holds it."""
 
 _BOUNDS = ("min", "max")
 
@@ -19,32 +22,30 @@ Check = Callable[[Any, str], None]
 
 
 def is_range(value: Any) -> bool:
-    """Whether a value of a contract is a range."""
+    """Whether a value in a contract is a range."""
     return isinstance(value, Mapping) and bool(value) and value.keys() <= set(_BOUNDS)
 
 
 def rows_of(listed: Any) -> list[Mapping[str, Any]]:
-    """The rows of a list of layers or inputs in a contract, whether others are forbidden or not."""
+    """Gives the rows of a list of layers or inputs in a contract, with ``exactly`` or without."""
     rows: list[Mapping[str, Any]] = listed["exactly"] if isinstance(listed, Mapping) else listed
     return rows
 
 
 def check_content(content: Any, what: str) -> None:
-    """Refuses a contract that mentions what no model has, or that mentions nothing.
+    """Refuses a contract that mentions a field that no model has, or that mentions nothing.
 
     Raises:
-        ContractError: It does; the message says where.
+        ContractError: The contract does; the message names the place.
     """
     _object(_TOP)(content, what)
     mentioned = {name: value for name, value in content.items() if name != "schema"}
     if not any(value is not None and value not in ([], {}) for value in mentioned.values()):
-        raise ContractError(
-            f"{what}: holds models to nothing; mention a layer, an input or a field"
-        )
+        raise ContractError(f"{what}: checks nothing; mention a layer, an input or a field")
 
 
 def unknown(name: str, known: Collection[str]) -> str:
-    """What to say of a name that is not among those known: the closest, or all."""
+    """Words for an error about an unknown name: the closest known names, or all of them."""
     close = get_close_matches(name, known, n=3)
     return (
         f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(sorted(known))}"
@@ -75,8 +76,8 @@ def _one_of(*types: type, expected: str) -> Check:
     return check
 
 
-_text = _one_of(str, expected="a text")
-_text_or_null = _one_of(str, type(None), expected="a text or null")
+_text = _one_of(str, expected="a string")
+_text_or_null = _one_of(str, type(None), expected="a string or null")
 _flag = _one_of(bool, type(None), expected="true, false or null")
 
 
@@ -152,7 +153,7 @@ _any_value = _one_of(
 
 
 def _option(type_: type) -> Check:
-    """What an option of a cell may be: a flag, or the fields of its dataclass."""
+    """Gives the check for an option of a cell: a flag, or the fields of its dataclass."""
     if type_ is bool:
         return _flag
     return _object({each.name: _any_value for each in fields(type_)})
@@ -171,7 +172,7 @@ FIELDS: dict[str, dict[str, Check]] = {
     },
     "inputs": {"name": _text, "shape": _shape_or_null, "dtype": _text},
 }
-"""The fields of a row, and what each may be."""
+"""The fields of a row in each list, with the check for each field."""
 
 _TOP: dict[str, Check] = {
     "schema": _schema,
@@ -183,4 +184,4 @@ _TOP: dict[str, Check] = {
 }
 
 TOP_FIELDS = frozenset(_TOP)
-"""What stands beside the layers and inputs, and these."""
+"""The fields at the top of a contract, ``layers`` and ``inputs`` among them."""

@@ -1,4 +1,4 @@
-"""Whether the final states of one model fit as the initial states of another."""
+"""Checks whether the final states of one model fit as the initial states of another."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from lstm_inspect.shapes import LayerShapes, ModelShapes
 
 
 def check_states(giving: ModelShapes, taking: ModelShapes) -> list[Finding]:
-    """Holds the final states of an encoder to the initial states of a decoder.
+    """Checks that the final states of an encoder fit as the initial states of a decoder.
 
-    Of the encoder those layers count that hand on their states (``return_state``), of the decoder
-    those that are called with an initial state; all of them where there are none. They are paired
-    in the order of computation; the batch may differ.
+    The layers of the encoder that return their states (``return_state``) are paired with the layers
+    of the decoder that are called with an initial state, in the order of computation. If a model
+    has no such layer, all of its recurrent layers count. The batch size may differ.
     """
     given, taken = _giving(giving), _taking(taking)
     file, other = giving.model.source.path, taking.model.source.path
@@ -21,7 +21,7 @@ def check_states(giving: ModelShapes, taking: ModelShapes) -> list[Finding]:
                 rule="states",
                 file=file,
                 layer=None,
-                field=f"layers that hand on states to {other}",
+                field=f"layers that give states to {other}",
                 expected=[layer.path for layer in taken],
                 found=[layer.path for layer in given],
             )
@@ -51,6 +51,6 @@ def _taking(shapes: ModelShapes) -> list[LayerShapes]:
 
 
 def _state(layer: LayerShapes) -> dict[str, Any]:
-    """The states that a layer carries: the shape of each without the batch, and their dtype."""
+    """The states of a layer: the shape of each without the batch, and their dtype."""
     shapes: dict[str, Any] = {name: list(each) for name, each in layer.state_shapes.items()}
     return {**shapes, "dtype": layer.recurrence.dtype}

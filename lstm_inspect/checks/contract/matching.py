@@ -1,4 +1,4 @@
-"""A model held to a contract."""
+"""Checks a model against a contract."""
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -12,7 +12,7 @@ from lstm_inspect.shapes import ModelShapes
 
 
 class Difference(NamedTuple):
-    """A field that is not as a contract has it."""
+    """A field whose value the contract does not allow."""
 
     field: str
     expected: Any
@@ -20,10 +20,10 @@ class Difference(NamedTuple):
 
 
 def check_contract(contract: Contract, shapes: ModelShapes) -> list[Finding]:
-    """Holds a model to a contract.
+    """Checks a model against a contract.
 
     Returns:
-        Where it breaks it; nothing if it keeps it.
+        A finding for each place where the model breaks the contract; empty if it keeps it.
     """
     model = shapes.as_json()
     file = shapes.model.source.path
@@ -41,7 +41,7 @@ def check_contract(contract: Contract, shapes: ModelShapes) -> list[Finding]:
 
 
 def differences(expected: Any, found: Any, field: str) -> Iterator[Difference]:
-    """Yields what of a value is not as a contract has it; what the contract leaves out is free."""
+    """Yields each difference of a value from a contract; what the contract leaves out is free."""
     if is_range(expected):
         is_number = type(found) in (int, float)
         low, high = expected.get("min"), expected.get("max")
@@ -63,7 +63,7 @@ def differences(expected: Any, found: Any, field: str) -> Iterator[Difference]:
         if not same:
             yield Difference(field, expected, found)
     elif expected == "any" and found is None:
-        return  # TOML has no null for a size that is open
+        return  # TOML has no null for an open size
     elif expected != found or isinstance(expected, bool) != isinstance(found, bool):
         yield Difference(field, expected, found)
 
@@ -71,7 +71,7 @@ def differences(expected: Any, found: Any, field: str) -> Iterator[Difference]:
 def matching(
     row: Mapping[str, Any], found: list[dict[str, Any]], name: str
 ) -> list[dict[str, Any]]:
-    """The layers or inputs that a row of a contract is about: that of its name, or of its glob."""
+    """Gives the layers or inputs that a row is about: the one of its name, or all of its glob."""
     named = [each for each in found if each[name] == row[name]]
     return named or [each for each in found if fnmatchcase(each[name], row[name])]
 

@@ -1,4 +1,4 @@
-"""Contracts from models: a new one, and one renewed after a change was reviewed."""
+"""Makes contracts from models: a new one, and an update after a reviewed change."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ _HELD = (
 
 
 def contract_of(shapes: ModelShapes) -> dict[str, Any]:
-    """A contract that holds a model to the sizes and dtypes of its inputs and recurrent layers."""
+    """Makes a contract on the sizes and dtypes of a model's inputs and recurrent layers."""
     model = shapes.as_json()
     return {
         "schema": SCHEMA,
@@ -25,10 +25,11 @@ def contract_of(shapes: ModelShapes) -> dict[str, Any]:
 
 
 def renewed(contract: Contract, shapes: ModelShapes) -> dict[str, Any]:
-    """The contract that mentions the same fields, with the model's own values where it breaks it.
+    """Updates a contract: each value that the model breaks becomes the model's own value.
 
-    What the model keeps stays as it is written, globs and ranges too, and so does a row about a
-    layer that is not there. A glob whose layers do not agree is written out, a row for each.
+    What the model keeps stays as it is written, globs and ranges too. A row about a layer that the
+    model does not have stays too. If the layers of a glob need different values, each gets its own
+    row. An ``exactly`` list gains a row for each layer or input that it lacks.
     """
     model = shapes.as_json()
     content = dict(contract.content)
@@ -69,7 +70,7 @@ def _renewed_rows(
 
 
 def _renewed(expected: Any, found: Any) -> Any:
-    """What a contract has of a value, where the model keeps it; else the model's own."""
+    """Gives the value in the contract if the model keeps it, else the model's own value."""
     if not any(differences(expected, found, "")):
         return expected
     if isinstance(expected, dict) and isinstance(found, dict):

@@ -1,1 +1,1 @@
-"""Two models, two dumps or two arrays, down to the first number that differs."""
+"""Compares two models, dumps or arrays, down to the first number that differs."""

@@ -1,4 +1,4 @@
-"""Two arrays of one shape, number by number, in pieces that fit into memory."""
+"""Compares two arrays of one shape number by number, in pieces that fit into memory."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -16,28 +16,28 @@ class Tolerance:
     """How far apart numbers a and b may be: ``|a - b| <= absolute + relative * |a|``.
 
     Raises:
-        InputError: One of the two is no number of at least 0.
+        InputError: One of the two is not a finite number of at least 0.
     """
 
     absolute: float = 0.0
     relative: float = 0.0
 
     def __post_init__(self) -> None:
-        """Checks the numbers: nothing is further apart than NaN."""
+        """Checks the numbers: with a tolerance of NaN, no two arrays would differ."""
         for value in (self.absolute, self.relative):
             if not 0 <= value < np.inf:
                 raise InputError(f"tolerance: expected a number of at least 0, received {value}")
 
 
 class Parting(NamedTuple):
-    """Where two arrays part.
+    """Where two arrays differ, and by how much.
 
     Attributes:
         first: The place of the first number that differs.
-        expected: The number there in the first array.
-        found: And in the second.
-        largest: The largest absolute difference; infinite where only one of two is NaN.
-        largest_place: Its place.
+        expected: The number at ``first`` in the first array.
+        found: The number at ``first`` in the second array.
+        largest: The largest absolute difference; infinite if only one of the two is NaN.
+        largest_place: The place of the largest difference.
     """
 
     first: tuple[int, ...]
@@ -53,12 +53,12 @@ def parting(
     """Compares two arrays.
 
     Args:
-        shape: Of both.
-        pieces: Their numbers in C order, piece by piece: flat arrays of the same length.
+        shape: The shape of both arrays.
+        pieces: The numbers of both in C order, piece by piece: pairs of flat arrays of one length.
         tolerance: How far apart numbers may be. Two NaN agree.
 
     Returns:
-        Where they part; None if all agree.
+        Where the arrays differ; None if all numbers agree.
     """
     first: tuple[int, float, float] | None = None
     largest, largest_at, at = 0.0, 0, 0
@@ -85,12 +85,12 @@ def parting(
 def findings_of(
     parts: Parting | None, finding: Callable[..., Finding], place: Callable[[tuple[int, ...]], str]
 ) -> Iterator[Finding]:
-    """Yields what to say of two arrays: nothing if they do not part.
+    """Yields the finding about two arrays that differ; nothing if they agree.
 
     Args:
-        parts: What `parting` gave.
-        finding: Makes a finding, given what is not about the numbers.
-        place: How a place in these arrays is written.
+        parts: The result of `parting`.
+        finding: Makes a finding from what is known of the numbers.
+        place: Writes a place in these arrays.
     """
     if parts is not None:
         yield finding(

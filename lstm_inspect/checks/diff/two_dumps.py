@@ -1,4 +1,4 @@
-"""Two traces, in memory or dumped: which layers and signals they have, and where numbers part."""
+"""Compares two traces, in memory or dumped: their layers, their signals, then their numbers."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -16,7 +16,7 @@ from lstm_inspect.traces.recording import SCHEMA, Trace, describing
 
 
 class _Signal(NamedTuple):
-    """A recorded array, wherever it is, with the names of its axes."""
+    """A recorded array, in memory or in a dump, with the names of its axes."""
 
     array: StoredArray
     dims: tuple[str, ...]
@@ -28,15 +28,15 @@ _Signals = Mapping[tuple[str, str], _Signal]
 def diff_dumps(
     one: Path, other: Path, tolerance: Tolerance, limits: Limits = DEFAULT_LIMITS
 ) -> list[Finding]:
-    """Compares two dumps, piece by piece: they may be larger than memory.
+    """Compares two dumps piece by piece, as they may be larger than memory.
 
     Returns:
-        Where the second is not as the first. Of each signal: the first number that differs, the
-        samples one after the other, and the largest difference.
+        A finding for each difference of the second dump from the first. For a signal it has the
+        first number that differs, counted sample by sample, and the largest difference.
 
     Raises:
-        InputError: One is no dump, or damaged.
-        LimitError: The directory of one claims more than is granted.
+        InputError: One of the files is damaged, or is not a dump.
+        LimitError: The directory of a dump claims more than the limits allow.
     """
     with open_dump(one, SCHEMA, limits) as first, open_dump(other, SCHEMA, limits) as second:
         signals, its = _signals(one, *first), _signals(other, *second)
@@ -44,7 +44,7 @@ def diff_dumps(
 
 
 def diff_traces(one: Trace, other: Trace, file: Path, tolerance: Tolerance) -> list[Finding]:
-    """Compares two traces in memory, as `diff_dumps` does; findings are said to be in ``file``."""
+    """Compares two traces in memory, as `diff_dumps` does; the findings name ``file``."""
     signals, its = (
         {
             (path, signal): _Signal(ArrayInMemory(array), layer.dims_of(signal))

@@ -1,7 +1,6 @@
-"""Two models: their structure, their shapes, then their weights gate by gate."""
+"""Compares two models: their structure, their shapes, then their weights gate by gate."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from lstm_inspect.model import Layer, Model, Operation, Recurrence
 from lstm_inspect.notation import shape_text
 from lstm_inspect.shapes import model_shapes
 
-# Said of the file or of what can be done with it, or told by another field.
+# Fields about the file or about what can be done with it, and fields that follow from others.
 _FREE = frozenset({"path", "name", "blocked_by", "notes", "parameters"})
 
 _LABELS = frozenset({"name", "trainable", "batch_input_shape", "seed", "dtype"})
@@ -23,15 +22,15 @@ _Fields = Mapping[str, Any]
 
 
 def diff_models(one: Model, other: Model, tolerance: Tolerance) -> list[Finding]:
-    """Compares two models; that they are saved in different formats is no difference.
+    """Compares two models; their file formats may differ, and how layers are wired is ignored.
 
     Returns:
-        Where the second is not as the first: inputs, then layers field by field (how they are wired
-        is not compared), then weights. Of each array, or each gate of it: the first number that
-        differs and the largest difference.
+        A finding for each difference of the second model from the first: inputs, then layers field
+        by field, then weights. For an array, or each gate of it, a finding has the first number
+        that differs and the largest difference.
 
     Raises:
-        SelectionError: One has no recurrent layer.
+        SelectionError: One of the models has no recurrent layer.
     """
     file = other.source.path
     shapes, its = model_shapes(one).as_json(), model_shapes(other).as_json()
@@ -47,9 +46,9 @@ def _inputs(shapes: _Fields) -> dict[str, _Fields]:
 
 
 def _layers(model: Model, shapes: _Fields) -> dict[str, _Fields]:
-    """The fields of every layer by path: of a recurrent one as `shapes` has them, and its options.
+    """The fields of every layer by path; for a recurrent one those of ``shapes`` and its options.
 
-    Operations between layers are left out: one Keras writes them into a config, another does not.
+    Operations between layers are left out: not every version of Keras writes them into a config.
     """
     rows = {row["path"]: row for row in shapes["layers"]}
     layers: dict[str, _Fields] = {}
@@ -66,22 +65,23 @@ def _layers(model: Model, shapes: _Fields) -> dict[str, _Fields]:
 
 
 def _settings(layer: Layer) -> dict[str, Any]:
-    """What a layer computes: its options, or the settings of a layer that only Keras knows."""
+    """What a layer computes: its options, or its settings if only Keras knows the layer."""
     if layer.options is None:
         settings = {name: value for name, value in layer.config.items() if _tells(name, value)}
     else:
-        settings = _flat(asdict(layer.options))
-    return {**settings, "activation": layer.activation}
+        settings = layer.options._asdict()
+    shapes = {f"weights.{n}": list(array.shape) for n, array in enumerate(layer.weights)}
+    return {**settings, "activation": layer.activation, **shapes}
 
 
 def _tells(name: str, value: Any) -> bool:
-    """Whether a setting of a layer says what it computes; initializers and such do not."""
+    """Whether a setting of a layer says what it computes; an initializer, for example, does not."""
     items = value if isinstance(value, list) else [value]
     return name not in _LABELS and all(type(item) in (str, int, float, bool) for item in items)
 
 
 def _flat(row: _Fields, prefix: str = "") -> dict[str, Any]:
-    """The fields of a row, those of objects in it by ``object.field``."""
+    """The fields of a row; a field of an object in it becomes ``object.field``."""
     flat: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, dict):
@@ -110,7 +110,7 @@ def _diff_fields(
         if name not in other:
             yield finding("missing", name, "", name, list(other))
             continue
-        is_plain = "class" in fields  # one Keras writes options that another does not have
+        is_plain = "class" in fields  # a version of Keras may write options that another lacks
         for field in dict.fromkeys([*fields, *other[name]]):
             expected, found = fields.get(field), other[name].get(field)
             if expected != found and not (is_plain and None in (expected, found)):
@@ -121,7 +121,7 @@ def _diff_fields(
 
 
 def _weights(model: Model) -> dict[str, dict[str, Array]]:
-    """The arrays of every layer by path, those of a recurrent one gate by gate."""
+    """The arrays of every layer by path; those of a recurrent layer gate by gate."""
     arrays = {}
     for call in model.calls:
         match call.layer:
@@ -153,10 +153,6 @@ def _diff_weights(
             yield finding(rule="value", field="arrays", expected=len(arrays), found=len(its))
         for name in (name for name in arrays if name in its):
             array, found = arrays[name], its[name]
-            if array.shape != found.shape:
-                if "(" not in name:  # of a recurrent layer the fields have told
-                    shapes = list(array.shape), list(found.shape)
-                    yield finding(rule="value", field=name, expected=shapes[0], found=shapes[1])
-                continue
-            parts = parting(array.shape, [(array.reshape(-1), found.reshape(-1))], tolerance)
-            yield from findings_of(parts, partial(finding, field=name), shape_text)
+            if array.shape == found.shape:  # else the fields of the layer have reported it
+                parts = parting(array.shape, [(array.reshape(-1), found.reshape(-1))], tolerance)
+                yield from findings_of(parts, partial(finding, field=name), shape_text)

@@ -1,4 +1,4 @@
-"""Recurrent layers recognised by their arrays alone, for files without a usable config."""
+"""Recognizes recurrent layers by their arrays alone, for files without a usable config."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,14 +17,14 @@ from lstm_inspect.sources.keras.stores.saved_file import (
 
 
 def bare_model(file: SavedFile, why_unwired: str) -> Model:
-    """A model of which only the weights of the recurrent layers are known.
+    """Makes a model from weights alone: it has recurrent layers, but no wiring.
 
-    Each group of arrays that belong together is a recurrent layer if it has the arrays of some kind
-    of cell. What the arrays leave open is said in the notes of the layer.
+    A group of arrays that belong together is a recurrent layer if its shapes are those of some kind
+    of cell. The notes of the layer say what the arrays leave open.
 
     Args:
         file: The file.
-        why_unwired: Why nothing can be replayed: one line.
+        why_unwired: One line that says why nothing can be replayed.
 
     Raises:
         ModelFileError: No array in the file belongs to a recurrent layer.
@@ -33,7 +33,7 @@ def bare_model(file: SavedFile, why_unwired: str) -> Model:
     recurrences = [each for group in groups if (each := _recognise(*group)) is not None]
     if not recurrences:
         raise ModelFileError(
-            f"{file.path}: none of its {_count(file)} arrays is the kernel of a recurrent layer"
+            f"{file.path}: expected weights of a recurrent layer, received {_count(file)} others"
         )
     return Model(
         name=file.path.stem,
@@ -45,7 +45,7 @@ def bare_model(file: SavedFile, why_unwired: str) -> Model:
 
 
 _Group = tuple[str, bool, Sequence[Array]]
-"""A path, whether the names in the file say that it is recurrent, and the arrays in order."""
+"""A path, whether the names in the file mark it as recurrent, and its arrays in order."""
 
 
 def _groups(file: SavedFile) -> Iterator[_Group]:
@@ -59,7 +59,10 @@ def _groups(file: SavedFile) -> Iterator[_Group]:
 
 
 def _halves(path: str, is_named: bool, arrays: Sequence[Array]) -> Iterator[_Group]:
-    """The two directions of a Bidirectional whose weights have neutral names; else the group."""
+    """Splits the arrays of a Bidirectional if their names do not tell its directions apart.
+
+    Any other group stays whole.
+    """
     middle, rest = divmod(len(arrays), 2)
     directions = [
         (f"{path}/forward", is_named, arrays[:middle]),
@@ -84,7 +87,7 @@ def _tree_groups(tree: VariableTree) -> Iterator[_Group]:
 
 
 def _tree_path(group: str, names: Mapping[str, str]) -> str:
-    """``layers/bidirectional/forward_layer/cell`` to ``bidirectional/forward``."""
+    """Shortens ``layers/bidirectional/forward_layer/cell`` to ``bidirectional/forward``."""
     parts = group.split("/")
     said = []
     for number, part in enumerate(parts):
@@ -109,17 +112,21 @@ def _listed_groups(layers: Mapping[str, Sequence[tuple[str, Array]]]) -> Iterato
 
 
 def _owner(name: str) -> str:
-    """What the name of a weight says it belongs to: ``lstm/lstm_cell``, in Keras 1 ``lstm_1``."""
+    """The owner that a weight has in its name.
+
+    ``lstm/lstm_cell/kernel:0`` belongs to ``lstm/lstm_cell``, and in Keras 1 ``lstm_1_W_i`` to
+    ``lstm_1``.
+    """
     keras1 = re.fullmatch(r"(.+)_[WUb](_[a-z])?(:0)?", name)
     return keras1[1] if keras1 else name.rpartition("/")[0]
 
 
 def _kind_of(is_named: bool, arrays: Sequence[Array]) -> CellKind | None:
-    """The kind of cell that has arrays of these shapes."""
+    """The kind of cell that has arrays of these shapes, or None."""
     has_bias = len(arrays) > 2
     if len(arrays) < 2 or min(array.ndim for array in arrays[:2]) < 2:
         return None
-    if not (is_named or has_bias):  # two matrices could be anything
+    if not (is_named or has_bias):  # any layer can have two matrices
         return None
     for kind in CELLS:
         try:
@@ -132,7 +139,7 @@ def _kind_of(is_named: bool, arrays: Sequence[Array]) -> CellKind | None:
 
 
 def _units_of(arrays: Sequence[Array]) -> int:
-    """The units of a cell: the rows of its recurrent kernel, which every Keras has second."""
+    """The units of a cell: the rows of its recurrent kernel, the second array in every Keras."""
     return int(arrays[1].shape[-2])
 
 
@@ -143,15 +150,15 @@ def _recognise(path: str, is_named: bool, arrays: Sequence[Array]) -> Recurrence
         return None
     has_bias = len(arrays) > 2
     weights = canonical_weights(path, kind, has_bias, arrays)
-    notes = ["the file does not say its activations, its direction or its options"]
+    notes = ["the file does not say its activations, direction or options"]
     if not has_bias and "gates" in kind.weights["kernel"].axes and kind.keras_layer:
-        notes.append("without a bias CuDNN's layout cannot be told from Keras's, which is assumed")
+        notes.append("it has no bias to tell CuDNN's layout from Keras's; Keras's is assumed")
     if not has_bias and kind is GRU:
-        notes.append("without a bias reset_after cannot be told, False is assumed")
+        notes.append("it has no bias to tell reset_after by; False is assumed")
     if kind is SIMPLE_RNN and not is_named:
-        notes.append("its arrays could be those of another layer, their names do not tell")
+        notes.append("its arrays may belong to a layer of another kind; their names do not say")
     if len(arrays) == 3 and is_cudnn(dict(zip(weights, arrays, strict=True))):
-        notes.append("by its bias a CuDNN layer; its weights are shown in Keras's layout")
+        notes.append("its bias is that of a CuDNN layer; its weights are shown in Keras's layout")
     return Recurrence(
         path=path,
         kind=kind,

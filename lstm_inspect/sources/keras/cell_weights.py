@@ -1,4 +1,4 @@
-"""The arrays of a recurrent layer, however its Keras laid them out, to canonical form."""
+"""Brings the arrays of a recurrent layer into canonical form, whichever Keras saved them."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -8,7 +8,8 @@ from lstm_inspect.arrays import Array
 from lstm_inspect.cells import CONV_LSTM, GRU, LSTM, CellKind
 from lstm_inspect.errors import ModelFileError
 
-# Keras 1 keeps W, U and b of each gate apart, in this order of the canonical gates
+# Keras 1 stores W, U and b of each gate as separate arrays, for an LSTM in the order i, g, f, o.
+# These are the places of the canonical gates (i, f, g, o) in that order
 # (keras 2.15.0, saving/legacy/hdf5_format.py, `preprocess_weights_for_loading`).
 _KERAS_1_ORDER = {LSTM: (0, 2, 1, 3), GRU: (0, 1, 2), CONV_LSTM: (0, 2, 1, 3)}
 
@@ -25,7 +26,7 @@ def canonical_weights(
         arrays: The arrays in the order of Keras's ``layer.weights``.
 
     Raises:
-        ModelFileError: There are too few or too many.
+        ModelFileError: There are too few or too many arrays.
     """
     names = [name for name in kind.weights if name != "bias" or use_bias]
     if kind in _KERAS_1_ORDER and len(arrays) == 3 * len(kind.gates):
@@ -35,16 +36,17 @@ def canonical_weights(
     if len(arrays) != len(names):
         raise ModelFileError(
             f"layer {path}: expected {len(names)} arrays ({', '.join(names)}), "
-            f"the file holds {len(arrays)}"
+            f"received {len(arrays)}"
         )
     weights = dict(zip(names, arrays, strict=True))
     return _from_cudnn(kind, weights) if is_cudnn(weights) else weights
 
 
 def turn_kernels(arrays: Sequence[Array]) -> tuple[Array, ...]:
-    """Kernels that Theano convolved with, as any other backend would have them.
+    """Turns the convolution kernels of a Theano model round, to the form of every other backend.
 
-    Source: keras 2.2.4, utils/conv_utils.py, ``convert_kernel``.
+    Theano reverses a kernel along its spatial axes before it multiplies, the others do not. Its
+    ``[1, 2, 3]`` is their ``[3, 2, 1]`` (keras 2.2.4, utils/conv_utils.py, ``convert_kernel``).
     """
     return tuple(
         np.flip(array, axis=tuple(range(array.ndim - 2))) if array.ndim > 2 else array
@@ -53,7 +55,7 @@ def turn_kernels(arrays: Sequence[Array]) -> tuple[Array, ...]:
 
 
 def is_cudnn(weights: Mapping[str, Array]) -> bool:
-    """Whether the arrays of a layer lie as CuDNN has them: with one flat bias for both kernels."""
+    """Whether arrays have CuDNN's layout: one flat bias, twice as long as a kernel is wide."""
     kernel, recurrent_kernel = weights["kernel"], weights["recurrent_kernel"]
     if "bias" not in weights or kernel.ndim != 2 or recurrent_kernel.ndim != 2:
         return False
@@ -67,7 +69,10 @@ def _are_alike(arrays: Sequence[Array]) -> bool:
 
 
 def _join_gates(arrays: Sequence[Array], order: Sequence[int]) -> Sequence[Array]:
-    """Kernel, recurrent kernel and bias of all gates; the arrays as they are if they do not fit."""
+    """Joins the arrays of all gates into one kernel, one recurrent kernel and one bias.
+
+    Returns the arrays as they are if they do not fit together.
+    """
     gates = [arrays[3 * number : 3 * number + 3] for number in order]
     parts = [*zip(*gates, strict=True)]
     if not all(_are_alike(part) and part[0].ndim for part in parts):
@@ -76,10 +81,11 @@ def _join_gates(arrays: Sequence[Array], order: Sequence[int]) -> Sequence[Array
 
 
 def _from_cudnn(kind: CellKind, weights: Mapping[str, Array]) -> dict[str, Array]:
-    """CuDNN's layout to Keras's (keras 2.15.0, hdf5_format.py, ``_convert_rnn_weights``).
+    """Turns CuDNN's layout into Keras's (keras 2.15.0, hdf5_format.py, ``_convert_rnn_weights``).
 
-    CuDNN keeps the kernel of each gate transposed, and a bias for either kernel: an LSTM only ever
-    adds the two, a GRU with reset_after does not.
+    CuDNN stores the kernel of each gate transposed, and one bias for each of the two kernels. An
+    LSTM adds both biases to the same sum, so one array with their sum is enough. A GRU with
+    reset_after needs both, because its reset gate scales only one of them.
     """
     units, width = weights["recurrent_kernel"].shape
 

@@ -1,7 +1,7 @@
-"""The words of a Keras 1 config, said in those of Keras 2.
+"""Translates the words of a Keras 1 config into those of Keras 2: ``output_dim`` to ``units``.
 
 Source: keras 1.2.2 (layers/core.py, layers/recurrent.py, engine/topology.py) for the old words,
-keras 2.0.8 (legacy/interfaces.py) for what they became.
+keras 2.0.8 (legacy/interfaces.py) for the new ones.
 """
 
 from collections.abc import Mapping
@@ -59,12 +59,12 @@ _DATA_FORMATS = {"tf": "channels_last", "th": "channels_first"}
 
 
 def is_keras1(config: Mapping[str, Any]) -> bool:
-    """Whether a layer's config is in Keras 1's words; for files that do not state a version."""
+    """Whether a layer's config uses words of Keras 1; for files that do not state a version."""
     return "inner_activation" in config or ("output_dim" in config and "init" in config)
 
 
 def modernise(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A layer's entry of a Keras 1 config as Keras 2 would have written it."""
+    """Rewrites a layer's entry of a Keras 1 config as Keras 2 would write it."""
     class_name, config = entry.get("class_name"), entry.get("config")
     if not isinstance(class_name, str) or not isinstance(config, dict):
         return dict(entry)

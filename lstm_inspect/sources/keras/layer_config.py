@@ -1,4 +1,4 @@
-"""One layer's entry in a model config, read with checks and with the words of one Keras."""
+"""Reads one layer's entry in a model config, in the dialect of the Keras that wrote it."""
 
 import re
 from collections.abc import Mapping
@@ -23,13 +23,13 @@ TF_OPERATION_CLASSES = frozenset({"TFOpLambda", "SlicingOpLambda"})
 
 
 class Dialect(NamedTuple):
-    """The words and conventions of the Keras that saved a file.
+    """The words and conventions of the Keras version that saved a file.
 
     Attributes:
         keras: Its generation: 1, 2 (tf.keras included) or 3.
         minor: Its minor version.
-        is_tf_keras: Whether it came with TensorFlow, or is Keras 3.
-        is_theano: Whether Theano ran it, which turns the kernels of a convolution round and pads
+        is_tf_keras: Whether it is tf.keras or Keras 3, which continues tf.keras.
+        is_theano: Whether it ran on Theano, which turns the kernels of a convolution round and pads
             in another way.
     """
 
@@ -40,10 +40,11 @@ class Dialect(NamedTuple):
 
     @property
     def bidirectional_zeroes(self) -> bool:
-        """Whether a Bidirectional that returns sequences makes both directions emit 0 where masked.
+        """Whether a Bidirectional that returns sequences makes its layers emit 0 at masked steps.
 
-        keras 3.15.1, 2.15.0 and tensorflow 1.15.5: ``force_zero_output_for_mask`` in the module of
-        Bidirectional; keras 2.2.4 and 2.3.1 have no such thing.
+        tf.keras and Keras 3 do (keras 3.15.1, 2.15.0 and tensorflow 1.15.5:
+        ``force_zero_output_for_mask`` in the module of Bidirectional). The Keras that was installed
+        on its own does not (keras 2.2.4 and 2.3.1).
         """
         return self.is_tf_keras
 
@@ -51,8 +52,9 @@ class Dialect(NamedTuple):
     def merges_masks(self) -> str:
         """How the masks of merged inputs combine, in the words of `lstm_inspect.model.Merge`.
 
-        keras 2.15.0, 3.0.5, 3.3.3, 3.4.1 and 3.15.1: layers/merging/base_merge.py,
-        ``compute_mask``, and what layers/layer.py hands to it: before 3.4, nothing.
+        Keras 1 and 2: ``"all"``. Keras 3.0 to 3.3: ``"none"``, because layers/layer.py passes no
+        masks to ``compute_mask``. Keras 3.4 and later: ``"any"`` (keras 2.15.0, 3.0.5, 3.3.3, 3.4.1
+        and 3.15.1: layers/merging/base_merge.py, ``compute_mask``, and layers/layer.py).
         """
         if self.keras < 3:
             return "all"
@@ -64,7 +66,7 @@ def dialect_of(file: SavedFile) -> Dialect:
     backend = file.backend
     generation, minor = _generation(file.config or {}, file.keras_version)
     if generation == 1 and backend is None and isinstance(file.weights, LayerWeights):
-        # Keras 1 does not state it; TensorFlow puts ":0" behind the name of a variable.
+        # Keras 1 does not state its backend. TensorFlow puts ":0" behind the name of a variable.
         names = [name for named in file.weights.layers.values() for name, _ in named]
         backend = "tensorflow" if any(name.endswith(":0") for name in names) else "theano"
     is_tf_keras = generation == 3 or minor >= 4 or "-tf" in (file.keras_version or "")
@@ -72,7 +74,10 @@ def dialect_of(file: SavedFile) -> Dialect:
 
 
 def _generation(config: Mapping[str, Any], keras_version: str | None) -> tuple[int, int]:
-    """Its generation and minor version; the newest where nothing is stated."""
+    """The generation and the minor version of the Keras that saved a config.
+
+    If the file does not state a version, the words of the config tell the generation.
+    """
     major, _, rest = (keras_version or "").partition(".")
     minor = rest.partition(".")[0]
     if _NUMBER.fullmatch(major):
@@ -86,7 +91,7 @@ def _generation(config: Mapping[str, Any], keras_version: str | None) -> tuple[i
 
 
 def read_shape(value: object) -> Shape | None:
-    """A shape as a config writes it, batch first; None for what is no such thing."""
+    """Reads a shape of a config, batch first; None if the value is not a shape."""
     if not isinstance(value, list) or not value:
         return None
     if not all(size is None or (type(size) is int and size >= 0) for size in value):
@@ -95,10 +100,11 @@ def read_shape(value: object) -> Shape | None:
 
 
 def _foreign_name(entry: Mapping[str, Any]) -> str | None:
-    """The full name of a class that only shares its name with one of Keras; None for Keras's own.
+    """The full name of a class that is not Keras's own; None for a class of Keras.
 
-    keras 3.15.1, saving/serialization_lib.py, ``serialize_keras_object``: Keras's own classes have
-    a module of Keras, others the name they were registered by, with their package in front.
+    A user's class may be called ``LSTM`` too. Its entry then has a module outside Keras, or a
+    registered name with the package in front, ``mine>LSTM``
+    (keras 3.15.1, saving/serialization_lib.py, ``serialize_keras_object``).
     """
     module, registered = entry.get("module"), entry.get("registered_name")
     if isinstance(registered, str) and ">" in registered:
@@ -109,14 +115,14 @@ def _foreign_name(entry: Mapping[str, Any]) -> str | None:
 
 
 class LayerConfig:
-    """The config of a layer, wherever it stands in the file.
+    """The config of a layer, anywhere in the file.
 
     Args:
         entry: ``{"class_name": ..., "config": ..., ...}``.
-        dialect: Of the file.
+        dialect: The dialect of the file.
 
     Raises:
-        ModelFileError: The entry is not of that form.
+        ModelFileError: The entry does not have that form.
     """
 
     def __init__(self, entry: object, dialect: Dialect) -> None:
@@ -125,7 +131,8 @@ class LayerConfig:
         class_name = entry.get("class_name") if isinstance(entry, dict) else None
         config = entry.get("config") if isinstance(entry, dict) else None
         if class_name == "Sequential" and isinstance(config, list):
-            # keras 2.1.3, models.py, `Sequential.get_config`
+            # The config is the list of layers itself (keras 2.1.3, models.py,
+            # `Sequential.get_config`).
             config = {"layers": config}
         if not (
             isinstance(entry, dict) and isinstance(class_name, str) and isinstance(config, dict)
@@ -135,7 +142,7 @@ class LayerConfig:
             )
         is_theano_convolution = dialect.is_theano and class_name.startswith("Conv")
         if is_theano_convolution and config.get("padding") == "same":
-            config = {**config, "padding": "half"}  # Theano pads in another way
+            config = {**config, "padding": "half"}  # Theano pads otherwise, see `Moves`
         self.entry: Mapping[str, Any] = entry
         self.dialect = dialect
         self.class_name: str = _foreign_name(entry) or class_name
@@ -144,18 +151,18 @@ class LayerConfig:
 
     @property
     def is_model(self) -> bool:
-        """True for a model, of whatever class: a Sequential, or layers with their wiring."""
+        """True for a model of any class: a Sequential, or layers with their wiring."""
         return self.class_name in MODEL_CLASSES or (
             "layers" in self.config and "input_layers" in self.config
         )
 
     @property
     def is_operation(self) -> bool:
-        """True for a pure operation between layers, which a config lists among them.
+        """True for a pure operation such as ``x * 2``, which a config lists among the layers.
 
-        An ``.h5`` does not say the module; but a layer's config has a dtype, and an operation's
-        only if that is what it is about (keras 3.15.1, ops/operation.py, layers/layer.py,
-        ``get_config``).
+        A ``.keras`` states its module, ``keras.src.ops``. An ``.h5`` does not, but the config of a
+        layer always has a dtype, and that of an operation only if the operation takes one, such as
+        Cast (keras 3.15.1, ops/operation.py, layers/layer.py, ``get_config``).
         """
         if self.class_name in TF_OPERATION_CLASSES:
             return True
@@ -167,7 +174,7 @@ class LayerConfig:
 
     @property
     def merged_models(self) -> "list[LayerConfig]":
-        """The models whose outputs a Keras 1 ``Merge`` brings together; none for other layers.
+        """The models that a Keras 1 ``Merge`` takes its inputs from; none for other layers.
 
         Source: keras 1.2.2, models.py, ``Sequential.get_config``.
         """
@@ -176,7 +183,7 @@ class LayerConfig:
 
     @property
     def inbound_nodes(self) -> list[Any]:
-        """How a Functional model calls the layer, a node a call."""
+        """The calls of the layer in a Functional model, one node for each call."""
         nodes = self.entry.get("inbound_nodes", [])
         if not isinstance(nodes, list):
             raise self._unexpected("inbound_nodes", "a list", nodes)
@@ -189,7 +196,7 @@ class LayerConfig:
 
     @property
     def backward_layer(self) -> "LayerConfig":
-        """Of a Bidirectional: with a config of its own, or the forward layer turned round."""
+        """The backward layer of a Bidirectional: its own, or the forward layer turned round."""
         if self.config.get("backward_layer") is not None:
             return self.child("backward_layer")
         forward = self.child("layer")
@@ -222,7 +229,7 @@ class LayerConfig:
         return value
 
     def whole(self, key: str, value: object) -> int:
-        """A whole number that was found under a key."""
+        """Checks that a value found under a key is a whole number, and returns it."""
         if type(value) is not int:
             raise self._unexpected(key, "a whole number", value)
         return value
@@ -239,10 +246,10 @@ class LayerConfig:
         return self._number(key, self.config.get(key, default))
 
     def number_or_numbers(self, key: str) -> float | tuple[float, ...]:
-        """A number of the config, or a list of them; 0 if the config leaves it out.
+        """A number of the config, or a list of numbers; 0 if the config leaves it out.
 
-        keras 3.15.1, saving/serialization_lib.py, ``serialize_keras_object``: an array is an object
-        of the class ``__tensor__``.
+        Keras 3 writes an array as an object of the class ``__tensor__``
+        (keras 3.15.1, saving/serialization_lib.py, ``serialize_keras_object``).
         """
         value = self.config.get(key, 0.0)
         if isinstance(value, dict) and value.get("class_name") == "__tensor__":
@@ -255,10 +262,10 @@ class LayerConfig:
     def _number(self, key: str, value: object) -> float:
         if type(value) not in (int, float):
             raise self._unexpected(key, "a number", value)
-        return float(value)  # type: ignore[arg-type]  # told by the line above
+        return float(value)  # type: ignore[arg-type]  # checked above
 
     def sizes(self, key: str, rank: int, *, default: int = 1) -> tuple[int, ...]:
-        """Positive whole numbers, one for each spatial axis; one number stands for all."""
+        """Positive whole numbers, one for each spatial axis; a single number applies to all."""
         value = self.config.get(key, default)
         sizes = [value] * rank if type(value) is int else value
         if not (
@@ -270,7 +277,7 @@ class LayerConfig:
         return tuple(sizes)
 
     def choice(self, key: str, choices: tuple[str, ...]) -> str:
-        """One of a few words; the first where the config leaves it out."""
+        """A word of the config, one of ``choices``; the first one if the config leaves it out."""
         value = self.config.get(key) or choices[0]
         if value not in choices:
             raise self._unexpected(key, " or ".join(choices), value)
@@ -279,7 +286,7 @@ class LayerConfig:
     def activation(self, key: str, *, default: str) -> str:
         """The name of an activation, as `lstm_inspect.cells.activations` knows it.
 
-        A function of somebody's own keeps the name the file gives it, marked ``custom:``.
+        A user's own function keeps the name that the file gives it, after ``custom:``.
         """
         value = self.config.get(key, default)
         if value is None:
@@ -291,7 +298,8 @@ class LayerConfig:
             return f"custom:{names[0] if names else value.get('class_name')}"
         if not isinstance(value, str):
             raise self._unexpected(key, "the name of an activation", value)
-        # keras 2.15 backend.py `hard_sigmoid` is clip(0.2x + 0.5), keras 3.0.5 clip(x/6 + 0.5).
+        # The function changed: clip(0.2x + 0.5) in keras 2.15 (backend.py, `hard_sigmoid`),
+        # clip(x/6 + 0.5) in keras 3.0.5.
         if value == "hard_sigmoid" and self.dialect.keras < 3:
             return "hard_sigmoid_0.2"
         return value
@@ -307,7 +315,7 @@ class LayerConfig:
             value = policy.get("name")
         if value is None:
             return "float32"
-        # A policy's name has the dtype of its sums last: "mixed_bfloat16", "int8_from_float32".
+        # The name of a policy ends with the compute dtype: "mixed_bfloat16", "int8_from_float32".
         dtype = value.rpartition("_")[2] if isinstance(value, str) else None
         if dtype not in _DTYPES:
             raise self._unexpected("dtype", "a dtype or a dtype policy", value)
@@ -326,7 +334,7 @@ class LayerConfig:
 
     @property
     def build_shape(self) -> Shape | None:
-        """The input shape the layer was built for, where the file states it (Keras 2.13 on)."""
+        """The input shape the layer was built for, if the file states it (Keras 2.13 and later)."""
         build_config = self.entry.get("build_config")
         if not isinstance(build_config, dict):
             return None

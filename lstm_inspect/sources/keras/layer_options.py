@@ -1,7 +1,7 @@
-"""What layers of Keras compute, said once as the typed options of `lstm_inspect.model`.
+"""Reads what a layer of Keras computes into the typed options of `lstm_inspect.model`.
 
-A class that is not in the table, or a setting that its options cannot express, gives none: such a
-layer is left to Keras itself.
+A layer has no options if its class is not in the table, or if they cannot express one of its
+settings. Only Keras itself can compute that layer.
 
 Source: keras 3.15.1, the module of each layer under layers/, unless a line says otherwise.
 """
@@ -9,7 +9,6 @@ Source: keras 3.15.1, the module of each layer under layers/, unless a line says
 from collections.abc import Callable
 from functools import partial
 
-from lstm_inspect.cells import Moves
 from lstm_inspect.model import (
     Activation,
     BatchNormalization,
@@ -32,7 +31,7 @@ from lstm_inspect.model import (
 from lstm_inspect.sources.keras.layer_config import LayerConfig
 from lstm_inspect.sources.keras.tf_operations import operation_name
 
-# Random in training, nothing at inference.
+# These act at random in training, and do nothing at inference.
 _RANDOM = (
     "AlphaDropout",
     "Dropout",
@@ -48,7 +47,7 @@ def read_options(layer: LayerConfig) -> Options | None:
     """The options of a layer that is not recurrent; None if only Keras knows what it computes.
 
     Raises:
-        ModelFileError: A setting is of a kind that no Keras writes.
+        ModelFileError: A setting is of a kind that Keras never writes.
     """
     if layer.is_operation:
         parameters = {key: value for key, value in layer.config.items() if key != "name"}
@@ -69,7 +68,7 @@ def merge_directions(layer: LayerConfig) -> MergeDirections:
 
 
 def acts_in_training(layer: LayerConfig) -> bool:
-    """Whether a layer computes something else in training."""
+    """Whether a layer computes something different in training."""
     return layer.class_name in (*_RANDOM, "BatchNormalization")
 
 
@@ -95,7 +94,8 @@ def _activation(layer: LayerConfig) -> Options:
 
 def _batch_normalization(layer: LayerConfig) -> Options:
     axis = layer.config.get("axis", -1)
-    single = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis  # keras 2.15.0
+    # keras 2.15.0 writes a list with the axis in it.
+    single = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
     return BatchNormalization(
         axis=layer.whole("axis", single),
         epsilon=layer.number("epsilon", default=1e-3),
@@ -137,11 +137,9 @@ def _convolve(rank: int, layer: LayerConfig) -> Options | None:
     return Convolve(
         filters=layer.size("filters"),
         kernel_size=layer.sizes("kernel_size", rank),
-        moves=Moves(
-            strides=layer.sizes("strides", rank),
-            dilation=layer.sizes("dilation_rate", rank),
-            padding=layer.choice("padding", ("valid", "same", "half")),
-        ),
+        strides=layer.sizes("strides", rank),
+        dilation=layer.sizes("dilation_rate", rank),
+        padding=layer.choice("padding", ("valid", "same", "half")),
     )
 
 
@@ -149,16 +147,13 @@ def _pool(how: str, rank: int, layer: LayerConfig) -> Options | None:
     if not (_is_channels_last(layer) and _pads_plainly(layer)):
         return None
     size = layer.sizes("pool_size", rank, default=2)
-    # A pooling moves by its own size unless told otherwise.
+    # Without strides, a pooling moves by the size of its window.
     moves_by_itself = layer.config.get("strides") is None
     return Pool(
         how=how,
         pool_size=size,
-        moves=Moves(
-            strides=size if moves_by_itself else layer.sizes("strides", rank),
-            dilation=(1,) * rank,
-            padding=layer.choice("padding", ("valid", "same")),
-        ),
+        strides=size if moves_by_itself else layer.sizes("strides", rank),
+        padding=layer.choice("padding", ("valid", "same")),
     )
 
 

@@ -1,4 +1,4 @@
-"""The wiring of a Functional config: how a node names the tensors it reads, by Keras dialect."""
+"""Reads the wiring of a Functional config: each call of a layer, with the tensors it reads."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,18 +30,18 @@ class Node(NamedTuple):
 
 
 def read_node(node: object) -> Node:
-    """Reads an entry of ``inbound_nodes``, whichever Keras wrote it.
+    """Reads an entry of ``inbound_nodes`` that Keras 2 or Keras 3 wrote.
 
-    Keras 3 writes ``{"args": [...], "kwargs": {...}}`` with ``__keras_tensor__`` objects
-    (keras 3.15.1, models/functional.py, ``serialize_node``); Keras 2 a list of
-    ``[layer, node, index, kwargs]``, in which every input repeats the kwargs (keras 2.15.0,
-    engine/node.py, ``Node.serialize``), or leaves them out.
+    Keras 3 writes ``{"args": [...], "kwargs": {...}}``, with a ``__keras_tensor__`` object for each
+    tensor (keras 3.15.1, models/functional.py, ``serialize_node``). Keras 2 writes a list with one
+    ``[layer, node, index, kwargs]`` for each input. All inputs of the list repeat the same kwargs,
+    or leave them out (keras 2.15.0, engine/node.py, ``Node.serialize``).
 
     Raises:
-        ModelFileError: Neither of the two.
+        ModelFileError: The entry has neither form.
     """
     if isinstance(node, dict) and not node.keys() & {"args", "kwargs"}:
-        # keras 2.15.0: a layer called on a dict, each value a [layer, node, index, kwargs].
+        # keras 2.15.0, a layer called on a dict: {"a": [layer, node, index, kwargs], ...}
         return Node((rewritten(node, _keras_2_place),), {}, None)
     if isinstance(node, dict):
         args, kwargs = node.get("args", []), node.get("kwargs", {})
@@ -62,14 +62,17 @@ def read_node(node: object) -> Node:
                     rewritten(kwargs, _keras_2_place),
                     None,
                 )
-    raise ModelFileError(f"model config: cannot read the inbound node {node!r:.80}")
+    raise ModelFileError(
+        f"model config: expected an inbound node of Keras 2 or 3, received {node!r:.80}"
+    )
 
 
 def read_places(value: object) -> list[Place]:
     """Reads ``input_layers`` or ``output_layers``: one tensor, or lists or dicts of tensors.
 
-    The tensors of a dict are in the order of its keys, whichever the file has (keras 3.15.1,
-    models/functional.py: ``tree.flatten``; 2.15.0, engine/functional.py: ``tf.nest.flatten``).
+    The tensors of a dict come in the sorted order of its keys: ``{"b": 2, "a": 1}`` is ``[1, 2]``
+    (keras 3.15.1, models/functional.py: ``tree.flatten``; 2.15.0, engine/functional.py:
+    ``tf.nest.flatten``).
     """
     if _is_place(value):
         return [Place(*value[:3])]
@@ -86,16 +89,17 @@ def places(argument: Argument) -> Iterator[Place]:
 
 
 def with_tensors(argument: Argument, resolve: Callable[[Place], Ref]) -> Argument:
-    """The argument with the tensor in the place of every `Place` that names it."""
+    """Replaces every `Place` in an argument by its tensor."""
     return rewritten(
         argument, lambda value: resolve(value) if isinstance(value, Place) else LOOK_INSIDE
     )
 
 
 def read_index(index: Any) -> Any:
-    """An index such as ``[:, -1]``, in which configs write slices and ellipses as objects.
+    """Reads an index such as ``[:, -1]`` into slices, ``...`` and tuples.
 
-    keras 3.15.1, saving/serialization_lib.py, ``serialize_keras_object``; a tuple is a list there.
+    A config writes a slice and ``...`` as objects, and a tuple as a list
+    (keras 3.15.1, saving/serialization_lib.py, ``serialize_keras_object``).
     """
     match index:
         case [*items]:
@@ -117,8 +121,11 @@ def _is_place(value: object) -> TypeGuard[list[Any]]:
     )
 
 
-def _is_constant(value: object) -> bool:
-    """A plain value among the inputs of a Keras 2 node (keras 2.15.0, engine/node.py)."""
+def _is_constant(value: object) -> TypeGuard[list[Any]]:
+    """Whether an input of a Keras 2 node is a plain value: ``["_CONSTANT_VALUE", -1, 2.0]``.
+
+    Source: keras 2.15.0, engine/node.py.
+    """
     return isinstance(value, list) and len(value) >= 3 and value[0] == _CONSTANT
 
 
@@ -127,25 +134,27 @@ def _is_keras_tensor(value: dict[str, Any]) -> bool:
 
 
 def _keras_3_place(value: Any) -> Any:
-    """Rewrites a ``__keras_tensor__`` in the arguments of a Keras 3 node."""
+    """Turns a ``__keras_tensor__`` in the arguments of a Keras 3 node into a `Place`."""
     if not (isinstance(value, dict) and _is_keras_tensor(value)):
         return LOOK_INSIDE
     config = value.get("config")
     history = config.get("keras_history") if isinstance(config, dict) else None
     if not _is_place(history):
-        raise ModelFileError(f"model config: cannot read the tensor {value!r:.80}")
+        raise ModelFileError(
+            f"model config: expected a tensor with a keras_history, received {value!r:.80}"
+        )
     return Place(*history[:3])
 
 
 def _keras_2_place(value: Any) -> Any:
-    """Rewrites a ``[layer, node, index]`` in the arguments of a Keras 2 node."""
-    if _is_place(value):
-        return Place(*value[:3])
-    return value[2] if _is_constant(value) else LOOK_INSIDE
+    """Turns a ``[layer, node, index]`` in the arguments of a Keras 2 node into a `Place`."""
+    if _is_constant(value):  # before places: a constant that is a whole number looks like one
+        return value[2]
+    return Place(*value[:3]) if _is_place(value) else LOOK_INSIDE
 
 
 def _first_shape(args: list[Any]) -> Shape | None:
-    """The shape that the first positional ``__keras_tensor__`` of a node states."""
+    """The shape that the first positional argument states, if it is a ``__keras_tensor__``."""
     first = args[0] if args else None
     if isinstance(first, dict) and _is_keras_tensor(first):
         return read_shape(first["config"].get("shape"))

@@ -1,6 +1,6 @@
-"""What each layer of a saved model is, before anything is wired: its config with its arrays.
+"""Reads each layer of a saved model into a part: its config together with its arrays.
 
-A part is read once, however often the model calls it.
+Parts are not wired yet. Each is read once, however often the model calls it.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class InputPart:
 
 @dataclass(frozen=True, eq=False)
 class RecurrentPart:
-    """A recurrent layer: its recurrence, or those of its stacked cells, first the lowest."""
+    """A recurrent layer: one recurrence, or one for each stacked cell, the lowest first."""
 
     recurrences: tuple[Recurrence, ...]
 
@@ -73,7 +73,7 @@ class MergedModelsPart:
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """A layer in its place in a model."""
+    """A layer of a model: its config, and the part that was read from it."""
 
     config: LayerConfig
     part: "Part"
@@ -148,9 +148,10 @@ def _part(layer: LayerConfig, weights: Weights, path: str) -> Part:
 def _recurrent_part(
     layer: LayerConfig, weights: Weights, path: str, in_bidirectional: bool = False
 ) -> RecurrentPart | None:
-    """Reads a recurrent layer; None if the file holds no array of it.
+    """Reads a recurrent layer; None if the file has none of its arrays.
 
-    A Bidirectional may decide what is emitted at masked steps.
+    Inside a Bidirectional, some Keras versions make a layer emit 0 at masked steps, whatever its
+    own config says (see `Dialect.bidirectional_zeroes`).
     """
     cells = cell_configs(layer)
     arrays = weights.of_cells(cells)
@@ -185,7 +186,7 @@ def read_layer(layer: LayerConfig, arrays: Sequence[Array], path: str) -> Layer:
         path: Its name.
 
     Raises:
-        ModelFileError: The config is not one that Keras writes.
+        ModelFileError: A setting is of a kind that Keras never writes.
     """
     has_activation = "activation" in layer.config
     return Layer(

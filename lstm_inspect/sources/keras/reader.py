@@ -1,4 +1,4 @@
-"""Files of Keras to a `Model`."""
+"""Reads Keras files into a `Model`."""
 
 import warnings
 from dataclasses import replace
@@ -16,25 +16,25 @@ from lstm_inspect.sources.keras.wiring import wire
 
 
 def read_keras(path: Path, data: bytes | None, config: Path | None, limits: Limits) -> Model:
-    """Reads a model that Keras saved, of whatever version.
+    """Reads a model that any version of Keras saved.
 
     Args:
         path: The file or folder.
         data: The bytes of the file; None for a folder.
-        config: A file with the config of a model of which ``path`` holds the weights.
-        limits: What the files may claim.
+        config: A file with the config of the model, for a ``path`` that holds weights alone.
+        limits: How much the files may ask for.
 
     Raises:
         ModelFileError: The file cannot be read, or contradicts itself.
-        LimitError: It claims more than is granted.
+        LimitError: The file asks for more than a limit allows.
 
     Warns:
-        UnreadWeightsWarning: An array of it was never written, or is not made of numbers.
+        UnreadWeightsWarning: One of its arrays was never written, or is not made of numbers.
     """
     file = read_saved_file(path, data, limits)
     if file.unread:
         (name, reason), *others = file.unread.items()
-        more = f"; so are {len(others)} others" if others else ""
+        more = f"; {len(others)} other arrays were not read either" if others else ""
         message = f"{path}: not read: {name} {reason}{more}"
         warnings.warn(UnreadWeightsWarning(message), stacklevel=3)
     if config is not None:
@@ -44,12 +44,12 @@ def read_keras(path: Path, data: bytes | None, config: Path | None, limits: Limi
         how = advice(python="config=FILE", command_line="--config FILE")
         return bare_model(
             file,
-            f"the file holds weights alone; give what model.to_json() gave with {how}",
+            f"the file holds weights alone; pass the output of model.to_json() with {how}",
         )
     top = LayerConfig(file.config, dialect_of(file))
     if "layers" not in top.config:
         return bare_model(
-            file, f"{top.class_name} is a subclassed model, of which only the weights are saved"
+            file, f"{top.class_name} is a subclassed model; Keras saves only its weights"
         )
     wiring = wire(read_parts(file, top), str(path), limits)
     return Model(name=top.name, source=file.source, inputs=wiring.inputs, calls=wiring.calls)

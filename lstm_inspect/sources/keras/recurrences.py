@@ -1,4 +1,4 @@
-"""Recurrent layers of a config, with their arrays, to canonical `Recurrence` form."""
+"""Reads the recurrent layers of a config, with their arrays, into canonical `Recurrence` form."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -40,9 +40,9 @@ def kind_of(cell: LayerConfig) -> CellKind:
 
 
 def cell_configs(layer: LayerConfig) -> list[LayerConfig]:
-    """The configs of the cells of a recurrent layer; none if it is not recurrent, or is custom.
+    """The configs of the cells of a recurrent layer; empty if it is not recurrent, or is custom.
 
-    ``LSTM`` is its own cell; ``RNN`` wraps one, or several stacked ones.
+    ``LSTM`` is its own cell. ``RNN`` wraps one cell, or several stacked ones.
     """
     if layer.class_name == "RNN":
         cell = layer.child("cell")
@@ -63,14 +63,14 @@ def read_recurrence(
     """Reads one recurrence.
 
     Args:
-        layer: The config of the layer: how it runs over time.
-        cell: The config of its cell, the same for a layer such as LSTM.
+        layer: The config of the layer. It says how the layer runs over time.
+        cell: The config of its cell. For a layer such as LSTM it is the same config.
         arrays: The arrays of the cell, in the order of Keras's ``layer.weights``.
         path: Its name in tables and dumps.
         **overrides: Fields of `Recurrence` that a wrapper decides.
 
     Raises:
-        ModelFileError: The arrays are missing, or their shapes are not those of the config.
+        ModelFileError: The arrays are missing, or do not have the shapes that the config states.
     """
     kind = kind_of(cell)
     if kind is CONV_LSTM and cell.dialect.is_theano:
@@ -89,7 +89,7 @@ def read_recurrence(
         kind=kind,
         units=cell.size("filters" if kind is CONV_LSTM else "units"),
         weights=canonical_weights(path, kind, cell.flag("use_bias", default=True), arrays),
-        # A CuDNN layer has no such options, and always uses these.
+        # The config of a CuDNN layer has no activations: it always uses the defaults.
         activations={
             name: cell.activation(name, default=_DEFAULT_ACTIVATIONS[name])
             for name in kind.activations
@@ -103,7 +103,8 @@ def read_recurrence(
 
 def _options(kind: CellKind, cell: LayerConfig) -> dict[str, Any]:
     if kind is GRU:
-        # keras 2.1.3, layers/recurrent.py, `GRU`: before it had the option, it had False.
+        # A config without the option is older than the option, and means False (keras 2.1.3,
+        # layers/recurrent.py, `GRU`). CuDNN never had it, and always means True.
         is_cudnn = cell.class_name == "CuDNNGRU"
         return {"reset_after": cell.flag("reset_after", default=is_cudnn)}
     if kind is CONV_LSTM:

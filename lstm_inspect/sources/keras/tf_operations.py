@@ -1,8 +1,8 @@
-"""Operations between layers, those of tf.keras 2.x in the words of Keras 3.
+"""Translates operations between layers from tf.keras 2.x into the words of Keras 3.
 
-tf.keras writes ``x[:, -1]`` as a SlicingOpLambda and ``tf.math.add(x, y)`` as a TFOpLambda that
-names a TensorFlow function (keras 2.15.0, layers/core/tf_op_layer.py). The names are looked up
-here and nowhere else; nothing is imported by them.
+tf.keras writes ``x[:, -1]`` as a SlicingOpLambda, and ``tf.math.add(x, y)`` as a TFOpLambda with
+the name of the TensorFlow function, ``math.add`` (keras 2.15.0, layers/core/tf_op_layer.py). Such
+a name is only looked up in the table below. It never makes the program import anything.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,13 @@ from lstm_inspect.sources.keras.nodes import Node, read_index
 
 
 class _Words(NamedTuple):
-    """An operation of Keras 3: its name, and what its arguments and parameters are called."""
+    """How Keras 3 writes an operation.
+
+    Attributes:
+        name: Its class name in Keras 3.
+        arguments: Keywords of TensorFlow that are positional arguments in Keras 3, such as ``"y"``.
+        parameters: The other keywords, (TensorFlow, Keras 3), such as ``("perm", "axes")``.
+    """
 
     name: str
     arguments: tuple[str, ...] = ()
@@ -61,7 +67,7 @@ _OPERATIONS = {
 
 
 def operation_name(layer: LayerConfig) -> str:
-    """The name that Keras 3 has for an operation; that of TensorFlow if it has none."""
+    """The Keras 3 name of an operation, or its TensorFlow name if the table does not have it."""
     if layer.class_name not in TF_OPERATION_CLASSES:
         return layer.class_name
     function = layer.config.get("function")
@@ -70,7 +76,7 @@ def operation_name(layer: LayerConfig) -> str:
 
 
 def translated(layer: LayerConfig, node: Node) -> Node:
-    """A call of an operation as Keras 3 would have written it."""
+    """Rewrites a call of an operation as Keras 3 would write it."""
     function = layer.config.get("function")
     if layer.class_name in TF_OPERATION_CLASSES and function in _OPERATIONS:
         words = _OPERATIONS[function]

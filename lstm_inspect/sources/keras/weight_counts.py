@@ -1,4 +1,4 @@
-"""How many arrays each built-in layer has, for files that list them and do not say whose."""
+"""Counts the arrays of each built-in layer, for files that list arrays without their owner."""
 
 import re
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _KERNEL_AND_BIAS = re.compile(r"Dense|Conv[123]D(Transpose)?|Convolution[123]D|D
 
 
 def cell_counts(cell: LayerConfig) -> tuple[int, int]:
-    """How many trainable and other arrays a recurrent cell has."""
+    """How many trainable arrays and how many other arrays a recurrent cell has."""
     kind = kind_of(cell)
     count = 2 + cell.flag("use_bias", default=True) + 3 * ("peepholes" in kind.weights)
     if cell.dialect.keras == 1:
@@ -26,7 +26,7 @@ def cell_counts(cell: LayerConfig) -> tuple[int, int]:
 
 
 def weight_counts(layer: LayerConfig) -> tuple[int, int] | None:
-    """How many trainable and other arrays a layer has; None for a layer that is not built in."""
+    """How many trainable arrays and other arrays a layer has; None if it is not built in."""
     if layer.is_model:
         members = [weight_counts(member) for member in layer.children("layers")]
     elif layer.merged_models:

@@ -1,6 +1,6 @@
-"""Which arrays of a file belong to which layer, whether Keras stored them by path or in a list.
+"""Finds the arrays of each layer in a file, whether Keras stored them by path or in a list.
 
-Both kinds are `Weights`, so the reading of a layer does not know which it has.
+Both are `Weights`, so the code that reads a layer need not know how its arrays are stored.
 """
 
 import itertools
@@ -58,7 +58,11 @@ def weights_of_layers(file: SavedFile, layers: Sequence[LayerConfig]) -> list[We
 def _listed(
     layer: LayerConfig, name: str, named: Mapping[str, Sequence[tuple[str, Array]]]
 ) -> list[tuple[str, Array]]:
-    """The weights of a top-level layer; those of models that Keras 1 merges count as top-level."""
+    """The weights of a top-level layer.
+
+    Keras 1 lists the layers of the models that it merges at the top level too. For a layer that
+    merges models, the result has the weights of all these layers.
+    """
     inner = [each for model in layer.merged_models for each in model.children("layers")]
     if not inner:
         return list(named.get(name, ()))
@@ -68,10 +72,11 @@ def _listed(
 def _names_of(
     layers: Sequence[LayerConfig], named: Mapping[str, object], file: SavedFile
 ) -> list[str]:
-    """The name under which a file has each layer.
+    """The name under which a file stores the weights of each layer.
 
-    Keras loads such weights by order, not by name, and names depend on what else was built before
-    (keras 3.15.1, legacy_h5_format.py, ``load_weights_from_hdf5_group``).
+    The names of file and config may differ: an LSTM without a name becomes ``lstm`` or ``lstm_3``,
+    depending on what the same process built before. Keras therefore loads these weights by order,
+    not by name (keras 3.15.1, legacy_h5_format.py, ``load_weights_from_hdf5_group``).
     """
     names = [layer.name for layer in layers]
     weighted = [name for name, weights in named.items() if weights]
@@ -80,8 +85,8 @@ def _names_of(
     takers = [layer.name for layer in layers if weight_counts(layer) != (0, 0)]
     if len(takers) != len(weighted):
         raise ModelFileError(
-            f"{file.path}: has weights of {len(weighted)} layers ({', '.join(weighted)}), "
-            f"the config {len(takers)} layers that can have weights ({', '.join(takers)})"
+            f"{file.path}: expected weights of {len(takers)} layers, as in the config "
+            f"({', '.join(takers)}), received weights of {len(weighted)} ({', '.join(weighted)})"
         )
     by_order = dict(zip(takers, weighted, strict=True))
     return [by_order.get(name, name) for name in names]
@@ -89,12 +94,12 @@ def _names_of(
 
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,5}")
 
-# The layers that a MultiHeadAttention consists of, in the order of its weights.
+# The layers inside a MultiHeadAttention, in the order of its weights.
 _ATTENTION_PARTS = ("query_dense", "key_dense", "value_dense", "output_dense")
 
 
 class _TreeWeights:
-    """Weights found by the path of attributes that leads to them, as Keras 3 stores them."""
+    """Weights that Keras 3 stores by a path of attributes: ``layers/lstm/cell/vars/0``."""
 
     def __init__(self, tree: VariableTree, prefix: str) -> None:
         self._tree = tree
@@ -132,7 +137,7 @@ class _TreeWeights:
         return _TreeWeights(self._tree, f"{self._prefix}{path}/")
 
     def _members(self, container: str, members: Sequence[LayerConfig]) -> "Iterator[_TreeWeights]":
-        """The members of a list: keyed by class, and numbered where a class comes again."""
+        """The weights of each member of a list: ``lstm``, ``lstm_1`` ... (see `VariableTree`)."""
         used: Counter[str] = Counter()
         for member in members:
             key = _snake_case(member.class_name)
@@ -142,7 +147,7 @@ class _TreeWeights:
 
 
 def _snake_case(class_name: str) -> str:
-    """The key of a layer in the store (keras 3.15.1, utils/naming.py, ``to_snake_case``)."""
+    """The key of a class: ``simple_rnn`` (keras 3.15.1, utils/naming.py, ``to_snake_case``)."""
     name = re.sub(r"\W+", "", class_name)
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
@@ -151,9 +156,13 @@ def _snake_case(class_name: str) -> str:
 class _ListedWeights:
     """Weights in a list, each with a name, as ``.h5`` files and SavedModels store them.
 
-    An ``.h5`` lists the trainable ones of all members of a layer first, then the others (keras
-    3.15.1, legacy_h5_format.py, ``_legacy_weights``); of a layer that is not trained itself, and in
-    a SavedModel, member by member.
+    A layer with members, such as a nested model, has one list for all of them, in one of two
+    orders. For example, with a BatchNormalization and a Dense as members:
+
+    * An ``.h5`` lists the trainable weights of all members first, then the others: gamma, beta,
+      kernel, bias, mean, variance (keras 3.15.1, legacy_h5_format.py, ``_legacy_weights``).
+    * A SavedModel lists them member by member: gamma, beta, mean, variance, kernel, bias. So does
+      an ``.h5`` for a layer that is not trained itself.
     """
 
     def __init__(self, named: Sequence[tuple[str, Array]], member_by_member: bool) -> None:
@@ -182,7 +191,10 @@ class _ListedWeights:
         return self
 
     def of_layers(self, layers: Sequence[LayerConfig]) -> list[Weights]:
-        """The weights of each layer: by how many each has, else by the layers' names in theirs."""
+        """The weights of each layer, split by the number that each layer has.
+
+        If that is not known, the name of a weight decides: ``mine/dense/kernel`` goes to ``dense``.
+        """
         parts = self._split(layers, [weight_counts(layer) for layer in layers])
         if parts is not None:
             return [*parts]
@@ -194,7 +206,7 @@ class _ListedWeights:
     def _split(
         self, members: Sequence[LayerConfig], counts: Sequence[tuple[int, int] | None]
     ) -> "list[_ListedWeights] | None":
-        """The weights of each member, or None if it is not known how many each has."""
+        """The weights of each member; None if it is not known how many each has."""
         known = [count for count in counts if count is not None]
         trainable, others = (sum(both) for both in zip((0, 0), *known, strict=True))
         if len(known) < len(members) or trainable + others != len(self._named):

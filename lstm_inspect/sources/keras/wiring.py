@@ -1,4 +1,4 @@
-"""Parts and the wiring of their config, written out as one flat list of calls."""
+"""Turns the parts of a model and its wiring into one flat list of calls."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -37,15 +37,15 @@ from lstm_inspect.sources.keras.parts import (
 from lstm_inspect.sources.keras.tf_operations import translated
 
 Outputs = Callable[[int], Ref]
-"""What a call gives: output number to tensor."""
+"""The outputs of a call: takes the number of an output, returns its tensor."""
 
 
 class Wiring(NamedTuple):
-    """A model written out.
+    """A model as a flat list of calls.
 
     Attributes:
-        inputs: Where data enters.
-        calls: Every call of a layer, nested models and wrappers in place.
+        inputs: The inputs of the model.
+        calls: Every call of a layer. The calls inside a nested model or wrapper take its place.
     """
 
     inputs: tuple[ModelInput, ...]
@@ -53,16 +53,17 @@ class Wiring(NamedTuple):
 
 
 def wire(model: ModelPart, what: str, limits: Limits) -> Wiring:
-    """Writes a model out as calls.
+    """Turns a model into a flat list of calls.
 
     Args:
         model: The model.
-        what: What to call its file in an error.
+        what: The name of its file, for errors.
         limits: How many calls it may make.
 
     Raises:
-        ModelFileError: The wiring names a layer or a tensor that is not there.
-        LimitError: It makes more calls than are granted: of models that call models that call ...
+        ModelFileError: The wiring names a layer or a tensor that does not exist.
+        LimitError: The model makes more calls than a limit allows. A small file can ask for
+            millions, with models that call models that call models.
     """
     writer = _Writer(what, limits)
     writer.call_model(model, _Surroundings(), given=None)
@@ -70,11 +71,11 @@ def wire(model: ModelPart, what: str, limits: Limits) -> Wiring:
 
 
 class _Surroundings(NamedTuple):
-    """What stands around a call.
+    """What a call inherits from the models and wrappers around it.
 
     Attributes:
-        prefix: The names of the models that it is nested in, to put in front of its own.
-        folds: How many TimeDistributed it is in.
+        prefix: The names of the models around it, to put in front of its own: ``encoder/``.
+        folds: The number of TimeDistributed wrappers around it.
         in_training: Whether it, or a model around it, is called with ``training=True``.
     """
 
@@ -84,7 +85,7 @@ class _Surroundings(NamedTuple):
 
 
 class _RecurrentArguments(NamedTuple):
-    """What a recurrent layer is called on."""
+    """The arguments of a call of a recurrent layer."""
 
     x: Ref
     states: tuple[Ref, ...]
@@ -107,9 +108,9 @@ class _Writer:
 
         Args:
             model: The model.
-            around: What stands around the call.
-            given: What it is called on: a tensor, or lists or a dict of them; None for the
-                outermost model, whose inputs become the inputs of the graph.
+            around: What the call inherits.
+            given: The argument of the call: a tensor, or lists or a dict of tensors. None for the
+                outermost model; its inputs become the inputs of the graph.
         """
         if model.config.class_name == "Sequential":
             return self._call_sequential(model, around, given)
@@ -165,7 +166,7 @@ class _Writer:
             except (KeyError, IndexError):
                 raise ModelFileError(
                     f"model {model.config.name}: its wiring names output {place.output} of call "
-                    f"{place.call} of {place.layer}, which is not there"
+                    f"{place.call} of {place.layer}, which does not exist"
                 ) from None
 
         while calls:
@@ -173,7 +174,8 @@ class _Writer:
             if not ready:
                 stuck = ", ".join(sorted({name for name, _ in calls}))
                 raise ModelFileError(
-                    f"model {model.config.name}: its wiring gives no order for {stuck:.120}"
+                    f"model {model.config.name}: expected wiring without cycles or missing layers, "
+                    f"received one at {stuck:.120}"
                 )
             for key in ready:
                 node = calls.pop(key)
@@ -188,9 +190,10 @@ class _Writer:
         return Ref(model_input.name)
 
     def _apply(self, member: Member, path: str, node: Node, around: _Surroundings) -> Outputs:
-        """Writes out one call of a layer whose arguments are resolved."""
+        """Writes out one call of a layer; ``node`` has a `Ref` for every tensor."""
         kwargs = {name: given for name, given in node.kwargs.items() if name != "training"}
-        # In Keras 3 predict() has the last word, before that the call (keras 2.15.0 and 3.15.1).
+        # A model may call dropout(x, training=True). Up to Keras 2, the layer then acts as in
+        # training even in predict(). In Keras 3, predict() overrules it (keras 2.15.0 and 3.15.1).
         if node.kwargs.get("training") is True and member.config.dialect.keras < 3:
             around = around._replace(in_training=True)
         node = node._replace(kwargs=kwargs)
@@ -217,12 +220,16 @@ class _Writer:
                 )
                 return self._add(call, around)
             case InputPart() | MergedModelsPart():
-                raise ModelFileError(f"layer {path}: expected a layer that can be called here")
+                raise ModelFileError(f"layer {path}: expected a layer that can be called")
 
     def _call_recurrent(
         self, path: str, part: RecurrentPart, given: _RecurrentArguments, around: _Surroundings
     ) -> Outputs:
-        """Stacked cells run one after the other: what a cell does never depends on one above it."""
+        """Writes out a call of a recurrent layer, as one call for each of its stacked cells.
+
+        Each cell can read the whole sequence before the next cell starts, because no cell depends
+        on a cell above it.
+        """
         x, states = given.x, list(given.states)
         shape = given.input_shape
         finals: list[Ref] = []
@@ -271,7 +278,7 @@ def _outputs(tensors: Sequence[Ref]) -> Outputs:
 
 
 def _bind(model: ModelPart, given: Argument) -> dict[str, Ref]:
-    """The tensor for each input of a model that is called: by key if it is called on a dict."""
+    """The tensor for each input of a model that is called: by key from a dict, else by position."""
     inputs = model.config.config.get("input_layers")
     names = [place.layer for place in read_places(inputs)]
     if isinstance(given, dict):
@@ -282,19 +289,21 @@ def _bind(model: ModelPart, given: Argument) -> dict[str, Ref]:
     missing = [name for name in names if not isinstance(bound.get(name), Ref)]
     if missing:
         raise ModelFileError(
-            f"model {model.config.name}: its call gives no tensor for {', '.join(missing)}"
+            f"model {model.config.name}: expected its call to give a tensor for each input, "
+            f"received none for {', '.join(missing)}"
         )
     return {name: ref for name, ref in bound.items() if isinstance(ref, Ref)}
 
 
 def _sequential_input(first: Member) -> ModelInput:
-    """The input of a Sequential, which may have no InputLayer of its own."""
+    """The input of a Sequential, with or without an InputLayer."""
     config = first.config
     if isinstance(first.part, InputPart):
         return ModelInput(config.name, first.part.shape, first.part.dtype)
     shape = config.batch_shape
     if shape is None and config.build_shape is not None:
-        # What it happened to be called on first: of that, only the sizes of its weights bind.
+        # This is the shape of the first data that the layer was called on. Only the sizes that its
+        # weights depend on are binding; the batch size, and in Keras 3 the timesteps, may differ.
         batch_and_steps = len(config.build_shape) - 1 if config.dialect.keras == 3 else 1
         shape = (None,) * batch_and_steps + config.build_shape[batch_and_steps:]
     return ModelInput(f"{config.name}_input", shape, "float32")
@@ -312,11 +321,14 @@ def _functional_input(model: ModelPart, name: str) -> ModelInput:
 def _calls_of(model: ModelPart, results: Sequence[Place]) -> dict[tuple[str, int], Node]:
     """Every call of the layers of a Functional, by (layer, call number), in the order of the file.
 
-    A model that is used as a layer has one call of its own from when it was built, which the file
-    leaves out: it has nodes for calls 1, 2 ... (keras 3.15.1, models/functional.py, ``get_config``:
-    ``kept_nodes``). A Sequential of Keras 3 counts from 0 like any layer. So the numbers are not in
-    the file, but they are in use: the last node is the call of the highest number that any place
-    names.
+    The calls of a layer are numbered 0, 1 ..., those of a model used as a layer 1, 2 ... Its call 0
+    was made when the model itself was built, and the file leaves that call out
+    (keras 3.15.1, models/functional.py, ``get_config``: ``kept_nodes``). A Sequential of Keras 3
+    starts at 0, like a layer.
+
+    A node does not state its number, but the places that read its outputs do. So the last node of a
+    layer gets the highest number in use: if a place names ``["encoder", 1, 0]`` and ``encoder`` has
+    one node, that node is call 1.
     """
     nodes = {
         name: [read_node(node) for node in member.config.inbound_nodes]
@@ -336,7 +348,7 @@ def _calls_of(model: ModelPart, results: Sequence[Place]) -> dict[tuple[str, int
 
 
 def _paths_of(calls: Iterable[tuple[str, int]]) -> dict[tuple[str, int], str]:
-    """The path of each call: the name of the layer; its second call is ``name#2``."""
+    """The path of each call: the name of the layer, with ``#2`` behind it for its second call."""
     numbers: Counter[str] = Counter()
     paths = {}
     for name, number in calls:
@@ -350,17 +362,18 @@ def _reads_only(node: Node, done: dict[tuple[str, int], Any]) -> bool:
 
 
 def _recurrent_arguments(node: Node, member: Member) -> _RecurrentArguments:
-    """Sorts what a recurrent layer is called on.
+    """Sorts the arguments of a call of a recurrent layer into x, states and mask.
 
-    Keras 3 calls ``layer(sequences, initial_state=None, mask=None)``; Keras 2 puts the initial
-    states behind x in one list (keras 2.15.0, layers/rnn/base_rnn.py, ``RNN.__call__``).
+    Keras 3 calls ``layer(sequences, initial_state=None, mask=None)``. Keras 2 puts the initial
+    states behind x in one list, ``layer([x, h, c])``
+    (keras 2.15.0, layers/rnn/base_rnn.py, ``RNN.__call__``).
     """
     names = ("x", "initial_state", "mask")
     given = {**node.kwargs, **dict(zip(names, node.args, strict=False))}
     tensors = list(refs(given.get("x")))
     if not tensors:
         raise ModelFileError(
-            f"layer {member.config.name}: expected its call to name a tensor, it names none"
+            f"layer {member.config.name}: expected its call to name a tensor, received none"
         )
     x, *states = tensors
     passed_states = tuple(refs(given.get("initial_state")))
@@ -368,8 +381,9 @@ def _recurrent_arguments(node: Node, member: Member) -> _RecurrentArguments:
         x=x,
         states=(*states, *passed_states),
         mask=next(refs(given.get("mask")), None),
-        # Keras 3 hands on the mask of x only to a layer called on nothing but x (keras 3.15.1,
-        # layers/layer.py, `__call__`, "Populate mask argument(s)").
+        # Keras 3 uses the mask of x only if x is the one tensor of the call: in lstm(x), but not in
+        # lstm(x, initial_state=[h, c]) (keras 3.15.1, layers/layer.py, `__call__`, "Populate mask
+        # argument(s)").
         heeds_mask=not (passed_states and member.config.dialect.keras == 3),
         input_shape=node.input_shape or member.config.build_shape,
     )

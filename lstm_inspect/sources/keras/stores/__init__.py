@@ -1,1 +1,1 @@
-"""The files that Keras writes, to plain data: the config, and arrays under the file's own keys."""
+"""Reads the files that Keras writes into plain data: a config, and arrays by the file's keys."""

@@ -1,4 +1,4 @@
-"""Files of Keras, told apart by their content, to a `SavedFile`."""
+"""Tells Keras files apart by their content and reads them into a `SavedFile`."""
 
 from pathlib import Path
 from typing import Any
@@ -19,23 +19,23 @@ _SNIFFED = 64
 
 
 def is_of_keras(path: Path, data: bytes | None) -> bool:
-    """Whether a file, or a folder whose ``data`` is None, can be one that Keras saved."""
+    """Whether Keras can have saved a file; ``data`` is None for a folder."""
     if data is None:
         return (path / SAVED_MODEL).is_file()
     return data.startswith((ZipArchive.SIGNATURE, hdf5.SIGNATURE)) or _is_json(data)
 
 
 def read_saved_file(path: Path, data: bytes | None, limits: Limits) -> SavedFile:
-    """Reads a file or folder that `is_of_keras`.
+    """Reads a file or folder that `is_of_keras` accepts.
 
     Args:
         path: The file or folder.
         data: The bytes of the file; None for a folder.
-        limits: What it may claim.
+        limits: How much it may ask for.
 
     Raises:
-        ModelFileError: Damaged, or no file of Keras after all.
-        LimitError: It claims more than is granted.
+        ModelFileError: The file is damaged, or Keras did not save it after all.
+        LimitError: The file asks for more than a limit allows.
     """
     if data is None:
         return read_saved_model(path, limits)
@@ -47,18 +47,18 @@ def read_saved_file(path: Path, data: bytes | None, limits: Limits) -> SavedFile
 
 
 def read_config_file(path: Path, limits: Limits) -> tuple[dict[str, Any], str | None]:
-    """Reads the config of a model, without its weights.
+    """Reads the config of a model without its weights.
 
     Args:
-        path: What ``model.to_json()`` gave, or a ``.keras`` or ``.h5`` of the same architecture.
-        limits: What it may claim.
+        path: The output of ``model.to_json()``, or a ``.keras`` or ``.h5`` with this architecture.
+        limits: How much it may ask for.
 
     Returns:
-        The config, and the Keras version that the file states or None.
+        The config, and the Keras version; None if the file does not state a version.
 
     Raises:
-        ModelFileError: Not there, not readable, damaged, or without a config.
-        LimitError: It claims more than is granted.
+        ModelFileError: The file is missing, unreadable or damaged, or has no config.
+        LimitError: The file asks for more than a limit allows.
     """
     data = None if path.is_dir() else read_bytes(path, limits, "file_bytes")
     if data is not None and _is_json(data):

@@ -1,4 +1,4 @@
-"""HDF5 files of every Keras: whole models, and weights alone."""
+"""Reads the HDF5 files of every Keras version: whole models, and weights alone."""
 
 from pathlib import Path
 
@@ -12,13 +12,13 @@ from lstm_inspect.sources.keras.stores.variable_tree import is_variable_tree, re
 
 
 def read_keras_h5(path: Path, data: bytes, limits: Limits) -> SavedFile:
-    """Reads an HDF5 file: a whole model, or weights alone, of any Keras.
+    """Reads an HDF5 file of any Keras version: a whole model, or weights alone.
 
     Layout: keras 3.15.1, legacy/saving/legacy_h5_format.py and saving/saving_lib.py.
 
     Raises:
-        ModelFileError: Damaged, or no file of Keras.
-        LimitError: It claims more than is granted.
+        ModelFileError: The file is damaged, or Keras did not save it.
+        LimitError: The file asks for more than a limit allows.
     """
     root = read_hdf5(data, str(path), limits)
     config = _text(root, "model_config", path)
@@ -49,10 +49,10 @@ def read_keras_h5(path: Path, data: bytes, limits: Limits) -> SavedFile:
 
 
 def _text(group: Group, name: str, path: Path) -> str | None:
-    """An attribute that is text, where there is one."""
+    """The text in an attribute; None if the group has no attribute of that name."""
     value = group.attributes.get(name)
     if name in group.attributes and not isinstance(value, str):
-        raise ModelFileError(f"{path}: expected its {name} to be text, received another attribute")
+        raise ModelFileError(f"{path}: expected its {name} to be text, received another type")
     return value if isinstance(value, str) else None
 
 
@@ -67,10 +67,10 @@ def _layer_weights(group: Group) -> LayerWeights:
 
 
 def _names(group: Group, attribute: str) -> list[str]:
-    """The list of names in an attribute, which may be split into ``attribute0``, ``attribute1`` ...
+    """The names in an attribute, which Keras may have split into ``attribute0``, ``attribute1`` ...
 
-    HDF5 limits an attribute to 64 kB (keras 3.15.1, legacy_h5_format.py,
-    ``load_attributes_from_hdf5_group``).
+    It splits a long list because HDF5 limits an attribute to 64 kB
+    (keras 3.15.1, legacy_h5_format.py, ``load_attributes_from_hdf5_group``).
     """
     whole = group.attributes.get(attribute)
     if isinstance(whole, list):
@@ -84,9 +84,9 @@ def _names(group: Group, attribute: str) -> list[str]:
 
 
 def _weights(group: Group) -> list[tuple[str, Array]]:
-    """The weights of a layer; none at all if not every one of them was written.
+    """The weights of a layer; none at all if the file lacks one of them.
 
-    Keras 3.0 gives two arrays of a Bidirectional one name, and leaves a broken file behind.
+    Keras 3.0 gives two arrays of a Bidirectional the same name, and so writes a broken file.
     """
     arrays = group.all_arrays()
     names = _names(group, "weight_names")

@@ -1,4 +1,4 @@
-"""The ``.keras`` zip of Keras 2.13 and later: config.json, metadata.json, model.weights.h5."""
+"""Reads the ``.keras`` zip of Keras 2.13 and later."""
 
 from pathlib import Path
 from unicodedata import normalize
@@ -13,13 +13,13 @@ from lstm_inspect.sources.keras.stores.variable_tree import read_variable_tree
 
 
 def read_keras_zip(path: Path, data: bytes, limits: Limits) -> SavedFile:
-    """Reads a ``.keras`` zip.
+    """Reads a ``.keras`` zip: config.json, metadata.json and model.weights.h5.
 
     Layout: keras 3.15.1, saving/saving_lib.py, ``_save_model_to_fileobj``.
 
     Raises:
-        ModelFileError: Damaged, or a member that Keras always writes is missing.
-        LimitError: It claims more than is granted.
+        ModelFileError: The zip is damaged, or lacks a member that Keras always writes.
+        LimitError: The zip asks for more than a limit allows.
     """
     archive = ZipArchive(data, str(path), limits)
     _check_names(archive, path)
@@ -41,13 +41,20 @@ def read_keras_zip(path: Path, data: bytes, limits: Limits) -> SavedFile:
 
 
 def _check_names(archive: ZipArchive, path: Path) -> None:
-    """Refuses names which no Keras writes, and which other readers might follow or mix up."""
+    """Refuses names of members that Keras never writes and that can mislead other readers.
+
+    ``../config.json`` leads out of the folder that a reader unpacks into. ``config.json`` and
+    ``CONFIG.json`` are the same file on some systems.
+    """
     for name in archive.names:
         leads_out = name[:1] in ("", "/") or ".." in name.split("/")
         if leads_out or "\\" in name or not name.isprintable():
-            raise ModelFileError(f"{path}: the name of a member leads elsewhere: {name!r:.60}")
+            raise ModelFileError(f"{path}: expected plain names of members, received {name!r:.60}")
     if len({normalize("NFC", name).casefold() for name in archive.names}) != len(archive.names):
-        raise ModelFileError(f"{path}: two members differ in nothing but case or accents")
+        raise ModelFileError(
+            f"{path}: expected distinct names of members, received two that differ only in case or "
+            "accents"
+        )
 
 
 def _member(archive: ZipArchive, name: str, path: Path, limit: str) -> memoryview:
@@ -55,12 +62,13 @@ def _member(archive: ZipArchive, name: str, path: Path, limit: str) -> memoryvie
         return archive.read(name, limit)
     except KeyError:
         if "model.weights.npz" in archive.names:
-            # keras 2.12.0, 2.15.0 and 3.15.1 all fail to load what they write there.
+            # Keras itself (2.12.0, 2.15.0 and 3.15.1) fails to load the .npz that it writes.
             raise ModelFileError(
-                f"{path}: its model.weights.npz holds pickled objects, which only code from the "
-                "file could read; save the model again with its weights as HDF5"
+                f"{path}: expected its weights as HDF5, received a model.weights.npz of pickled "
+                "objects, which only code from the file can read; save the model again with HDF5 "
+                "weights"
             ) from None
         there = ", ".join(archive.names[:8]) or "nothing"
         raise ModelFileError(
-            f"{path}: a .keras file must hold {name}; this zip holds {there}"
+            f"{path}: expected a .keras file with {name}, received a zip with {there}"
         ) from None

@@ -1,4 +1,4 @@
-"""What a model file holds, as plain data: the one thing that leaves this package."""
+"""The content of a model file as plain data, in the one form that all stores return."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,17 +13,19 @@ FRAMEWORK = "Keras"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class VariableTree:
-    """Weights as Keras 3 stores them: by the path of attributes that leads to the variable.
+    """Weights as Keras 3 stores them: by the path of attributes that leads to each variable.
 
-    ``arrays["layers/lstm/cell/vars/0"]`` is the kernel of the model's first LSTM. The keys are
-    snake_case class names counted in layer order, not layer names
+    ``arrays["layers/lstm/cell/vars/0"]`` is the kernel of the model's first LSTM, whatever the name
+    of that layer is. The path has the class name in snake_case. From the second layer of a class on
+    it has a number too, in layer order: ``lstm``, ``lstm_1``, ``lstm_2``
     (keras 3.15.1, saving/saving_lib.py, ``_save_container_state``).
 
-    ``names["layers/lstm"]`` is the name of that layer, where the file states it (Keras 3.6 on).
+    ``names["layers/lstm"]`` is the name of that layer, if the file states it (Keras 3.6 and later).
 
-    With ``counts_twice`` a layer with weights counts twice when the keys are numbered, so that the
-    second LSTM is ``lstm_2``: Keras 2.12 and 2.13 came by such a layer as ``layer_with_weights-N``
-    and as ``layer-N`` (keras 2.13.1, saving/saving_lib.py, ``_save_container_state``).
+    ``counts_twice`` is True for files of Keras 2.12 and 2.13, which skip numbers: ``lstm``,
+    ``lstm_2``, ``lstm_4``. These versions visit a layer with weights twice, as
+    ``layer_with_weights-N`` and as ``layer-N``, and each visit uses up a number
+    (keras 2.13.1, saving/saving_lib.py, ``_save_container_state``).
     """
 
     arrays: Mapping[str, Array]
@@ -44,7 +46,7 @@ class LayerWeights:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class VariableList:
-    """Weights as a SavedModel stores them: (name, array) of all layers, in the order of layers."""
+    """Weights as a SavedModel stores them: one list of (name, array), layer after layer."""
 
     variables: tuple[tuple[str, Array], ...]
 
@@ -58,12 +60,12 @@ class SavedFile:
         format: ``"keras"`` (zip of config.json and model.weights.h5), ``"h5"`` (whole model),
             ``"weights.h5"`` (weights alone), ``"weights.json"`` (weights in shards) or
             ``"saved_model"`` (folder).
-        keras_version: As the file states it, or None.
-        backend: As the file states it (``"tensorflow"``, ``"theano"`` ...), or None.
-        config: The model's config, ``{"class_name": ..., "config": ...}``; None if it holds none.
-        weights: Read-only arrays that share the memory of ``data``, under the file's own keys.
-        unread: Why other arrays of the file have no numbers, by the file's own keys.
-        data: The bytes of the file; of a file that names others, its own.
+        keras_version: The version that the file states, or None.
+        backend: The backend that the file states (``"tensorflow"``, ``"theano"`` ...), or None.
+        config: The model's config, ``{"class_name": ..., "config": ...}``, or None.
+        weights: Read-only arrays that share the memory of ``data``, by the file's own keys.
+        unread: For each array that has no numbers, by the file's own keys, the reason.
+        data: The bytes of the file itself, without other files that it names.
     """
 
     path: Path
@@ -77,7 +79,7 @@ class SavedFile:
 
     @property
     def source(self) -> Source:
-        """What a model says of the file that it was read from."""
+        """The description of the file that a `Model` keeps."""
         return Source(
             path=self.path,
             format=self.format,

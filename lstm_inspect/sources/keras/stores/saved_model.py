@@ -1,4 +1,4 @@
-"""SavedModel folders: what tf.keras up to 2.15 wrote for a path without an extension."""
+"""Reads SavedModel folders, which tf.keras up to 2.15 wrote for a path without an extension."""
 
 import re
 from collections.abc import Iterator
@@ -20,15 +20,15 @@ SAVED_MODEL = "saved_model.pb"
 
 
 def read_saved_model(folder: Path, limits: Limits) -> SavedFile:
-    """Reads the config and the variables of a SavedModel; never its graph.
+    """Reads the config and the variables of a SavedModel, but never its graph.
 
-    Layout: keras 2.15.0, saving/legacy/saved_model/save.py. The config is the metadata of the root
-    node, in keras_metadata.pb since TensorFlow 2.5 and before that in saved_model.pb; the
-    variables are in a TensorFlow checkpoint.
+    Layout: keras 2.15.0, saving/legacy/saved_model/save.py. The config is in the metadata of the
+    root node. TensorFlow 2.5 and later write that node to keras_metadata.pb, earlier versions to
+    saved_model.pb. The variables are in a TensorFlow checkpoint.
 
     Raises:
-        ModelFileError: No such folder of Keras, or damaged.
-        LimitError: It claims more than is granted.
+        ModelFileError: The folder is damaged, or Keras did not save it.
+        LimitError: A file in it asks for more than a limit allows.
         MissingExtraError: TensorFlow is not installed.
     """
     tf = import_tensorflow(f"{folder}, a SavedModel folder,")
@@ -53,7 +53,7 @@ def _root_metadata(folder: Path, saved_model: bytes, limits: Limits) -> str | by
             fields = {number: next(_length_delimited(node, number), b"") for number in (3, 5)}
             if fields[3] == b"root":
                 return fields[5]
-        raise ModelFileError(f"{metadata}: damaged, it has no root node")
+        raise ModelFileError(f"{metadata}: expected a root node, received none; it is damaged")
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -64,7 +64,7 @@ def _root_metadata(folder: Path, saved_model: bytes, limits: Limits) -> str | by
     except (DecodeError, IndexError) as error:
         raise ModelFileError(f"{folder}: saved_model.pb is damaged") from error
     if not text:
-        raise ModelFileError(f"{folder}: expected a SavedModel of tf.keras, received another")
+        raise ModelFileError(f"{folder}: expected a SavedModel of tf.keras, received another one")
     return str(text)
 
 
@@ -74,7 +74,7 @@ _ORDERED = re.compile(
 
 
 def _variables(folder: Path, tf: ModuleType) -> list[tuple[str, Array]]:
-    """Each variable's name and value, layer by layer."""
+    """The name and the value of each variable, layer by layer."""
     from tensorflow.core.protobuf import trackable_object_graph_pb2
 
     graph = trackable_object_graph_pb2.TrackableObjectGraph()
@@ -84,7 +84,8 @@ def _variables(folder: Path, tf: ModuleType) -> list[tuple[str, Array]]:
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ModelFileError(f"{folder}: its variables cannot be read ({reason})") from error
-    # With traces a model's variables are numbered; without, they stand below their layers.
+    # The keys are variables/0/..., variables/1/... in a model saved with its traces, and
+    # layer_with_weights-0/cell/kernel/... in one saved without (save_traces=False).
     found = [
         (int(match[1] or match[2]), attribute.full_name, attribute.checkpoint_key)
         for node in graph.nodes
@@ -96,7 +97,7 @@ def _variables(folder: Path, tf: ModuleType) -> list[tuple[str, Array]]:
 
 
 def _length_delimited(message: bytes, wanted: int) -> Iterator[bytes]:
-    """The values of one field of a protobuf message: texts, bytes or messages.
+    """Yields the values of one field of a protobuf message: texts, bytes or nested messages.
 
     The wire format: https://protobuf.dev/programming-guides/encoding/
     """
@@ -124,11 +125,15 @@ def _length_delimited(message: bytes, wanted: int) -> Iterator[bytes]:
             elif wire_type != 0:
                 raise IndexError
     except IndexError:
-        raise ModelFileError("keras_metadata.pb: damaged") from None
+        raise ModelFileError("keras_metadata.pb is damaged") from None
 
 
 def _list_of_tuple(value: Any) -> Any:
-    """The metadata writes tuples as objects (legacy/saved_model/json_utils.py)."""
+    """Turns a tuple or a TensorShape of the metadata into a list.
+
+    The metadata writes a tuple as ``{"class_name": "__tuple__", "items": [...]}``
+    (legacy/saved_model/json_utils.py).
+    """
     if isinstance(value, dict) and value.get("class_name") in ("__tuple__", "TensorShape"):
         return rewritten(value.get("items"), _list_of_tuple)
     return LOOK_INSIDE

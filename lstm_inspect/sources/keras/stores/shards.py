@@ -1,4 +1,4 @@
-"""Weights in shards: a ``*.weights.json`` that says which ``.weights.h5`` beside it holds what."""
+"""Reads weights in shards: a ``*.weights.json`` index and the ``.weights.h5`` files beside it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,14 +20,14 @@ def read_shards(path: Path, data: bytes, index: dict[str, Any], limits: Limits) 
     Layout: keras 3.15.1, saving/saving_lib.py, ``ShardedH5IOStore``.
 
     Args:
-        path: Of the index.
-        data: Its bytes.
-        index: Its JSON.
-        limits: What each shard may claim.
+        path: The path of the index.
+        data: The bytes of the index.
+        index: The parsed JSON of the index.
+        limits: How much each shard may ask for.
 
     Raises:
-        ModelFileError: A shard is missing or damaged, or the index names a file elsewhere.
-        LimitError: A shard claims more than is granted.
+        ModelFileError: A shard is missing or damaged, or the index names a file in another folder.
+        LimitError: A shard asks for more than a limit allows.
     """
     arrays: dict[str, Array] = {}
     names: dict[str, str] = {}
@@ -38,7 +38,7 @@ def read_shards(path: Path, data: bytes, index: dict[str, Any], limits: Limits) 
             content = read_bytes(shard, limits, "file_bytes")
         except ModelFileError as error:
             raise ModelFileError(
-                f"{path}: its shard {name} has to be beside it ({error})"
+                f"{path}: expected its shard {name} in the same folder ({error})"
             ) from error
         root = read_hdf5(content, str(shard), limits)
         tree = read_variable_tree(root)
@@ -70,7 +70,7 @@ def _shard_names(path: Path, index: dict[str, Any]) -> Iterator[str]:
         )
         raise ModelFileError(
             f"{path}: expected an index of weights in shards, received other JSON; "
-            f"if it is the config of a model, give it with the weights: {how}"
+            f"if it is the config of a model, pass it with the weights: {how}"
         )
     for value in weight_map.values():
         for name in value if isinstance(value, list) else [value]:

@@ -1,21 +1,22 @@
-"""The store that Keras 3 keeps variables in: an HDF5 tree that follows the model's attributes."""
+"""Reads the HDF5 tree that Keras 3 stores variables in; it follows the model's attributes."""
 
 from lstm_inspect.files.hdf5 import Group
 from lstm_inspect.sources.keras.stores.saved_file import VariableTree
 
-# What Keras 2.12 and 2.13 call the container that later ones call "layers".
+# Keras 2.12 and 2.13 use this name for the group that later versions call "layers".
 _CONTAINER = "_layer_checkpoint_dependencies"
 
 
 def is_variable_tree(root: Group) -> bool:
-    """Whether an HDF5 file is such a store, and not weights by layer name."""
+    """Whether an HDF5 file is a tree of variables, and not weights listed by layer name."""
     return any(path.split("/")[-1] == "vars" for path, _ in root.walk())
 
 
 def read_variable_tree(root: Group) -> VariableTree:
-    """Reads a store; the paths are those of Keras 3, whichever Keras wrote it.
+    """Reads a tree of variables; its paths are those of Keras 3, whichever version wrote it.
 
-    Of a layer of which one array has no numbers there are none: the others would take its place.
+    If one array of a layer has no numbers, all arrays of that layer are left out. Arrays are found
+    by their order, so the next one would take the place of the missing one.
     """
     return VariableTree(
         arrays={
@@ -34,6 +35,6 @@ def read_variable_tree(root: Group) -> VariableTree:
 
 
 def _normal(path: str) -> str:
-    # Saved on Windows, a group is named "layers\\lstm\\cell" as a whole.
+    # A file saved on Windows has one group "layers\\lstm\\cell" in place of three nested groups.
     parts = path.replace("\\", "/").split("/")
     return "/".join("layers" if part == _CONTAINER else part for part in parts)
