@@ -6,7 +6,7 @@ checks or replays a recurrent layer takes its facts from there.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 Axis = str | int
 """An axis of a weight: the name of its size, or a fixed size.
@@ -16,8 +16,7 @@ each gate. ``"window"`` stands for all axes of a convolution's window. A kind ma
 """
 
 
-@dataclass(frozen=True)
-class Weight:
+class Weight(NamedTuple):
     """An array of a cell, in canonical form.
 
     Attributes:

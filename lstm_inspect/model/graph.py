@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lstm_inspect.model.layer import Layer
 from lstm_inspect.model.recurrence import Recurrence
@@ -58,8 +58,7 @@ def refs(argument: Argument) -> Iterator[Ref]:
     return (leaf for leaf in leaves(argument) if isinstance(leaf, Ref))
 
 
-@dataclass(frozen=True, slots=True)
-class ModelInput:
+class ModelInput(NamedTuple):
     """An input of the model.
 
     Attributes:

@@ -165,7 +165,7 @@ def _batch_size(model: Model) -> int:
 
 def _any_batch(expected: ModelInput) -> ModelInput:
     shape = expected.shape
-    return expected if shape is None else replace(expected, shape=(None, *shape[1:]))
+    return expected if shape is None else expected._replace(shape=(None, *shape[1:]))
 
 
 def _batches(arrays: dict[str, Array], size: int | None) -> Iterator[dict[str, Array]]:

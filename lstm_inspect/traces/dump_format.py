@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -34,8 +33,7 @@ class StoredArray(Protocol):
         """Yields its numbers in C order, in the blocks of `lstm_inspect.files.npy.blocks_of`."""
 
 
-@dataclass(frozen=True, eq=False)
-class ArrayInMemory:
+class ArrayInMemory(NamedTuple):
     """An array in memory, as a `StoredArray`."""
 
     array: Array

@@ -4,8 +4,8 @@ Parts are not wired yet. Each is read once, however often the model calls it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.model import Layer, MergeDirections, Recurrence, Shape
@@ -23,23 +23,20 @@ from lstm_inspect.sources.keras.weight_counts import weight_counts
 from lstm_inspect.sources.keras.weights import Weights, weights_of_layers
 
 
-@dataclass(frozen=True, eq=False)
-class InputPart:
+class InputPart(NamedTuple):
     """An InputLayer."""
 
     shape: Shape | None
     dtype: str
 
 
-@dataclass(frozen=True, eq=False)
-class RecurrentPart:
+class RecurrentPart(NamedTuple):
     """A recurrent layer: one recurrence, or one for each stacked cell, the lowest first."""
 
     recurrences: tuple[Recurrence, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class BidirectionalPart:
+class BidirectionalPart(NamedTuple):
     """A Bidirectional: two recurrent layers, and a layer that merges their outputs."""
 
     forward: RecurrentPart
@@ -48,31 +45,27 @@ class BidirectionalPart:
     merge: Layer
 
 
-@dataclass(frozen=True, eq=False)
-class TimeDistributedPart:
+class TimeDistributedPart(NamedTuple):
     """A layer or a model that is applied to every timestep."""
 
     member: "Member"
 
 
-@dataclass(frozen=True, eq=False)
-class ModelPart:
+class ModelPart(NamedTuple):
     """A Sequential or Functional model: its layers by name, and the config that wires them."""
 
     config: LayerConfig
     members: "dict[str, Member]"
 
 
-@dataclass(frozen=True, eq=False)
-class MergedModelsPart:
+class MergedModelsPart(NamedTuple):
     """The first layer of a Keras 1 Sequential that merges the outputs of other models."""
 
     models: "tuple[Part, ...]"
     merge: Layer
 
 
-@dataclass(frozen=True, eq=False)
-class Member:
+class Member(NamedTuple):
     """A layer of a model: its config, and the part that was read from it."""
 
     config: LayerConfig

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.model import Source
@@ -11,8 +11,7 @@ from lstm_inspect.model import Source
 FRAMEWORK = "Keras"
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class VariableTree:
+class VariableTree(NamedTuple):
     """Weights as Keras 3 stores them: by the path of attributes that leads to each variable.
 
     ``arrays["layers/lstm/cell/vars/0"]`` is the kernel of the model's first LSTM, whatever the name
@@ -33,8 +32,7 @@ class VariableTree:
     counts_twice: bool = False
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class LayerWeights:
+class LayerWeights(NamedTuple):
     """Weights as whole-model ``.h5`` files store them: by top-level layer name, in order.
 
     ``layers["lstm"]`` is a tuple of (weight name, array) in the order of the file's
@@ -44,8 +42,7 @@ class LayerWeights:
     layers: Mapping[str, tuple[tuple[str, Array], ...]]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class VariableList:
+class VariableList(NamedTuple):
     """Weights as a SavedModel stores them: one list of (name, array), layer after layer."""
 
     variables: tuple[tuple[str, Array], ...]
