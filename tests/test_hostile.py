@@ -34,6 +34,7 @@ from lstm_inspect.cli import cli
 from lstm_inspect.files.limits import DEFAULT_LIMITS
 from lstm_inspect.sources.keras.stores.by_content import read_saved_file
 from tests import hostile
+from tests.checkpoints import Graph, metadata_of, write_saved_model
 from tests.conftest import Array, Json, input_layer, lstm, lstm_weights, random, write_h5
 from tests.hostile import (
     BOMB,
@@ -569,6 +570,16 @@ def hdf5_metadata(path: Path) -> int:
         return path.stat().st_size - sum(sizes)
 
 
+def saved_model(path: Path) -> None:
+    graph, stored = Graph(), {}
+    for name, array in lstm_weights("lstm", FEATURES, UNITS).items():
+        key = name.rpartition("/")[2]
+        graph.add(f"layer-0/cell/{key}", key)
+        stored[key] = array
+    metadata = {"root": metadata_of(hostile.config_of())}
+    write_saved_model(path, metadata, graph, stored)
+
+
 CONFIG = json.dumps(hostile.config_of())
 ONE_LAYER_BYTES = 4 * (FEATURES + UNITS + 1) * 4 * UNITS
 
@@ -597,6 +608,8 @@ LIMITS = {
     "hdf5_objects": Limited(good_h5, hdf5_objects),
     "hdf5_depth": Limited(good_h5, lambda path: 4),
     "hdf5_metadata_bytes": Limited(good_h5, hdf5_metadata),
+    # The root, its layer, the cell of that, and three variables.
+    "checkpoint_objects": Limited(saved_model, lambda path: 6),
     "weight_bytes": Limited(two_lstms, lambda path: 2 * ONE_LAYER_BYTES),
     "input_bytes": Limited(good_npy, lambda path: path.stat().st_size, "input"),
     "array_bytes": Limited(good_h5, lambda path: 4 * 3 * UNITS, "trace"),

@@ -51,8 +51,6 @@ THIRD_PARTY: dict[str, set[str]] = {
     "rich": {"views"},
     "click": {"cli"},
     "pytest": {"pytest_plugin"},
-    "tensorflow": {"genuine", "sources"},  # sources: the protobuf classes of a SavedModel
-    "google": {"sources"},
     "keras": {"genuine"},
 }
 """For each library, the rooms that may import it."""
@@ -150,7 +148,7 @@ def test_tensorflow_is_imported_inside_functions_and_no_other_framework_at_all()
     }
     assert at_the_top == set()
     anywhere = {top for room in IMPORTS for top in tops_imported(room)}
-    assert anywhere & frameworks == {"keras", "tensorflow"}
+    assert anywhere & frameworks == {"keras"}
 
 
 def test_every_module_is_named_for_what_it_does() -> None:

@@ -27,6 +27,7 @@ class Limits:
         hdf5_objects: Number of groups, arrays, attributes and chunks of an HDF5 file.
         hdf5_depth: How deep the groups of an HDF5 file may nest.
         hdf5_metadata_bytes: Size of an HDF5 file without its arrays, both stored and once read.
+        checkpoint_objects: Variables, objects or shards of a TensorFlow checkpoint.
         weight_bytes: Size of all arrays of a model.
         parser_bytes: Memory for parsing an HDF5 file.
         parser_seconds: Processor time for parsing an HDF5 file.
@@ -47,6 +48,7 @@ class Limits:
     hdf5_objects: int = 20_000
     hdf5_depth: int = 32
     hdf5_metadata_bytes: int = 64 << 20
+    checkpoint_objects: int = 100_000
     weight_bytes: int = 1 << 30
     parser_bytes: int = 96 << 20
     parser_seconds: int = 60

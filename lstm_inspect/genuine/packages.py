@@ -9,20 +9,6 @@ from types import ModuleType
 from lstm_inspect.errors import MissingExtraError
 
 
-def import_tensorflow(needed_for: str) -> ModuleType:
-    """Imports TensorFlow, which takes seconds, and hides what it writes to stderr.
-
-    Args:
-        needed_for: What needs TensorFlow; the error names it.
-
-    Raises:
-        MissingExtraError: TensorFlow is not installed.
-    """
-    with _stderr_closed(), _explained(needed_for):
-        import tensorflow
-    return tensorflow  # type: ignore[no-any-return]  # mypy is to skip it: it has no types
-
-
 def import_keras(needed_for: str) -> ModuleType:
     """Imports Keras 3, with the backend that is set up.
 

@@ -8,10 +8,10 @@ from lstm_inspect.cells import CELLS, GRU, SIMPLE_RNN, CellKind
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.model import Call, Model, Recurrence, mismatch
 from lstm_inspect.sources.keras.cell_weights import canonical_weights, is_cudnn
+from lstm_inspect.sources.keras.stores.object_graph import ROOT, ObjectGraph
 from lstm_inspect.sources.keras.stores.saved_file import (
     LayerWeights,
     SavedFile,
-    VariableList,
     VariableTree,
 )
 
@@ -54,8 +54,8 @@ def _groups(file: SavedFile) -> Iterator[_Group]:
             return _tree_groups(tree)
         case LayerWeights(layers=layers):
             return _listed_groups(layers)
-        case VariableList(variables=variables):
-            return _listed_groups({file.path.stem: variables})
+        case ObjectGraph() as graph:
+            return _graph_groups(graph)
 
 
 def _halves(path: str, is_named: bool, arrays: Sequence[Array]) -> Iterator[_Group]:
@@ -96,6 +96,44 @@ def _tree_path(group: str, names: Mapping[str, str]) -> str:
         elif part not in ("layers", "layer", "cell", "cells"):
             said.append(names.get("/".join(parts[: number + 1]), part))
     return "/".join(said)
+
+
+# What a SavedModel keeps beside the attributes of an object.
+_BOOKKEEPING = frozenset(
+    {
+        *("keras_api", "optimizer", "regularization_losses", "signatures"),
+        *("variables", "trainable_variables", "non_trainable_variables"),
+    }
+)
+
+
+def _graph_groups(graph: ObjectGraph) -> Iterator[_Group]:
+    seen = {ROOT}
+    waiting: list[tuple[int, tuple[str, ...]]] = [(ROOT, ())]
+    while waiting:
+        number, path = waiting.pop(0)
+        children = graph.objects[number].children
+        arrays = [
+            array
+            for child in children.values()
+            if (array := graph.objects[child].array) is not None
+        ]
+        if arrays:
+            yield _attribute_path(path), "recurrent_kernel" in children, arrays
+        # A layer with weights is an attribute twice: layer-2 and layer_with_weights-0.
+        for name in sorted(children, key=lambda name: name.startswith("layer_with_weights")):
+            if name not in _BOOKKEEPING and children[name] not in seen:
+                seen.add(children[name])
+                waiting.append((children[name], (*path, name)))
+
+
+def _attribute_path(attributes: Sequence[str]) -> str:
+    """Shortens ``bi, forward_layer, cell`` to ``bi/forward``."""
+    kept = (name for name in attributes if name not in ("layer", "cell", "cells"))
+    return "/".join(
+        name.removesuffix("_layer") if name in ("forward_layer", "backward_layer") else name
+        for name in kept
+    )
 
 
 def _listed_groups(layers: Mapping[str, Sequence[tuple[str, Array]]]) -> Iterator[_Group]:
@@ -176,5 +214,5 @@ def _count(file: SavedFile) -> int:
             return len(arrays)
         case LayerWeights(layers=layers):
             return sum(len(named) for named in layers.values())
-        case VariableList(variables=variables):
-            return len(variables)
+        case ObjectGraph(objects=objects):
+            return sum(each.array is not None for each in objects)

@@ -99,13 +99,23 @@ def _model_part(
     return ModelPart(
         config,
         {
-            layer.name: Member(layer, _part(layer, own, f"{prefix}{layer.name}"))
+            layer.name: Member(layer, read_part(layer, own, f"{prefix}{layer.name}"))
             for layer, own in zip(layers, weights, strict=True)
         },
     )
 
 
-def _part(layer: LayerConfig, weights: Weights, path: str) -> Part:
+def read_part(layer: LayerConfig, weights: Weights, path: str) -> Part:
+    """Reads a layer, or a model that is used as one.
+
+    Args:
+        layer: Its config.
+        weights: Its weights.
+        path: Its name in the whole model.
+
+    Raises:
+        ModelFileError: The config contradicts itself or the arrays.
+    """
     if layer.class_name == "InputLayer":
         return InputPart(layer.batch_shape, layer.dtype)
     if layer.is_model:
@@ -113,7 +123,7 @@ def _part(layer: LayerConfig, weights: Weights, path: str) -> Part:
         return _model_part(layer, layers, weights.of_layers(layers), prefix=f"{path}/")
     if layer.class_name == "TimeDistributed":
         child = layer.child("layer")
-        return TimeDistributedPart(Member(child, _part(child, weights.wrapped(), path)))
+        return TimeDistributedPart(Member(child, read_part(child, weights.wrapped(), path)))
     if layer.class_name == "Bidirectional" and cell_configs(layer.child("layer")):
         forward, backward = layer.child("layer"), layer.backward_layer
         ours, theirs = weights.directions(forward, backward)
@@ -129,7 +139,7 @@ def _part(layer: LayerConfig, weights: Weights, path: str) -> Part:
         return replace(read_layer(layer, (), path), is_whole=False) if part is None else part
     if models := layer.merged_models:
         own = zip(models, weights.of_layers(models), strict=True)
-        parts = (_part(model, part, path) for model, part in own)
+        parts = (read_part(model, part, path) for model, part in own)
         return MergedModelsPart(tuple(parts), read_layer(layer, (), path))
     arrays = weights.arrays()
     is_whole = bool(arrays) or not sum(weight_counts(layer) or (0, 0))

@@ -12,6 +12,7 @@ from lstm_inspect.sources.keras.bare import bare_model
 from lstm_inspect.sources.keras.layer_config import LayerConfig, dialect_of
 from lstm_inspect.sources.keras.parts import read_parts
 from lstm_inspect.sources.keras.stores.by_content import read_config_file, read_saved_file
+from lstm_inspect.sources.keras.subclassed import subclassed_model
 from lstm_inspect.sources.keras.wiring import wire
 
 
@@ -48,8 +49,7 @@ def read_keras(path: Path, data: bytes | None, config: Path | None, limits: Limi
         )
     top = LayerConfig(file.config, dialect_of(file))
     if "layers" not in top.config:
-        return bare_model(
-            file, f"{top.class_name} is a subclassed model; Keras saves only its weights"
-        )
+        why = f"{top.class_name} is a subclassed model; Keras does not save how it calls its layers"
+        return subclassed_model(file, why) or bare_model(file, why)
     wiring = wire(read_parts(file, top), str(path), limits)
     return Model(name=top.name, source=file.source, inputs=wiring.inputs, calls=wiring.calls)

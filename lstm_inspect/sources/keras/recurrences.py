@@ -53,6 +53,13 @@ def cell_configs(layer: LayerConfig) -> list[LayerConfig]:
     return cells if all(cell.class_name in _KINDS for cell in cells) else []
 
 
+def is_recurrent(layer: LayerConfig) -> bool:
+    """Whether a layer, or the layer that it wraps, is a built-in recurrent one."""
+    if layer.class_name in ("Bidirectional", "TimeDistributed"):
+        return is_recurrent(layer.child("layer"))
+    return bool(cell_configs(layer))
+
+
 def read_recurrence(
     layer: LayerConfig,
     cell: LayerConfig,

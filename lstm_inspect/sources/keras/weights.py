@@ -12,10 +12,10 @@ from typing import Protocol
 from lstm_inspect.arrays import Array
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.sources.keras.layer_config import LayerConfig
+from lstm_inspect.sources.keras.stores.object_graph import ROOT, ObjectGraph
 from lstm_inspect.sources.keras.stores.saved_file import (
     LayerWeights,
     SavedFile,
-    VariableList,
     VariableTree,
 )
 from lstm_inspect.sources.keras.weight_counts import cell_counts, weight_counts
@@ -51,8 +51,14 @@ def weights_of_layers(file: SavedFile, layers: Sequence[LayerConfig]) -> list[We
                 _ListedWeights(_listed(layer, name, named), member_by_member=not layer.is_trained)
                 for layer, name in zip(layers, names, strict=True)
             ]
-        case VariableList(variables=variables):
-            return _ListedWeights(variables, member_by_member=True).of_layers(layers)
+        case ObjectGraph() as graph:
+            return _GraphWeights(graph, ROOT).of_layers(layers)
+
+
+def weights_at(file: SavedFile, number: int) -> Weights:
+    """The weights of an object of the graph of a SavedModel."""
+    assert isinstance(file.weights, ObjectGraph)
+    return _GraphWeights(file.weights, number)
 
 
 def _listed(
@@ -92,6 +98,7 @@ def _names_of(
     return [by_order.get(name, name) for name in names]
 
 
+_LAYER = re.compile(r"layer-([0-9]{1,6})")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,5}")
 
 # The layers inside a MultiHeadAttention, in the order of its weights.
@@ -153,16 +160,64 @@ def _snake_case(class_name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
+class _GraphWeights:
+    """Weights in an object graph, as SavedModels store them: by the attributes of each layer."""
+
+    def __init__(self, graph: ObjectGraph, number: int | None) -> None:
+        self._graph = graph
+        self._number = number
+
+    def arrays(self) -> tuple[Array, ...]:
+        return () if self._number is None else self._graph.arrays_of(self._number)
+
+    def of_cells(self, cells: Sequence[LayerConfig]) -> list[tuple[Array, ...]]:
+        if len(cells) == 1:
+            # The CuDNN layers of Keras 2 have no cell.
+            return [self._at("cell").arrays() or self.arrays()]
+        return [self._at("cell", "cells", str(number)).arrays() for number in range(len(cells))]
+
+    def directions(
+        self, forward: LayerConfig, backward: LayerConfig
+    ) -> "tuple[_GraphWeights, _GraphWeights]":
+        return self._at("forward_layer"), self._at("backward_layer")
+
+    def wrapped(self) -> "_GraphWeights":
+        return self._at("layer")
+
+    def of_layers(self, layers: Sequence[LayerConfig]) -> list[Weights]:
+        """The weights of each layer: ``layer-0``, ``layer-1`` ...
+
+        The config of a Sequential lists its InputLayer, its attributes do not (keras 2.15.0,
+        engine/sequential.py, ``Sequential.layers``).
+        """
+        if self._number is None:
+            return [self for _ in layers]
+        names = self._graph.objects[self._number].children
+        numbers = sorted(int(found[1]) for name in names if (found := _LAYER.fullmatch(name)))
+        hidden = len(layers) - len(numbers)
+        is_hidden = hidden == 1 and layers[0].class_name == "InputLayer"
+        if numbers != [*range(len(numbers))] or (hidden and not is_hidden):
+            raise ModelFileError(
+                f"model config: expected variables of {len(layers)} layers, received those of "
+                f"layers {', '.join(map(str, numbers)) or 'without a number'}"
+            )
+        return [self._at(f"layer-{number - hidden}") for number in range(len(layers))]
+
+    def _at(self, *attributes: str) -> "_GraphWeights":
+        found = None if self._number is None else self._graph.at(self._number, *attributes)
+        return _GraphWeights(self._graph, found)
+
+
 class _ListedWeights:
-    """Weights in a list, each with a name, as ``.h5`` files and SavedModels store them.
+    """Weights in a list, each with a name, as ``.h5`` files store them.
 
     A layer with members, such as a nested model, has one list for all of them, in one of two
     orders. For example, with a BatchNormalization and a Dense as members:
 
     * An ``.h5`` lists the trainable weights of all members first, then the others: gamma, beta,
       kernel, bias, mean, variance (keras 3.15.1, legacy_h5_format.py, ``_legacy_weights``).
-    * A SavedModel lists them member by member: gamma, beta, mean, variance, kernel, bias. So does
-      an ``.h5`` for a layer that is not trained itself.
+    * For a layer that is not trained itself, it lists them member by member: gamma, beta, mean,
+      variance, kernel, bias.
     """
 
     def __init__(self, named: Sequence[tuple[str, Array]], member_by_member: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.model import Source
+from lstm_inspect.sources.keras.stores.object_graph import ObjectGraph
 
 FRAMEWORK = "Keras"
 
@@ -42,10 +43,18 @@ class LayerWeights(NamedTuple):
     layers: Mapping[str, tuple[tuple[str, Array], ...]]
 
 
-class VariableList(NamedTuple):
-    """Weights as a SavedModel stores them: one list of (name, array), layer after layer."""
+class StatedLayer(NamedTuple):
+    """A layer that a SavedModel states apart from the config of the whole model.
 
-    variables: tuple[tuple[str, Array], ...]
+    Attributes:
+        attributes: The attributes that lead to it from the model: ``("encoder", "lstm")``.
+        number: Its number in the object graph.
+        entry: Its config, ``{"class_name": ..., "config": ...}``.
+    """
+
+    attributes: tuple[str, ...]
+    number: int
+    entry: Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -61,6 +70,8 @@ class SavedFile:
         backend: The backend that the file states (``"tensorflow"``, ``"theano"`` ...), or None.
         config: The model's config, ``{"class_name": ..., "config": ...}``, or None.
         weights: Read-only arrays that share the memory of ``data``, by the file's own keys.
+        stated_layers: For a SavedModel whose config does not list the layers of the model, those
+            layers that it states one by one.
         unread: For each array that has no numbers, by the file's own keys, the reason.
         data: The bytes of the file itself, without other files that it names.
     """
@@ -70,7 +81,8 @@ class SavedFile:
     keras_version: str | None
     backend: str | None = None
     config: Mapping[str, Any] | None
-    weights: VariableTree | LayerWeights | VariableList
+    weights: VariableTree | LayerWeights | ObjectGraph
+    stated_layers: tuple[StatedLayer, ...] = ()
     unread: Mapping[str, str] = field(default_factory=dict)
     data: bytes
 

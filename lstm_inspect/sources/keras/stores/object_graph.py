@@ -1,0 +1,101 @@
+"""The object graph of a TensorFlow checkpoint: which variable is which attribute of which layer.
+
+tf.keras saves a model as the object that it is. The graph of a model with one LSTM begins so::
+
+    root --layer-0--> LSTM --cell--> LSTMCell --kernel--> a variable
+                      LSTM --variables--> a list --0--> the same variable
+
+The key of a variable is only the first way to it that TensorFlow met, so it may be
+``variables/0/.ATTRIBUTES/VARIABLE_VALUE`` or ``layer_with_weights-0/cell/kernel/...``.
+
+Layout: tensorflow 2.15.0, core/protobuf/trackable_object_graph.proto.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lstm_inspect.arrays import Array
+from lstm_inspect.errors import ModelFileError
+from lstm_inspect.files.limits import Limits
+from lstm_inspect.files.protobuf import Message
+from lstm_inspect.files.tensor_bundle import TensorBundle
+
+_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_VALUE = "VARIABLE_VALUE"
+ROOT = 0
+"""The number of the object that everything belongs to."""
+
+
+@dataclass(frozen=True, eq=False)
+class SavedObject:
+    """An object of the graph.
+
+    Attributes:
+        children: The number of each object that it has as an attribute, by the attribute.
+        array: The numbers of a variable; None for any other object.
+    """
+
+    children: Mapping[str, int]
+    array: Array | None
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectGraph:
+    """All objects of a checkpoint.
+
+    Attributes:
+        objects: The objects by number.
+    """
+
+    objects: tuple[SavedObject, ...]
+
+    def at(self, number: int, *attributes: str) -> int | None:
+        """The object that attributes lead to, one after the other; None if there is none."""
+        for attribute in attributes:
+            if attribute not in self.objects[number].children:
+                return None
+            number = self.objects[number].children[attribute]
+        return number
+
+    def arrays_of(self, number: int) -> tuple[Array, ...]:
+        """The arrays of a layer, in Keras's order.
+
+        A layer that was saved with its functions lists its variables (keras 2.15.0,
+        saving/legacy/saved_model/layer_serialization.py, ``LayerSavedModelSaver``). Other layers
+        have them as attributes, in the order in which they made them.
+        """
+        listed = self.at(number, "variables")
+        holder = self.objects[number if listed is None else listed]
+        found = (self.objects[child].array for child in holder.children.values())
+        return tuple(array for array in found if array is not None)
+
+
+def read_object_graph(bundle: TensorBundle, what: str, limits: Limits) -> ObjectGraph:
+    """Reads the object graph of a checkpoint.
+
+    Args:
+        bundle: The checkpoint.
+        what: What to call it in an error.
+        limits: How many objects it may have.
+
+    Raises:
+        LimitError: It has more objects.
+        ModelFileError: It has none, or it is damaged.
+    """
+    if _GRAPH_KEY not in bundle.keys:
+        raise ModelFileError(f"{what}: expected a checkpoint of objects; it has no object graph")
+    raw = Message(bundle.text(_GRAPH_KEY), what).all_data(1)
+    limits.check("checkpoint_objects", len(raw), what)
+    nodes = [Message(data, what) for data in raw]
+    objects = []
+    for node in nodes:
+        children = {child.text(2): child.number(1) for child in node.messages(1)}
+        if not all(number < len(nodes) for number in children.values()):
+            raise ModelFileError(f"{what}: damaged (its object graph names an object it lacks)")
+        keys = [each.text(3) for each in node.messages(2) if each.text(1) == _VALUE]
+        if not all(key in bundle.keys for key in keys):
+            raise ModelFileError(f"{what}: damaged (its object graph names a tensor it lacks)")
+        objects.append(SavedObject(children, bundle.array(keys[0]) if keys else None))
+    if not objects:
+        raise ModelFileError(f"{what}: damaged (its object graph is empty)")
+    return ObjectGraph(tuple(objects))
