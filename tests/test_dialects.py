@@ -275,6 +275,46 @@ def test_what_tf_keras_writes_between_layers_is_computed(one: float, tmp_path: P
     assert "unknown (py_function) cannot be run" in trace.untraced["behind"]
 
 
+def between(tmp_path: Path, class_name: str, *args: Any, **config: Any) -> lstm_inspect.Model:
+    """A Keras 3 model: x -> an operation -> an LSTM(2)."""
+
+    def tensor(name: str) -> Json:
+        history = {"keras_history": [name, 0, 0]}
+        return {"class_name": "__keras_tensor__", "config": history}
+
+    operation = {
+        "class_name": class_name,
+        "module": "keras.src.ops.numpy",
+        "name": "op",
+        "config": {"name": "op", **config},
+        "inbound_nodes": [{"args": [tensor("x"), *args], "kwargs": {}}],
+    }
+    last = lstm("lstm", 2)
+    last["inbound_nodes"] = [{"args": [tensor("op")], "kwargs": {}}]
+    model = functional(input_layer("x", 5, 2), operation, last, inputs=["x"], outputs=["lstm"])
+    weights = {"lstm": lstm_weights("lstm", 2, 2)}
+    path = write_h5(tmp_path / "m.h5", model, weights, keras_version="3.15.1")
+    return lstm_inspect.open_model(path)
+
+
+def test_an_index_beyond_the_timesteps_is_one_line(tmp_path: Path) -> None:
+    every = {"class_name": "__slice__", "config": {"start": None, "stop": None, "step": None}}
+    model = between(tmp_path, "GetItem", [every, 10])
+    with pytest.raises(lstm_inspect.ModelFileError) as refused:
+        lstm_inspect.trace(model, random(1, 5, 2))
+    assert "layer op (GetItem): its config, weights and inputs do not fit" in str(refused.value)
+
+
+def test_a_parameter_that_an_operation_does_not_know_stops_what_stands_behind(
+    tmp_path: Path,
+) -> None:
+    model = between(tmp_path, "Flip", axis=1, where="everywhere")
+    with pytest.raises(lstm_inspect.UnsupportedLayerError, match="op \\(Flip\\) cannot be run"):
+        lstm_inspect.trace(model, random(1, 5, 2))
+    flipped = lstm_inspect.trace(between(tmp_path, "Flip", axis=1), random(1, 5, 2), record="x")
+    np.testing.assert_array_equal(flipped["lstm"].x, random(1, 5, 2)[:, ::-1])
+
+
 # --- structure
 
 
@@ -288,7 +328,9 @@ def test_a_subclassed_model_shows_what_its_weights_say(tmp_path: Path) -> None:
         archive.write(tmp_path / "model.weights.h5", "model.weights.h5")
     (row,) = lstm_inspect.model_shapes(lstm_inspect.open_model(tmp_path / "m.keras")).layers
     assert (row.path, row.recurrence.cell, row.recurrence.units) == ("recurrence", "lstm", 2)
-    assert row.blocked_by == ("MyModel is a subclassed model; Keras saves only its weights",)
+    assert row.blocked_by == (
+        "MyModel is a subclassed model; Keras does not save how it calls its layers",
+    )
 
 
 def test_a_store_that_windows_wrote_is_read_by_its_backslashes(tmp_path: Path) -> None:

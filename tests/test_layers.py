@@ -299,13 +299,22 @@ def test_bidirectional_gives_both_sequences_if_it_does_not_merge() -> None:
         ("Reshape", [f32([[1, 2]])], {"newshape": [-1, 1]}, [[1], [2]]),
         ("Where", [np.array([True, False]), f32([1, 2]), 0.0], {}, [1, 0]),
         ("Relu", [f32([-1, 2])], {}, [0, 2]),
+        ("Softmax", [f32([[0, 0], [0, 0]])], {"axis": [0, 1]}, [[0.25, 0.25], [0.25, 0.25]]),
+        ("Max", [f32([[1, 3], [5, 7]])], {"axis": 1, "initial": 4}, [4, 7]),
+        ("Min", [f32([[1, 3], [5, 7]])], {"axis": 1, "initial": 4}, [1, 4]),
+        ("Stack", [[f32([1]), f32([2])]], {}, [[1], [2]]),
+        ("Concatenate", [[f32([1]), f32([2])]], {}, [1, 2]),
+        ("Mean", [np.array([[1, 2]])], {"axis": -1}, [1.5]),
+        ("Divide", [np.array([1]), 2], {}, [0.5]),
+        ("Cast", [f32([1.00390625])], {"dtype": "bfloat16"}, [1]),
+        ("Add", [f32([1])], {"x2": 2}, [3]),
     ],
     ids=str,
 )
 def test_an_operation_is_what_keras_ops_computes(
     name: str, args: list[Any], params: dict[str, Any], expected: list[Any]
 ) -> None:
-    function = operation_of(operation(name))
+    function = operation_of(operation(name), args, params)
     assert function is not None
     assert function(args, params).tolist() == expected
 
@@ -327,13 +336,32 @@ def test_an_operation_is_what_keras_ops_computes(
     ids=str,
 )
 def test_an_index_is_read_as_either_keras_writes_it(key: Any, expected: list[Any]) -> None:
-    function = operation_of(operation("GetItem"))
+    args = [f32([[1, 2], [3, 4]]), read_index(key)]
+    function = operation_of(operation("GetItem"), args, {})
     assert function is not None
-    assert function([f32([[1, 2], [3, 4]]), read_index(key)], {}).tolist() == expected
+    assert function(args, {}).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "params"),
+    [
+        pytest.param("Sum", [f32([1])], {"initial": 4}, id="parameter"),
+        pytest.param("Softmax", [f32([1])], {"axis": 0, "temperature": 2}, id="one-of-two"),
+        pytest.param("Exp", [f32([1]), f32([2])], {}, id="argument"),
+        pytest.param("Add", [f32([1])], {}, id="missing-argument"),
+        pytest.param("Cast", [f32([1])], {"dtype": "string"}, id="dtype"),
+        pytest.param("Bincount", [f32([1])], {}, id="operation"),
+    ],
+)
+def test_what_an_operation_does_not_know_is_not_ignored(
+    name: str, args: list[Any], params: dict[str, Any]
+) -> None:
+    assert operation_of(operation(name), args, params) is None
+    assert operation_of(operation(name, **params), args, {}) is None
 
 
 def test_a_layer_and_an_operation_of_one_name_are_told_apart() -> None:
-    assert operation_of(make("Add")) is None
+    assert operation_of(make("Add"), [1, 2], {}) is None
     assert form_of(operation("Add"), {}) is None
 
 
@@ -354,6 +382,14 @@ def test_a_layer_that_acts_in_training_only_passes_on_what_it_gets(class_name: s
     output = apply(make(class_name, rate=0.5), x, masks=[MASK])
     np.testing.assert_array_equal(output.array, x)
     assert output.mask is MASK
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_padding_does_not_count_in_an_average_and_nan_does(padding: str) -> None:
+    layer = make("AveragePooling1D", pool_size=2, strides=1, padding=padding)
+    output = apply(layer, f32([[[2], [4], [np.nan], [8]]])).array[0, :, 0]
+    expected = [3, np.nan, np.nan] + [8] * (padding == "same")
+    np.testing.assert_array_equal(output, f32(expected))
 
 
 # --- masks

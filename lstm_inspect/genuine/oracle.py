@@ -119,7 +119,11 @@ def is_built_in(call: Call) -> bool:
     layer = call.layer
     if isinstance(layer, Recurrence):
         return True
-    return bool(can_build(layer) or form_of(layer, call.kwargs) or operation_of(layer))
+    return bool(
+        can_build(layer)
+        or form_of(layer, call.kwargs)
+        or operation_of(layer, call.args, call.kwargs)
+    )
 
 
 def _keras_activation(keras: ModuleType, name: str | None) -> Any:

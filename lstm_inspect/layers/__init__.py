@@ -8,11 +8,11 @@ from typing import Any
 
 from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.layers import basic, merging, reshaping, spatial
-from lstm_inspect.layers.form import Form, Value, map_values, mask_over
+from lstm_inspect.layers.form import Form, Value, blaming, map_values, mask_over
 from lstm_inspect.layers.operations import operation_of
 from lstm_inspect.model import Layer, refs
 
-__all__ = ["Form", "Value", "form_of", "map_values", "mask_over", "operation_of"]
+__all__ = ["Form", "Value", "blaming", "form_of", "map_values", "mask_over", "operation_of"]
 
 _FORMS: dict[type, Form] = {**basic.FORMS, **merging.FORMS, **reshaping.FORMS, **spatial.FORMS}
 

@@ -66,7 +66,7 @@ class Form:
         Raises:
             ModelFileError: Its config, weights and inputs do not fit together.
         """
-        with _blaming(layer):
+        with blaming(layer):
             given = [_cast(value, layer.dtype) for value in inputs] if self.casts else inputs
             outputs = self.compute(layer, layer.options, given)
             mask = self.mask(layer.options, given)
@@ -85,12 +85,12 @@ class Form:
         Raises:
             ModelFileError: Its config and these shapes do not fit together.
         """
-        with _blaming(layer):
+        with blaming(layer):
             return self.shape(layer.options, shapes)
 
 
 @contextmanager
-def _blaming(layer: Layer) -> Iterator[None]:
+def blaming(layer: Layer) -> Iterator[None]:
     """Turns an error of NumPy into one of the file: a form does not check config and weights."""
     try:
         yield

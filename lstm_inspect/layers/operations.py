@@ -1,120 +1,231 @@
 """Pure operations between layers: ``x[:, -1]``, ``a * 2``, ``ops.mean(x, axis=1)``.
 
+Each function has the parameters of the operation in Keras: first those of its call, then those that
+its config has. A call that the function does not take has no NumPy form, so nothing that a file
+says is ignored.
+
 Source: keras 3.15.1, ops/numpy.py, ops/nn.py, ops/core.py. The names are those of Keras 3; the code
 that reads a model translates the names of tf.keras.
 """
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from lstm_inspect.arrays import Array
+from lstm_inspect.arrays import FLOATS, Array, cast
 from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.model import Layer, Operation
 
-Function = Callable[[Sequence[Any], Mapping[str, Any]], Array]
-"""Takes positional arguments (arrays and plain values) and parameters, returns an array."""
+_INTEGERS = ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+
+Axes = int | Sequence[int] | None
 
 
-def operation_of(layer: Layer) -> Function | None:
-    """The NumPy form of an operation; None for a layer, or for an operation that has no form."""
-    if not isinstance(layer.options, Operation) or layer.options.name not in _OPERATIONS:
+def operation_of(layer: Layer, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """The NumPy form of one call of an operation.
+
+    Args:
+        layer: The layer.
+        args: The positional arguments of the call; what they hold does not count.
+        kwargs: The keyword arguments of the call.
+
+    Returns:
+        A function of such arguments that returns an array. None if the layer is no operation, has
+        no NumPy form, or is called with a parameter that its form does not have.
+    """
+    if not isinstance(layer.options, Operation):
         return None
-    function, parameters = _OPERATIONS[layer.options.name], layer.options.parameters
-    return lambda args, params: function(args, {**parameters, **params})
+    function = _FUNCTIONS.get(layer.options.name)
+    parameters = layer.options.parameters
+    if function is None:
+        return None
+    try:
+        bound = inspect.signature(function).bind(*args, **{**parameters, **kwargs})
+    except TypeError:
+        return None
+    if "dtype" in bound.arguments and not _is_dtype(bound.arguments["dtype"]):
+        return None
+    return partial(_apply, function, parameters)
 
 
-def _elementwise(function: Callable[..., Any]) -> Function:
-    return lambda args, params: np.asarray(function(*args))
+def _apply(
+    function: Callable[..., Any],
+    parameters: Mapping[str, Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+) -> Array:
+    return np.asarray(function(*args, **{**parameters, **kwargs}))
 
 
-def _along(function: Callable[..., Any], name: str = "axis") -> Function:
-    """Makes an operation of a function that takes an axis, or several axes."""
+def _is_dtype(name: object) -> bool:
+    return name is None or name in (*FLOATS, *_INTEGERS)
 
-    def operation(args: Sequence[Any], params: Mapping[str, Any]) -> Array:
-        axis = params.get(name)
-        options = {"keepdims": params["keepdims"]} if "keepdims" in params else {}
-        axes = tuple(axis) if isinstance(axis, list) else axis
-        return np.asarray(function(args[0], axis=axes, **options))
+
+def _floats(x: Any) -> Array:
+    """Numbers as the functions of Keras take them that give fractions: whole ones as float32."""
+    array = np.asarray(x)
+    return array if array.dtype.kind == "f" else array.astype(np.float32)
+
+
+def _axes(axis: Axes) -> Any:
+    return axis if axis is None or isinstance(axis, int) else tuple(axis)
+
+
+def _elementwise(function: Callable[[Any], Any], *, floats: bool = False) -> Callable[..., Any]:
+    def operation(x: Any) -> Any:
+        return function(_floats(x) if floats else x)
 
     return operation
 
 
-def _activation(name: str) -> Function:
-    def operation(args: Sequence[Any], params: Mapping[str, Any]) -> Array:
-        z = np.array(args[0])
+def _pairwise(function: Callable[[Any, Any], Any], *, floats: bool = False) -> Callable[..., Any]:
+    def operation(x1: Any, x2: Any) -> Any:
+        both = (x1, x2)
+        has_fraction = any(np.asarray(x).dtype.kind == "f" for x in both)
+        return function(*map(_floats, both)) if floats and not has_fraction else function(x1, x2)
+
+    return operation
+
+
+def _reduction(function: Callable[..., Any], *, floats: bool = False) -> Callable[..., Any]:
+    def operation(x: Any, *, axis: Axes = None, keepdims: bool = False) -> Any:
+        given = _floats(x) if floats else x
+        return function(given, axis=_axes(axis), keepdims=keepdims)
+
+    return operation
+
+
+def _extreme(function: Callable[..., Any]) -> Callable[..., Any]:
+    def operation(
+        x: Any, *, axis: Axes = None, keepdims: bool = False, initial: float | None = None
+    ) -> Any:
+        array = np.asarray(x)
+        # keras 3.15.1, backend/tensorflow/numpy.py, `max`: flags are compared as whole numbers.
+        numbers = array.astype(np.int32) if array.dtype == bool else array
+        start = {} if initial is None else {"initial": numbers.dtype.type(initial)}
+        largest = function(numbers, axis=_axes(axis), keepdims=keepdims, **start)
+        return np.asarray(largest).astype(array.dtype)
+
+    return operation
+
+
+def _activation(name: str, *, floats: bool = True) -> Callable[..., Any]:
+    def operation(x: Any) -> Array:
+        z = np.array(_floats(x) if floats else x)
         ACTIVATIONS[name](z)
         return z
 
     return operation
 
 
-def _get_item(args: Sequence[Any], params: Mapping[str, Any]) -> Array:
-    x, key = args
-    return np.asarray(x[key])
+def _softmax(x: Any, *, axis: Axes = -1) -> Array:
+    """Over one axis, or over several as if they were one (ops/nn.py, ``softmax``)."""
+    z = _floats(x)
+    over = _axes(axis)
+    e: Array = np.exp(z - z.max(axis=over, keepdims=True))
+    e /= e.sum(axis=over, keepdims=True)
+    return e
 
 
-def _transpose(args: Sequence[Any], params: Mapping[str, Any]) -> Array:
-    return np.transpose(args[0], params.get("axes"))
+def _cast(x: Any, *, dtype: str) -> Array:
+    return cast(np.asarray(x), dtype)
 
 
-def _reshape(args: Sequence[Any], params: Mapping[str, Any]) -> Array:
-    return np.reshape(args[0], params["newshape"])
+def _concatenate(xs: Sequence[Any], *, axis: int = 0) -> Array:
+    joined: Array = np.concatenate(xs, axis=axis)
+    return joined
 
 
-def _cast(args: Sequence[Any], params: Mapping[str, Any]) -> Array:
-    return np.asarray(args[0]).astype(params["dtype"])
+def _expand_dims(x: Any, *, axis: Axes) -> Array:
+    return np.expand_dims(x, _axes(axis))
 
 
-def _full_like(fill: int) -> Function:
-    return lambda args, params: np.full_like(args[0], fill, dtype=params.get("dtype"))
+def _flip(x: Any, *, axis: Axes = None) -> Array:
+    return np.flip(x, _axes(axis))
 
 
-_OPERATIONS: dict[str, Function] = {
+def _get_item(x: Any, key: Any) -> Any:
+    return x[key]
+
+
+def _like(fill: int) -> Callable[..., Any]:
+    def operation(x: Any, *, dtype: str | None = None) -> Array:
+        filled = np.full_like(x, fill)
+        return filled if dtype is None else cast(filled, dtype)
+
+    return operation
+
+
+def _reshape(x: Any, *, newshape: Sequence[int]) -> Array:
+    return np.reshape(x, tuple(newshape))
+
+
+def _squeeze(x: Any, *, axis: Axes = None) -> Array:
+    squeezed: Array = np.squeeze(x, _axes(axis))
+    return squeezed
+
+
+def _stack(x: Sequence[Any], *, axis: int = 0) -> Array:
+    return np.stack(x, axis=axis)
+
+
+def _transpose(x: Any, *, axes: Sequence[int] | None = None) -> Array:
+    return np.transpose(x, axes)
+
+
+def _where(condition: Any, x1: Any, x2: Any) -> Array:
+    picked: Array = np.where(condition, x1, x2)
+    return picked
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "Absolute": _elementwise(np.abs),
-    "Add": _elementwise(np.add),
-    "All": _along(np.all),
-    "Any": _along(np.any),
+    "Add": _pairwise(np.add),
+    "All": _reduction(np.all),
+    "Any": _reduction(np.any),
     "Cast": _cast,
-    "Concatenate": _along(np.concatenate),
-    "Divide": _elementwise(np.divide),
-    "Equal": _elementwise(np.equal),
-    "Exp": _elementwise(np.exp),
-    "ExpandDims": _along(np.expand_dims),
-    "Flip": _along(np.flip),
+    "Concatenate": _concatenate,
+    "Divide": _pairwise(np.divide, floats=True),
+    "Equal": _pairwise(np.equal),
+    "Exp": _elementwise(np.exp, floats=True),
+    "ExpandDims": _expand_dims,
+    "Flip": _flip,
     "GetItem": _get_item,
-    "Greater": _elementwise(np.greater),
-    "GreaterEqual": _elementwise(np.greater_equal),
-    "Less": _elementwise(np.less),
-    "LessEqual": _elementwise(np.less_equal),
-    "Log": _elementwise(np.log),
-    "LogicalAnd": _elementwise(np.logical_and),
+    "Greater": _pairwise(np.greater),
+    "GreaterEqual": _pairwise(np.greater_equal),
+    "Less": _pairwise(np.less),
+    "LessEqual": _pairwise(np.less_equal),
+    "Log": _elementwise(np.log, floats=True),
+    "LogicalAnd": _pairwise(np.logical_and),
     "LogicalNot": _elementwise(np.logical_not),
-    "LogicalOr": _elementwise(np.logical_or),
-    "Max": _along(np.max),
-    "Maximum": _elementwise(np.maximum),
-    "Mean": _along(np.mean),
-    "Min": _along(np.min),
-    "Minimum": _elementwise(np.minimum),
-    "Multiply": _elementwise(np.multiply),
+    "LogicalOr": _pairwise(np.logical_or),
+    "Max": _extreme(np.max),
+    "Maximum": _pairwise(np.maximum),
+    "Mean": _reduction(np.mean, floats=True),
+    "Min": _extreme(np.min),
+    "Minimum": _pairwise(np.minimum),
+    "Multiply": _pairwise(np.multiply),
     "Negative": _elementwise(np.negative),
-    "NotEqual": _elementwise(np.not_equal),
-    "OnesLike": _full_like(1),
-    "Power": _elementwise(np.power),
-    "Relu": _activation("relu"),
+    "NotEqual": _pairwise(np.not_equal),
+    "OnesLike": _like(1),
+    "Power": _pairwise(np.power),
+    "Relu": _activation("relu", floats=False),
     "Reshape": _reshape,
     "Sigmoid": _activation("sigmoid"),
-    "Softmax": _activation("softmax"),
-    "Sqrt": _elementwise(np.sqrt),
+    "Softmax": _softmax,
+    "Sqrt": _elementwise(np.sqrt, floats=True),
     "Square": _elementwise(np.square),
-    "Squeeze": _along(np.squeeze),
-    "Stack": _along(np.stack),
-    "Subtract": _elementwise(np.subtract),
-    "Sum": _along(np.sum),
+    "Squeeze": _squeeze,
+    "Stack": _stack,
+    "Subtract": _pairwise(np.subtract),
+    "Sum": _reduction(np.sum),
     "Tanh": _activation("tanh"),
     "Transpose": _transpose,
-    "TrueDivide": _elementwise(np.true_divide),
-    "Where": _elementwise(np.where),
-    "ZerosLike": _full_like(0),
+    "TrueDivide": _pairwise(np.true_divide, floats=True),
+    "Where": _where,
+    "ZerosLike": _like(0),
 }
+"""The function of each operation; its signature is what it takes."""

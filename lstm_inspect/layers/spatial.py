@@ -1,6 +1,6 @@
 """NumPy forms of convolutions and poolings, channels last."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -24,18 +24,17 @@ def _convolve_shape(options: Convolve, shapes: Sequence[Shape]) -> Shape:
     return (batch, *output_sizes(options.moves, sizes, options.kernel_size), options.filters)
 
 
-# The number to pad with, and the reduction. NaN keeps "same" padding out of an average.
-_POOLINGS: dict[str, tuple[float, Callable[..., Array]]] = {
-    "max": (-np.inf, np.max),
-    "average": (np.nan, np.nanmean),
-}
-
-
 def _pool(layer: Layer, options: Pool, inputs: Sequence[Value]) -> Array:
     x = inputs[0].array
-    fill, reduce = _POOLINGS[options.how]
-    windows = windows_of(x, options.pool_size, options.moves, fill)
-    return reduce(windows, axis=tuple(range(2 - x.ndim, 0)))
+    axes = tuple(range(2 - x.ndim, 0))
+    if options.how == "max":
+        largest: Array = windows_of(x, options.pool_size, options.moves, -np.inf).max(axis=axes)
+        return largest
+    totals: Array = windows_of(x, options.pool_size, options.moves).sum(axis=axes)
+    # Padding does not count in an average.
+    ones = np.ones((1, *x.shape[1:-1], 1), x.dtype)
+    totals /= windows_of(ones, options.pool_size, options.moves).sum(axis=axes)
+    return totals
 
 
 def _pool_shape(options: Pool, shapes: Sequence[Shape]) -> Shape:

@@ -118,7 +118,8 @@ def _obstacles(call: Call, custom: Collection[str]) -> Iterator[str]:
         case Layer() as layer:
             if call.in_training and layer.acts_in_training:
                 yield f"{layer.label} is called with training=True"
-            has_form = bool(form_of(layer, call.kwargs) or operation_of(layer))
+            operation = operation_of(layer, call.args, call.kwargs)
+            has_form = operation is not None or form_of(layer, call.kwargs) is not None
             if {layer.name, layer.class_name}.intersection(custom) or (layer.is_whole and has_form):
                 return
             if not layer.is_whole:

@@ -10,7 +10,7 @@ import numpy as np
 from lstm_inspect.arrays import Array
 from lstm_inspect.errors import InputError
 from lstm_inspect.genuine.bridge import Bridge
-from lstm_inspect.layers import Value, form_of, map_values, operation_of
+from lstm_inspect.layers import Value, blaming, form_of, map_values, operation_of
 from lstm_inspect.model import Argument, Call, Layer, Recurrence, Ref, refs
 from lstm_inspect.nested import LOOK_INSIDE, leaves, rewritten
 from lstm_inspect.replay.folding import Folding
@@ -96,9 +96,10 @@ class Walk:
         if custom is not None:
             arrays = [value.array for value in leaves(args) if isinstance(value, Value)]
             outputs: tuple[Value, ...] = (Value(np.asarray(custom(layer, *arrays))),)
-        elif operation := operation_of(layer):
+        elif operation := operation_of(layer, call.args, call.kwargs):
             plain = map_values((args, kwargs), lambda value: value.array)
-            outputs = (Value(operation(*plain)),)
+            with blaming(layer):
+                outputs = (Value(operation(*plain)),)
         elif form := form_of(layer, call.kwargs):
             values = [
                 leaf if isinstance(leaf, Value) else Value(np.asarray(leaf))
@@ -132,7 +133,9 @@ class Walk:
         )
         if "mask" in call.kwargs:
             wired = call.kwargs["mask"]
-            mask = None if wired is None else folding.fold(self._value(wired)).array
+            mask = None
+            if wired is not None:
+                mask = _mask(call.path, folding.fold(self._value(wired)).array, folded.array)
         outputs, signals = replay_recurrence(
             call.path,
             recurrence,
@@ -146,6 +149,15 @@ class Walk:
         if recurrence.stateful:
             self._carried[recurrence] = list(unfolded[1:])
         return unfolded, {name: folding.unfold(array) for name, array in signals.items()}
+
+
+def _mask(path: str, given: Array, x: Array) -> Array:
+    """A tensor that the model hands to a layer as its mask."""
+    if given.shape != x.shape[:2]:
+        raise InputError(
+            f"layer {path}: expected a mask of shape {x.shape[:2]}, received {given.shape}"
+        )
+    return given.astype(bool)
 
 
 def _dims(call: Call, recurrence: Recurrence) -> tuple[str, ...]:

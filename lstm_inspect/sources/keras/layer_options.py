@@ -28,7 +28,7 @@ from lstm_inspect.model import (
     RepeatVector,
     Reshape,
 )
-from lstm_inspect.sources.keras.layer_config import LayerConfig
+from lstm_inspect.sources.keras.layer_config import TF_OPERATION_CLASSES, LayerConfig
 from lstm_inspect.sources.keras.tf_operations import operation_name
 
 # These act at random in training, and do nothing at inference.
@@ -50,7 +50,10 @@ def read_options(layer: LayerConfig) -> Options | None:
         ModelFileError: A setting is of a kind that Keras never writes.
     """
     if layer.is_operation:
-        parameters = {key: value for key, value in layer.config.items() if key != "name"}
+        # An operation of TensorFlow has its parameters in each call alone.
+        is_tensorflow = layer.class_name in TF_OPERATION_CLASSES
+        config = {} if is_tensorflow else layer.config
+        parameters = {key: value for key, value in config.items() if key != "name"}
         return Operation(name=operation_name(layer), parameters=parameters)
     read = _READERS.get(layer.class_name)
     return None if read is None else read(layer)

@@ -58,7 +58,7 @@ _OPERATIONS = {
     "math.tanh": _Words("Tanh"),
     "math.truediv": _Words("TrueDivide", ("y",)),
     "nn.relu": _Words("Relu"),
-    "nn.softmax": _Words("Softmax"),
+    "nn.softmax": _Words("Softmax", (), _AXIS),
     "reshape": _Words("Reshape", (), (("shape", "newshape"),)),
     "squeeze": _Words("Squeeze", (), _AXIS),
     "stack": _Words("Stack", (), _AXIS),
@@ -76,15 +76,22 @@ def operation_name(layer: LayerConfig) -> str:
 
 
 def translated(layer: LayerConfig, node: Node) -> Node:
-    """Rewrites a call of an operation as Keras 3 would write it."""
+    """Rewrites a call of an operation as Keras 3 would write it.
+
+    A parameter that the table does not have keeps its own name, so that no operation takes it.
+    """
     function = layer.config.get("function")
     if layer.class_name in TF_OPERATION_CLASSES and function in _OPERATIONS:
         words = _OPERATIONS[function]
-        added = (node.kwargs[name] for name in words.arguments if name in node.kwargs)
-        parameters = {
-            ours: node.kwargs[theirs] for theirs, ours in words.parameters if theirs in node.kwargs
+        given = {
+            name: value
+            for name, value in node.kwargs.items()
+            if name != "name" and value is not None
         }
-        node = node._replace(args=(*node.args, *added), kwargs=parameters)
+        added = [given.pop(name) for name in words.arguments if name in given]
+        ours = dict(words.parameters)
+        kwargs = {ours.get(name, name): value for name, value in given.items()}
+        node = node._replace(args=(*node.args, *added), kwargs=kwargs)
     if operation_name(layer) == "GetItem" and len(node.args) > 1:
         x, index, *rest = node.args
         node = node._replace(args=(x, read_index(index), *rest))
