@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import lstm_inspect
-from lstm_inspect import InputError, SelectionError, UnsupportedLayerError
+from lstm_inspect import InputError, InspectWarning, Model, SelectionError, UnsupportedLayerError
 from lstm_inspect.arrays import Array
 from lstm_inspect.genuine import bridge
 from lstm_inspect.model import Layer
@@ -99,3 +99,92 @@ print({{"keras", "tensorflow"}} & set(sys.modules))
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (result.stdout, result.stderr) == ("set()\n", "")
+
+
+# --- masks in front of a layer that the caller computes
+
+
+def masked(tmp_path: Path, keras_version: str, class_name: str = "Mine") -> Model:
+    """x -> Masking -> a custom layer -> lstm; one sample has its middle step masked."""
+    config = functional(
+        input_layer("x", 3, 2),
+        layer("Masking", "masking", "x", mask_value=0.0),
+        layer(class_name, "custom", "masking"),
+        lstm("lstm", 2, "custom"),
+        inputs=["x"],
+        outputs=["lstm"],
+    )
+    weights = {"lstm": lstm_weights("lstm", 2, 2)}
+    path = write_h5(tmp_path / "masked.h5", config, weights, keras_version=keras_version)
+    return lstm_inspect.open_model(path)
+
+
+MASK = np.array([[True, False, True]])
+
+
+def masked_x() -> Array:
+    x = random(1, 3, 2)
+    x[0, 1] = 0
+    return x
+
+
+def unchanged(layer: Layer, x: Array) -> Array:
+    return x
+
+
+def test_a_custom_layer_of_keras_2_hands_on_the_mask(tmp_path: Path) -> None:
+    model = masked(tmp_path, "2.15.0")
+    trace = lstm_inspect.trace(model, masked_x(), record="mask", layers={"Mine": unchanged})
+    np.testing.assert_array_equal(trace["lstm"].mask, MASK)
+
+
+def test_a_lambda_has_no_mask(tmp_path: Path) -> None:
+    model = masked(tmp_path, "2.15.0", "Lambda")
+    trace = lstm_inspect.trace(model, masked_x(), record="mask", layers={"Lambda": unchanged})
+    assert trace["lstm"].mask.all()
+
+
+def test_of_a_custom_layer_of_keras_3_that_is_warned_of(tmp_path: Path) -> None:
+    model = masked(tmp_path, "3.15.1")
+    with pytest.warns(InspectWarning, match="return \\(output, mask\\) or \\(output, None\\)"):
+        trace = lstm_inspect.trace(model, masked_x(), record="mask", layers={"Mine": unchanged})
+    assert trace["lstm"].mask.all()
+
+
+@pytest.mark.parametrize("keras_version", ["2.15.0", "3.15.1"])
+@pytest.mark.parametrize("mask", [MASK, None], ids=["mask", "none"])
+def test_a_function_may_return_the_mask_too(
+    mask: Array | None, keras_version: str, tmp_path: Path
+) -> None:
+    def with_mask(layer: Layer, x: Array) -> tuple[Array, Array | None]:
+        return x, mask
+
+    model = masked(tmp_path, keras_version)
+    trace = lstm_inspect.trace(model, masked_x(), record="mask", layers={"Mine": with_mask})
+    expected = np.ones((1, 3), bool) if mask is None else mask
+    np.testing.assert_array_equal(trace["lstm"].mask, expected)
+
+
+def test_a_mask_of_another_shape_is_refused(tmp_path: Path) -> None:
+    def wrong(layer: Layer, x: Array) -> tuple[Array, Array]:
+        return x, MASK[:, :2]
+
+    with pytest.raises(
+        InputError, match="expected a mask of shape \\(1, 3\\), received \\(1, 2\\)"
+    ):
+        lstm_inspect.trace(masked(tmp_path, "2.15.0"), masked_x(), layers={"Mine": wrong})
+
+
+@pytest.mark.parametrize("path", ["custom", "lstm:input"])
+def test_what_may_be_masked_is_fed_with_its_mask(path: str, tmp_path: Path) -> None:
+    model, x = masked(tmp_path, "2.15.0"), masked_x()
+    with pytest.raises(InputError, match="may mask timesteps in front of this layer"):
+        lstm_inspect.trace(model, feed={path: x})
+    base = path.removesuffix(":input")
+    trace = lstm_inspect.trace(model, feed={path: x, f"{base}:mask": MASK}, record="mask")
+    np.testing.assert_array_equal(trace["lstm"].mask, MASK)
+
+
+def test_a_fed_lambda_needs_no_mask(tmp_path: Path) -> None:
+    model = masked(tmp_path, "2.15.0", "Lambda")
+    assert lstm_inspect.trace(model, feed={"custom": masked_x()}, record="mask")["lstm"].mask.all()

@@ -60,6 +60,11 @@ class Form:
     shape: OutputShape
     casts: bool = True
 
+    @property
+    def drops_mask(self) -> bool:
+        """Whether the output never has a mask."""
+        return self.mask is no_mask
+
     def apply(self, layer: Layer, inputs: Sequence[Value]) -> tuple[Value, ...]:
         """Runs the layer on its flat inputs, after casting float arrays to its compute dtype.
 

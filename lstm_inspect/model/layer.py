@@ -233,6 +233,8 @@ class Layer:
         dtype: The dtype it computes in; float inputs are cast to it.
         is_whole: Whether the file holds all of its weights.
         acts_in_training: Whether it computes something different in training.
+        passes_mask: Whether its output has the mask of its input. None if only its code says so. It
+            counts for a layer without options.
         config: Its settings in the words of its framework, as plain data. They are used to rebuild
             the genuine layer, and by people who compute the layer themselves.
     """
@@ -246,6 +248,7 @@ class Layer:
     dtype: str = "float32"
     is_whole: bool = True
     acts_in_training: bool = False
+    passes_mask: bool | None = None
     config: Mapping[str, Any]
 
     @property

@@ -10,10 +10,14 @@ from lstm_inspect.genuine import bridge
 from lstm_inspect.layers import form_of, operation_of
 from lstm_inspect.model import Call, Layer, Model, Recurrence, Ref, refs
 from lstm_inspect.notation import advice
+from lstm_inspect.replay.masks import hands_on_mask, mask_missing, masked_inputs
 from lstm_inspect.replay.options import ReplayOptions
 
 FED_INPUT = ":input"
 """A path in the feed with this suffix gives the x of a recurrence, not its output."""
+
+FED_MASK = ":mask"
+"""A path in the feed with this suffix gives the mask of what is fed at the path."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,13 +93,23 @@ def _select(model: Model, patterns: Sequence[str]) -> list[str]:
 
 
 def _check_feed(model: Model, feed: Collection[str]) -> None:
+    if not feed:
+        return
+    masked = masked_inputs(model)
     outputs = [call.path for call in model.calls]
     inputs = [call.path + FED_INPUT for call, _ in model.recurrent_calls]
+    masks = []
+    for call in model.calls:
+        path, x = call.path, call.path + FED_INPUT
+        if path in feed or x in feed:
+            masks.append(path + FED_MASK)
+            may_be_masked = path in masked and (x in feed or hands_on_mask(call))
+            if may_be_masked and path + FED_MASK not in feed:
+                raise mask_missing(path)
     for path in feed:
-        if path not in (*outputs, *inputs):
-            raise SelectionError(
-                f"feed {path}: no layer of that path; there are {', '.join((*outputs, *inputs))}"
-            )
+        if path not in (*outputs, *inputs, *masks):
+            there = ", ".join((*outputs, *inputs))
+            raise SelectionError(f"feed {path}: no layer of that path; there are {there}")
 
 
 def _classes(model: Model) -> str:

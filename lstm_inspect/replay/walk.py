@@ -14,8 +14,9 @@ from lstm_inspect.layers import Value, blaming, form_of, map_values, operation_o
 from lstm_inspect.model import Argument, Call, Layer, Recurrence, Ref, refs
 from lstm_inspect.nested import LOOK_INSIDE, leaves, rewritten
 from lstm_inspect.replay.folding import Folding
+from lstm_inspect.replay.masks import custom_output, fitted_mask
 from lstm_inspect.replay.options import ReplayOptions
-from lstm_inspect.replay.plan import FED_INPUT, Plan, needs_of
+from lstm_inspect.replay.plan import FED_INPUT, FED_MASK, Plan, needs_of
 from lstm_inspect.replay.recurrent import replay_recurrence
 from lstm_inspect.traces.recording import LayerTrace
 
@@ -49,7 +50,7 @@ class Walk:
         Args:
             given: An array for each input that the plan needs and for each path of the feed.
         """
-        self._values = {name: (Value(array),) for name, array in given.items()}
+        self._values = {name: (_fed_value(name, given),) for name in given}
         needs = {call.path: needs_of(call, self._options.feed) for call in self._plan.calls}
         readers = Counter(ref.path for refs in needs.values() for ref in refs)
         traced = {}
@@ -94,8 +95,10 @@ class Walk:
         args, kwargs = rewritten(call.args, value_of), rewritten(call.kwargs, value_of)
         custom = self._options.layers.get(layer.name) or self._options.layers.get(layer.class_name)
         if custom is not None:
-            arrays = [value.array for value in leaves(args) if isinstance(value, Value)]
-            outputs: tuple[Value, ...] = (Value(np.asarray(custom(layer, *arrays))),)
+            given = [value for value in leaves(args) if isinstance(value, Value)]
+            result = custom(layer, *(value.array for value in given))
+            mask = next((value.mask for value in given if value.mask is not None), None)
+            outputs: tuple[Value, ...] = (custom_output(layer, result, mask),)
         elif operation := operation_of(layer, call.args, call.kwargs):
             plain = map_values((args, kwargs), lambda value: value.array)
             with blaming(layer):
@@ -135,7 +138,8 @@ class Walk:
             wired = call.kwargs["mask"]
             mask = None
             if wired is not None:
-                mask = _mask(call.path, folding.fold(self._value(wired)).array, folded.array)
+                wired_mask = folding.fold(self._value(wired)).array
+                mask = fitted_mask(call.path, wired_mask, folded.array)
         outputs, signals = replay_recurrence(
             call.path,
             recurrence,
@@ -151,13 +155,11 @@ class Walk:
         return unfolded, {name: folding.unfold(array) for name, array in signals.items()}
 
 
-def _mask(path: str, given: Array, x: Array) -> Array:
-    """A tensor that the model hands to a layer as its mask."""
-    if given.shape != x.shape[:2]:
-        raise InputError(
-            f"layer {path}: expected a mask of shape {x.shape[:2]}, received {given.shape}"
-        )
-    return given.astype(bool)
+def _fed_value(name: str, given: Mapping[str, Array]) -> Value:
+    """An array that the replay starts from, with the mask that the feed has for it."""
+    path = name.removesuffix(FED_INPUT)
+    mask = given.get(path + FED_MASK)
+    return Value(given[name], None if mask is None else fitted_mask(path, mask, given[name]))
 
 
 def _dims(call: Call, recurrence: Recurrence) -> tuple[str, ...]:

@@ -301,6 +301,13 @@ def two_branches_in_one_order_and_their_outputs_in_the_other(keras: Keras) -> Ke
 
 
 @whole_model
+def a_bidirectional_in_half_precision_around_layers_in_single(keras: Keras) -> KerasModel:
+    x = sequences(keras)
+    both = keras.layers.Bidirectional(lstm(keras, dtype="float32"), dtype="mixed_float16")
+    return keras.Model(x, keras.layers.LSTM(2)(both(keras.layers.Masking()(x))))
+
+
+@whole_model
 def stateful(keras: Keras) -> KerasModel:
     x = keras.Input(batch_shape=(5, TIMESTEPS, 3))
     return keras.Model(x, keras.layers.LSTM(4, stateful=True)(x))

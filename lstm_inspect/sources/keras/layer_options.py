@@ -59,6 +59,19 @@ def read_options(layer: LayerConfig) -> Options | None:
     return None if read is None else read(layer)
 
 
+def passes_mask(layer: LayerConfig) -> bool | None:
+    """Whether a layer that is not built in hands on the mask of its input; None if code decides.
+
+    Up to Keras 2 a layer that is called on a masked input and does not support masks is an error
+    (keras 2.15.0, engine/base_layer.py, ``compute_mask``). In Keras 3 it drops the mask, and the
+    file does not say whether it supports masks (keras 3.15.1, layers/layer.py, ``Layer.__call__``).
+    A Lambda has no mask unless it was given one (layers/core/lambda_layer.py, ``compute_mask``).
+    """
+    if layer.class_name == "Lambda":
+        return False if layer.config.get("mask") is None else None
+    return True if layer.dialect.keras < 3 else None
+
+
 def merge_directions(layer: LayerConfig) -> MergeDirections:
     """How a Bidirectional merges the outputs of its two layers."""
     forward = layer.child("layer")

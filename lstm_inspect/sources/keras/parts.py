@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from lstm_inspect.arrays import Array
-from lstm_inspect.model import Layer, MergeDirections, Recurrence, Shape
+from lstm_inspect.model import Identity, Layer, MergeDirections, Recurrence, Shape
 from lstm_inspect.sources.keras.cell_weights import turn_kernels
 from lstm_inspect.sources.keras.layer_config import LayerConfig
 from lstm_inspect.sources.keras.layer_options import (
     acts_in_training,
     merge_directions,
+    passes_mask,
     read_options,
 )
 from lstm_inspect.sources.keras.recurrences import cell_configs, read_recurrence
@@ -37,12 +38,17 @@ class RecurrentPart(NamedTuple):
 
 
 class BidirectionalPart(NamedTuple):
-    """A Bidirectional: two recurrent layers, and a layer that merges their outputs."""
+    """A Bidirectional: two recurrent layers, and a layer that merges their outputs.
+
+    ``cast`` casts x, if the Bidirectional computes in another dtype than its layers: it casts what
+    it is called on to its own dtype first (keras 3.15.1, layers/layer.py, ``Layer.__call__``).
+    """
 
     forward: RecurrentPart
     backward: RecurrentPart
     options: MergeDirections
     merge: Layer
+    cast: Layer | None
 
 
 class TimeDistributedPart(NamedTuple):
@@ -133,7 +139,18 @@ def read_part(layer: LayerConfig, weights: Weights, path: str) -> Part:
         if one is None or other is None:
             return replace(merge, is_whole=False)
         options = merge_directions(layer)
-        return BidirectionalPart(one, other, options, replace(merge, options=options))
+        cast = Layer(
+            name=f"{path}/cast",
+            class_name="Cast",
+            framework=FRAMEWORK,
+            options=Identity(),
+            dtype=layer.dtype,
+            config={},
+        )
+        is_cast = any(each.dtype != layer.dtype for each in (*one.recurrences, *other.recurrences))
+        return BidirectionalPart(
+            one, other, options, replace(merge, options=options), cast if is_cast else None
+        )
     if cell_configs(layer):
         part = _recurrent_part(layer, weights, path)
         return replace(read_layer(layer, (), path), is_whole=False) if part is None else part
@@ -201,5 +218,6 @@ def read_layer(layer: LayerConfig, arrays: Sequence[Array], path: str) -> Layer:
         activation=layer.activation("activation", default="linear") if has_activation else "linear",
         dtype=layer.dtype,
         acts_in_training=acts_in_training(layer),
+        passes_mask=passes_mask(layer),
         config=layer.config,
     )

@@ -250,6 +250,9 @@ class _Writer:
     def _call_bidirectional(
         self, path: str, part: BidirectionalPart, given: _RecurrentArguments, around: _Surroundings
     ) -> Outputs:
+        if part.cast is not None:
+            cast = self._add(Call(path=part.cast.name, layer=part.cast, args=(given.x,)), around)
+            given = given._replace(x=cast(0))
         half = len(given.states) // 2
         ours, theirs = given.states[:half], given.states[half:]
         forward = self._call_recurrent(
