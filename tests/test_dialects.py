@@ -8,6 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import yaml
 
 import lstm_inspect
 from lstm_inspect import Trace, UnsupportedLayerError
@@ -406,3 +407,172 @@ def test_the_outer_timesteps_of_a_time_distributed_stand_behind_the_batch(tmp_pa
     trace = traced(tmp_path, config, weights, random(1, 4, 3, 2))
     assert trace["over"].h.shape == (1, 4, 3, 2)
     assert trace["over"].dims == ("batch", "outer timesteps 0", "timesteps", "units")
+
+
+def windows_store(path: Path, *, extra: str | None = None) -> Path:
+    """A ``.keras`` of Keras 2.13.1 saved on Windows: Dense, LSTM, Dense, each group one name."""
+    container = "_layer_checkpoint_dependencies"
+    stored = {
+        "dense": [random(2, 2), random(2)],
+        "dense_2": [2 * random(2, 2), 2 * random(2)],
+        "lstm\\cell": list(lstm_weights("lstm", 2, 2).values()),
+    }
+    with h5py.File(path.with_suffix(".h5"), "w") as file:
+        for group, arrays in stored.items():
+            for number, array in enumerate(arrays):
+                file.create_dataset(f"{container}\\{group}/vars/{number}", data=array)
+        if extra is not None:
+            file.create_group(extra)
+    config = sequential(
+        input_layer("x", 3, 2),
+        layer("Dense", "first", units=2),
+        layer("Dense", "second", units=2),
+        lstm("lstm", 2),
+    )
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "2.13.1"}))
+        archive.writestr("config.json", json.dumps(config))
+        archive.writestr("model.weights.h5", path.with_suffix(".h5").read_bytes())
+    return path
+
+
+def test_a_store_of_keras_2_13_counts_a_layer_twice_on_windows_too(tmp_path: Path) -> None:
+    model = lstm_inspect.open_model(windows_store(tmp_path / "m.keras"))
+    x = random(1, 3, 2)
+    first = x @ random(2, 2) + random(2)
+    trace = lstm_inspect.trace(model, x, record="x")
+    expected = first @ (2 * random(2, 2)) + 2 * random(2)
+    np.testing.assert_allclose(trace["lstm"].x, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "extra", ["layers/lstm/cell/vars", "layers\\lstm\\cell/vars"], ids=["nested", "one-name"]
+)
+def test_two_groups_of_one_path_are_refused(extra: str, tmp_path: Path) -> None:
+    with pytest.raises(lstm_inspect.ModelFileError, match="received two of one path"):
+        lstm_inspect.open_model(windows_store(tmp_path / "m.keras", extra=extra))
+
+
+# --- words of one version or another
+
+
+def one(tmp_path: Path, entry: Json, **options: Any) -> lstm_inspect.Recurrence:
+    config = sequential(input_layer("x", 3, 2), entry)
+    arrays = lstm_weights("lstm", 2, 2)
+    path = write_h5(tmp_path / "m.h5", config, {entry["config"]["name"]: arrays}, **options)
+    (recurrence,) = lstm_inspect.open_model(path).recurrent
+    return recurrence
+
+
+def test_a_unified_lstm_is_an_lstm(tmp_path: Path) -> None:
+    """Previews of TensorFlow 2 called it so."""
+    assert one(tmp_path, layer("UnifiedLSTM", "unified_lstm", units=2)).cell == "lstm"
+
+
+@pytest.mark.parametrize(("given", "read"), [(1, True), (0, False), (True, True)])
+def test_a_flag_may_be_a_number(given: object, read: bool, tmp_path: Path) -> None:
+    assert one(tmp_path, lstm("lstm", 2, stateful=given)).stateful is read
+
+
+@pytest.mark.parametrize("given", [2, -1, "true", 1.0])
+def test_another_number_is_no_flag(given: object, tmp_path: Path) -> None:
+    with pytest.raises(lstm_inspect.ModelFileError, match="expected stateful to be true or false"):
+        one(tmp_path, lstm("lstm", 2, stateful=given))
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"), [("mul", [[[2, 6]]]), ("sum", [[[3, 5]]]), ("concat", [[[1, 2, 2, 3]]])]
+)
+def test_the_merge_of_keras_1_stands_in_models_of_keras_2(
+    mode: str, expected: list[Any], tmp_path: Path
+) -> None:
+    merge = layer("Merge", "merge", ["x", "y"], mode=mode, concat_axis=-1, output_mask=None)
+    config = functional(
+        input_layer("x", 1, 2),
+        input_layer("y", 1, 2),
+        merge,
+        lstm("lstm", 2, "merge"),
+        inputs=["x", "y"],
+        outputs=["lstm"],
+    )
+    weights = {"lstm": lstm_weights("lstm", 4 if mode == "concat" else 2, 2)}
+    inputs = {"x": np.array([[[1.0, 2.0]]]), "y": np.array([[[2.0, 3.0]]])}
+    trace = traced(tmp_path, config, weights, inputs, keras_version="2.1.6", record="x")
+    assert trace["lstm"].x.tolist() == expected
+
+
+def test_a_custom_cell_is_named(tmp_path: Path) -> None:
+    rnn = layer("RNN", "rnn", cell=layer("LMUCell", "lmu", units=2))
+    config = sequential(input_layer("x", 3, 2), rnn, lstm("lstm", 2))
+    weights = {"rnn": {"a:0": random(2, 2)}, "lstm": lstm_weights("lstm", 2, 2)}
+    with pytest.raises(UnsupportedLayerError, match="rnn \\(RNN of LMUCell\\) cannot be run"):
+        traced(tmp_path, config, weights, random(1, 3, 2))
+
+
+# --- a config in YAML
+
+PLAIN = """
+class_name: Sequential
+config:
+- class_name: LSTM
+  config: {name: lstm, units: 2, batch_input_shape: !!python/tuple [null, 3, 2], activation: relu}
+keras_version: 2.2.4
+"""
+ALIASES = """
+class_name: Sequential
+config:
+- class_name: LSTM
+  config: {name: lstm, units: 2, batch_input_shape: &shape [null, 3, 2], activation: relu,
+    other: *shape}
+keras_version: 2.2.4
+"""
+
+
+def with_yaml(tmp_path: Path, text: str) -> lstm_inspect.Model:
+    (tmp_path / "config.yaml").write_text(text)
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file.attrs["layer_names"] = ["lstm"]
+        group = file.create_group("lstm")
+        arrays = lstm_weights("lstm", 2, 2)
+        group.attrs["weight_names"] = list(arrays)
+        for name, array in arrays.items():
+            group.create_dataset(name, data=array)
+    return lstm_inspect.open_model(tmp_path / "w.h5", tmp_path / "config.yaml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [PLAIN, ALIASES, yaml.safe_dump(PLAIN)],
+    ids=["plain", "aliases", "yaml-in-yaml"],
+)
+def test_a_config_may_be_yaml(text: str, tmp_path: Path) -> None:
+    model = with_yaml(tmp_path, text)
+    (recurrence,) = model.recurrent
+    assert (recurrence.activation, model.why_unwired) == ("relu", None)
+    assert model.inputs[0].shape == (None, 3, 2)
+
+
+DOUBLING = "a0: &a0 [1, 1]\n" + "".join(
+    f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 60)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("class_name: [", "not valid YAML"),
+        ("class_name: !!python/object/apply:os.system [true]", "not valid YAML"),
+        ("class_name: !!python/name:os.system", "not valid YAML"),
+        ("class_name: &a [*a]", "a value that holds itself"),
+        ("class_name: 2001-01-01", "received a date"),
+        ("- class_name: 1", "expected a YAML mapping"),
+        (f"class_name: x\n{DOUBLING}", "is more than the limit json_values"),
+        ("class_name: " + "[" * 200 + "]" * 200, "json_depth"),
+    ],
+    ids=["damaged", "call", "name", "cycle", "date", "list", "doubling", "deep"],
+)
+def test_yaml_that_is_not_plain_is_refused(text: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(lstm_inspect.InspectError) as refused:
+        with_yaml(tmp_path, text)
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)

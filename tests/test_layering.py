@@ -52,6 +52,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "click": {"cli"},
     "pytest": {"pytest_plugin"},
     "keras": {"genuine"},
+    "yaml": {"files"},
 }
 """For each library, the rooms that may import it."""
 

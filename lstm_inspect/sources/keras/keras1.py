@@ -75,8 +75,9 @@ def modernise(entry: Mapping[str, Any]) -> dict[str, Any]:
         config["kernel_size"] = [config["nb_row"], config["nb_col"]]
     if class_name == "BatchNormalization" and config.get("mode") != 0:
         class_name = "BatchNormalization of another mode"
-    if class_name == "Merge" and config.get("mode") in _MERGES:
-        class_name = _MERGES[config["mode"]]
+    mode = config.get("mode")
+    if class_name == "Merge" and isinstance(mode, str) and config.get("output_mask") is None:
+        class_name = _MERGES.get(mode, class_name)
         config["axis"] = config.get("concat_axis", -1)
     if "dim_ordering" in config:
         config["data_format"] = _DATA_FORMATS.get(config["dim_ordering"], "channels_last")

@@ -126,7 +126,9 @@ class LayerConfig:
     """
 
     def __init__(self, entry: object, dialect: Dialect) -> None:
-        if dialect.keras == 1 and isinstance(entry, dict):
+        # Keras 2 kept the Merge of Keras 1 (keras 2.1.6, legacy/layers.py, `Merge`).
+        is_merge = isinstance(entry, dict) and entry.get("class_name") == "Merge"
+        if isinstance(entry, dict) and (dialect.keras == 1 or is_merge):
             entry = modernise(entry)
         class_name = entry.get("class_name") if isinstance(entry, dict) else None
         config = entry.get("config") if isinstance(entry, dict) else None
@@ -215,11 +217,11 @@ class LayerConfig:
         return [LayerConfig(entry, self.dialect) for entry in entries]
 
     def flag(self, key: str, default: bool = False) -> bool:
-        """A boolean of the config."""
+        """A boolean of the config; some configs have 0 or 1, as it was given to the layer."""
         value = self.config.get(key, default)
-        if not isinstance(value, bool):
-            raise self._unexpected(key, "true or false", value)
-        return value
+        if isinstance(value, bool) or (type(value) is int and value in (0, 1)):
+            return bool(value)
+        raise self._unexpected(key, "true or false", value)
 
     def size(self, key: str) -> int:
         """A positive whole number of the config, such as ``units``."""

@@ -158,6 +158,9 @@ def read_part(layer: LayerConfig, weights: Weights, path: str) -> Part:
         own = zip(models, weights.of_layers(models), strict=True)
         parts = (read_part(model, part, path) for model, part in own)
         return MergedModelsPart(tuple(parts), read_layer(layer, (), path))
+    if layer.class_name == "RNN":
+        named = f"RNN of {layer.child('cell').class_name}"
+        return replace(read_layer(layer, weights.arrays(), path), class_name=named)
     arrays = weights.arrays()
     is_whole = bool(arrays) or not sum(weight_counts(layer) or (0, 0))
     if layer.dialect.is_theano and layer.class_name.startswith("Conv"):

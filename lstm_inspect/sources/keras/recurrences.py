@@ -20,9 +20,11 @@ from lstm_inspect.sources.keras.layer_config import LayerConfig
 _KINDS = {
     "LSTM": LSTM,
     "LSTMCell": LSTM,
+    "UnifiedLSTM": LSTM,  # its name in previews of TensorFlow 2
     "CuDNNLSTM": LSTM,
     "GRU": GRU,
     "GRUCell": GRU,
+    "UnifiedGRU": GRU,
     "CuDNNGRU": GRU,
     "SimpleRNN": SIMPLE_RNN,
     "SimpleRNNCell": SIMPLE_RNN,

@@ -8,6 +8,7 @@ from lstm_inspect.files import hdf5
 from lstm_inspect.files.json_text import optional_text, parse_object
 from lstm_inspect.files.limits import Limits
 from lstm_inspect.files.whole_file import read_bytes
+from lstm_inspect.files.yaml_text import parse_yaml_object
 from lstm_inspect.files.zip_archive import ZipArchive
 from lstm_inspect.sources.keras.stores.keras_h5 import read_keras_h5
 from lstm_inspect.sources.keras.stores.keras_zip import read_keras_zip
@@ -16,6 +17,10 @@ from lstm_inspect.sources.keras.stores.saved_model import SAVED_MODEL, read_save
 from lstm_inspect.sources.keras.stores.shards import read_shards
 
 _SNIFFED = 64
+
+# A config in YAML may begin with any of its keys.
+_YAML = b"class_name:"
+_YAML_SNIFFED = 1 << 16
 
 
 def is_of_keras(path: Path, data: bytes | None) -> bool:
@@ -50,7 +55,8 @@ def read_config_file(path: Path, limits: Limits) -> tuple[dict[str, Any], str | 
     """Reads the config of a model without its weights.
 
     Args:
-        path: The output of ``model.to_json()``, or a ``.keras`` or ``.h5`` with this architecture.
+        path: The output of ``model.to_json()`` or ``model.to_yaml()``, or a ``.keras`` or ``.h5``
+            with this architecture.
         limits: How much it may ask for.
 
     Returns:
@@ -64,6 +70,9 @@ def read_config_file(path: Path, limits: Limits) -> tuple[dict[str, Any], str | 
     if data is not None and _is_json(data):
         config = parse_object(data, str(path), limits)
         return config, optional_text(config.get("keras_version"), f"{path}: keras_version")
+    if data is not None and _YAML in data[:_YAML_SNIFFED] and not is_of_keras(path, data):
+        config = parse_yaml_object(_utf8(path, data), str(path), limits)
+        return config, optional_text(config.get("keras_version"), f"{path}: keras_version")
     expected = f"{path}: expected the config of a model, as model.to_json() gives it"
     if not is_of_keras(path, data):
         found = "a folder" if data is None else f"another file (its first bytes are {data[:8]!r})"
@@ -72,6 +81,13 @@ def read_config_file(path: Path, limits: Limits) -> tuple[dict[str, Any], str | 
     if file.config is None:
         raise ModelFileError(f"{expected}, or a whole model; received weights alone")
     return dict(file.config), file.keras_version
+
+
+def _utf8(path: Path, data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise ModelFileError(f"{path}: expected YAML in UTF-8, received other bytes") from None
 
 
 def _is_json(data: bytes) -> bool:

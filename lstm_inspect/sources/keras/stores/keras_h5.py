@@ -27,7 +27,7 @@ def read_keras_h5(path: Path, data: bytes, limits: Limits) -> SavedFile:
     if _names(named, "layer_names"):
         weights = _layer_weights(named)
     elif is_variable_tree(root):
-        weights = read_variable_tree(root)
+        weights = read_variable_tree(root, str(path))
     elif config is not None:
         weights = LayerWeights(layers={})
     else:

@@ -34,7 +34,7 @@ def read_keras_zip(path: Path, data: bytes, limits: Limits) -> SavedFile:
         format="keras",
         keras_version=optional_text(stated.get("keras_version"), f"{path}: keras_version"),
         config=config,
-        weights=read_variable_tree(weights),
+        weights=read_variable_tree(weights, str(path)),
         unread=weights.all_unread(),
         data=data,
     )

@@ -41,7 +41,7 @@ def read_shards(path: Path, data: bytes, index: dict[str, Any], limits: Limits) 
                 f"{path}: expected its shard {name} in the same folder ({error})"
             ) from error
         root = read_hdf5(content, str(shard), limits)
-        tree = read_variable_tree(root)
+        tree = read_variable_tree(root, str(shard))
         unread.update(root.all_unread())
         arrays.update(tree.arrays)
         names.update(tree.names)
