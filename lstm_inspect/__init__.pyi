@@ -6,6 +6,7 @@ from lstm_inspect.checks.diff.two_dumps import diff_dumps as diff_dumps
 from lstm_inspect.checks.diff.two_models import diff_models as diff_models
 from lstm_inspect.checks.findings import Finding as Finding
 from lstm_inspect.checks.verification import Comparison as Comparison
+from lstm_inspect.checks.verification import ProvenLayer as ProvenLayer
 from lstm_inspect.checks.verification import Verification as Verification
 from lstm_inspect.checks.verification import verify as verify
 from lstm_inspect.errors import ContractError as ContractError

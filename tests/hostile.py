@@ -756,9 +756,9 @@ _UNITS: dict[str, Any] = {
 _OPTIONS: dict[str, tuple[str, Any]] = {
     **{f"units {name}": ("units", value) for name, value in _UNITS.items()},
     "use_bias false as text": ("use_bias", "false"),
-    "use_bias 1": ("use_bias", 1),
+    "use_bias 2": ("use_bias", 2),
     "go_backwards null": ("go_backwards", None),
-    "return_sequences 0": ("return_sequences", 0),
+    "return_sequences 1.0": ("return_sequences", 1.0),
     "return_state text": ("return_state", ""),
     "stateful list": ("stateful", []),
     "activation number": ("activation", 3),

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 import lstm_inspect
 from lstm_inspect import Tolerance, diff_models
 from lstm_inspect.checks.diff.two_arrays import parting
+from lstm_inspect.checks.diff.two_dumps import diff_traces
 from lstm_inspect.cli import cli
 from lstm_inspect.files.limits import DEFAULT_LIMITS
 from lstm_inspect.files.npy import open_arrays
@@ -245,8 +246,14 @@ def test_the_weights_of_other_layers_are_compared_too(tmp_path: Path) -> None:
 # --- dumps
 
 
-def dump(path: Path, signals: dict[str, Array], layer_path: str = "lstm") -> Path:
-    traced = LayerTrace(path=layer_path, cell="lstm", units=2, direction="forward", signals=signals)
+def dump(
+    path: Path,
+    signals: dict[str, Array],
+    layer_path: str = "lstm",
+    cell: str = "lstm",
+    direction: str = "forward",
+) -> Path:
+    traced = LayerTrace(path=layer_path, cell=cell, units=2, direction=direction, signals=signals)
     model = {"name": "m.keras", "sha256": "0", "keras_version": None}
     Trace(layers={layer_path: traced}, model=model).save(path)
     return path
@@ -273,10 +280,28 @@ def test_the_first_step_in_which_two_dumps_part_is_told(tmp_path: Path) -> None:
     assert len(lines(one, other, "--rtol", "0.01")) == 1
 
 
-def test_the_same_numbers_in_double_precision_are_no_difference(tmp_path: Path) -> None:
+def test_another_dtype_is_told_and_the_numbers_are_compared_all_the_same(tmp_path: Path) -> None:
     h = random(2, 5, 4)
     one = dump(tmp_path / "a.npz", {"h": h})
-    assert lines(one, dump(tmp_path / "b.npz", {"h": h.astype(np.float64)})) == []
+    told = "lstm: h.dtype: expected float32, found float64"
+    assert lines(one, dump(tmp_path / "b.npz", {"h": h.astype(np.float64)})) == [told]
+    first, second = lines(one, dump(tmp_path / "c.npz", {"h": h.astype(np.float64) + 1}))
+    assert first == told
+    assert second.startswith("lstm: h at sample 0, step 0, unit 0: expected")
+
+
+def test_another_cell_and_another_direction_are_told(tmp_path: Path) -> None:
+    h = {"h": random(2, 5, 4)}
+    one = dump(tmp_path / "a.npz", h)
+    other = dump(tmp_path / "b.npz", h, cell="gru", direction="backward")
+    told = [
+        "lstm: cell: expected lstm, found gru",
+        "lstm: direction: expected forward, found backward",
+    ]
+    assert lines(one, other) == told
+    traces = lstm_inspect.load_trace(one), lstm_inspect.load_trace(other)
+    findings = diff_traces(*traces, file=other, tolerance=Tolerance())
+    assert [finding.message for finding in findings] == told
 
 
 def test_signals_shapes_and_layers_that_are_not_the_same_are_told(tmp_path: Path) -> None:
@@ -360,7 +385,8 @@ def test_an_array_that_does_not_hold_what_it_claims_is_refused(tmp_path: Path, h
 def test_an_array_that_is_not_as_its_document_says_is_refused(
     tmp_path: Path, array: Array, dims: list[str]
 ) -> None:
-    meta = {"schema": 1, "layers": {"lstm": {"signals": {"h": {"dims": dims}}}}}
+    described = {"cell": "lstm", "direction": "forward", "signals": {"h": {"dims": dims}}}
+    meta = {"schema": 1, "layers": {"lstm": described}}
     members: dict[str, Any] = {"lstm/h": array, "__meta__": np.asarray(json.dumps(meta))}
     np.savez(tmp_path / "a.npz", **members)
     result = run("diff", tmp_path / "a.npz", tmp_path / "a.npz")

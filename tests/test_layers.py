@@ -392,6 +392,33 @@ def test_padding_does_not_count_in_an_average_and_nan_does(padding: str) -> None
     np.testing.assert_array_equal(output, f32(expected))
 
 
+@pytest.mark.parametrize(
+    ("layer", "given", "expected"),
+    [
+        (make("LeakyReLU", alpha=0.5), [[-2, 4]], [[-1, 4]]),
+        (make("LeakyReLU", alpha={"type": "ndarray", "value": 0.5}), [[-2, 4]], [[-1, 4]]),
+        (make("GlobalAveragePooling1D"), [[[1, 2], [3, 6]]], [[2, 4]]),
+        (
+            make("LayerNormalization", [f32([2, 4]), f32([1, 1])], epsilon=0.0),
+            [[[1, 3], [5, 1]]],
+            [[[-1, 5], [3, -3]]],
+        ),
+    ],
+    ids=["leaky", "leaky-ndarray", "average", "normalization"],
+)
+def test_a_layer_that_is_common_in_front_needs_no_keras(
+    layer: Layer, given: Any, expected: Any
+) -> None:
+    np.testing.assert_allclose(apply(layer, f32(given)).array, expected, rtol=1e-6)
+
+
+def test_masked_steps_do_not_count_in_a_global_average() -> None:
+    x = f32([[[1], [3], [100]], [[5], [7], [9]]])
+    output = apply(make("GlobalAveragePooling1D"), x, masks=[MASK])
+    assert output.array.tolist() == [[2], [5]]
+    assert output.mask is None
+
+
 # --- masks
 
 

@@ -76,16 +76,14 @@ def test_without_keras_a_layer_that_needs_it_is_named_with_the_pip_line(
 ) -> None:
     config = functional(
         input_layer("x", 3, 2),
-        layer("LayerNormalization", "norm", "x"),
-        lstm("lstm", 2, "norm"),
+        layer("ZeroPadding1D", "padding", "x", padding=1),
+        lstm("lstm", 2, "padding"),
         inputs=["x"],
         outputs=["lstm"],
     )
-    norm = {"norm/gamma:0": random(2), "norm/beta:0": random(2)}
-    weights = {"norm": norm, "lstm": lstm_weights("lstm", 2, 2)}
-    path = write_h5(tmp_path / "m.h5", config, weights)
+    path = write_h5(tmp_path / "m.h5", config, {"lstm": lstm_weights("lstm", 2, 2)})
     monkeypatch.setattr(bridge, "is_installed", lambda: False)
-    with pytest.raises(UnsupportedLayerError, match=r'norm .* needs Keras: pip install "lstm-'):
+    with pytest.raises(UnsupportedLayerError, match=r'padding .* needs Keras: pip install "lstm-'):
         lstm_inspect.trace(lstm_inspect.open_model(path), random(1, 3, 2))
 
 
@@ -188,3 +186,39 @@ def test_what_may_be_masked_is_fed_with_its_mask(path: str, tmp_path: Path) -> N
 def test_a_fed_lambda_needs_no_mask(tmp_path: Path) -> None:
     model = masked(tmp_path, "2.15.0", "Lambda")
     assert lstm_inspect.trace(model, feed={"custom": masked_x()}, record="mask")["lstm"].mask.all()
+
+
+# --- large graphs
+
+
+def chain(tmp_path: Path, class_name: str, count: int, *, reverse: bool = False) -> Model:
+    """x -> l0 -> l1 -> ... -> lstm."""
+    names = [f"l{number}" for number in range(count)]
+    between = [
+        layer(class_name, name, before, rate=0.5)
+        for before, name in zip(["x", *names], names, strict=False)
+    ]
+    config = functional(
+        input_layer("x", 3, 2),
+        *(reversed(between) if reverse else between),
+        lstm("lstm", 2, names[-1]),
+        inputs=["x"],
+        outputs=["lstm"],
+    )
+    weights = {"lstm": lstm_weights("lstm", 2, 2)}
+    return lstm_inspect.open_model(write_h5(tmp_path / "chain.h5", config, weights))
+
+
+def test_of_many_reasons_the_first_are_told(tmp_path: Path) -> None:
+    (row,) = lstm_inspect.model_shapes(chain(tmp_path, "Lambda", 5000)).layers
+    assert len(row.blocked_by) == 8
+    assert row.blocked_by[0].startswith("l0 (Lambda) cannot be run")
+    assert row.blocked_by[-1] == "and more"
+
+
+def test_layers_may_stand_in_reverse_order(tmp_path: Path) -> None:
+    """Each round over all layers would find one that is ready: 25 million looks for 5,000."""
+    model = chain(tmp_path, "Dropout", 5000, reverse=True)
+    assert [call.path for call in model.calls] == [*(f"l{n}" for n in range(5000)), "lstm"]
+    trace = lstm_inspect.trace(model, random(1, 3, 2), record="x")
+    np.testing.assert_array_equal(trace["lstm"].x, random(1, 3, 2))

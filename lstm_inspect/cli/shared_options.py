@@ -24,8 +24,8 @@ feed_option = click.option(
     "--feed",
     metavar="LAYER=FILE",
     multiple=True,
-    help="Give the output of a layer that cannot be run; LAYER:input=FILE gives the x of a "
-    "recurrent layer.",
+    help="Give the output of a layer that cannot be run; LAYER:mask=FILE gives the mask that it "
+    "hands on, and LAYER:input=FILE the x of a recurrent layer.",
 )
 
 format_option = click.option(
@@ -58,4 +58,10 @@ nonfinite_option = click.option(
     "--allow-nonfinite",
     is_flag=True,
     help="Accept NaN and infinity in inputs and weights, with a warning.",
+)
+
+stateful_option = click.option(
+    "--stateful",
+    is_flag=True,
+    help="Take the input as several batches in order; stateful layers keep their states.",
 )

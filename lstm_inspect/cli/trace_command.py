@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -16,6 +15,7 @@ from lstm_inspect.cli.shared_options import (
     input_option,
     limit_option,
     nonfinite_option,
+    stateful_option,
 )
 
 _EXAMPLES = """\b
@@ -47,11 +47,7 @@ Examples:
     help="Record only the recurrent layers that match this; may be repeated.",
 )
 @feed_option
-@click.option(
-    "--stateful",
-    is_flag=True,
-    help="Take the input as several batches in order; stateful layers keep their states.",
-)
+@stateful_option
 @click.option("--verify", is_flag=True, help="Compare with Keras and store the result in the dump.")
 @click.option("--force", is_flag=True, help="Replace a file at --out that is not a dump.")
 @format_option
@@ -106,13 +102,16 @@ def trace(
             limits=limits,
             progress=progress,
         )
-        recorded = replay(opened, arrays, options).trace
-        verification = None
         if verify:
-            from lstm_inspect.checks.verification import verify as compare
+            from lstm_inspect.checks.verification import NEEDED, compare
 
-            verification = compare(opened, arrays, replace(options, progress=None))
-            recorded = recorded.with_verification(verification.as_json())
+            replayed = replay(opened, arrays, options, also=NEEDED)
+        else:
+            replayed = replay(opened, arrays, options)
+    recorded, verification = replayed.trace, None
+    if verify:
+        verification = compare(opened, replayed)
+        recorded = recorded.with_verification(verification.as_json())
     recorded.save(out)
     stats = trace_stats(recorded)
     if format_ == "json":
@@ -125,6 +124,9 @@ def trace(
         say_error(f"{path} not traced: {reason}")
     if recorded.untraced:
         ctx.exit(2)
-    if verification is not None and not verification.agrees:
+    if verification is not None and verification.differs:
         say_error("the replay and Keras differ; lstm-inspect verify shows where")
         ctx.exit(1)
+    if verification is not None and not verification.is_complete:
+        say_error("not every layer could be compared; lstm-inspect verify says why")
+        ctx.exit(2)

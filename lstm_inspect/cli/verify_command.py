@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from lstm_inspect.cli.arguments import read_feed, read_inputs, read_limits
+from lstm_inspect.cli.messages import say_error
 from lstm_inspect.cli.shared_options import (
     config_option,
     feed_option,
@@ -13,11 +14,13 @@ from lstm_inspect.cli.shared_options import (
     input_option,
     limit_option,
     nonfinite_option,
+    stateful_option,
 )
 
 _EXAMPLES = """\b
 Examples:
   lstm-inspect verify model.keras --input x.npy
+  lstm-inspect verify model.keras --input x.npy --require whole
   lstm-inspect verify model.h5 --input x.npy --format json
 """
 
@@ -26,6 +29,14 @@ Examples:
 @click.argument("model", type=click.Path(path_type=Path))
 @input_option
 @feed_option
+@stateful_option
+@click.option(
+    "--require",
+    type=click.Choice(["layer", "whole"]),
+    default="layer",
+    show_default=True,
+    help="Fail unless each recurrent layer was compared: alone, or in the whole model.",
+)
 @format_option
 @config_option
 @nonfinite_option
@@ -36,6 +47,8 @@ def verify(
     model: Path,
     inputs: Sequence[str],
     feed: Sequence[str],
+    stateful: bool,
+    require: str,
     format_: str,
     config: Path | None,
     allow_nonfinite: bool,
@@ -46,7 +59,7 @@ def verify(
     The installed Keras runs each recurrent layer on the x, mask and initial states of the replay.
     If it can load the whole model, it runs that too.
 
-    Exit status: 0 all agree; 1 some differ; 2 nothing could be compared.
+    Exit status: 0 all agree; 1 some differ; 2 a recurrent layer was not compared as required.
     """
     from lstm_inspect.checks.verification import verify as compare
     from lstm_inspect.replay.options import ReplayOptions
@@ -55,7 +68,10 @@ def verify(
 
     limits = read_limits(limit)
     options = ReplayOptions(
-        feed=read_feed(feed, limits), allow_nonfinite=allow_nonfinite, limits=limits
+        feed=read_feed(feed, limits),
+        stateful=stateful,
+        allow_nonfinite=allow_nonfinite,
+        limits=limits,
     )
     opened = open_model(model, config, limits=limits)
     verification = compare(opened, read_inputs(inputs, limits), options)
@@ -65,5 +81,11 @@ def verify(
         from lstm_inspect.views.tables import verification_view
 
         print_view(verification_view(verification))
-    if not verification.agrees:
-        ctx.exit(1 if verification.comparisons else 2)
+    if verification.differs:
+        ctx.exit(1)
+    if not verification.is_complete:
+        ctx.exit(2)
+    alone = [layer.path for layer in verification.layers if layer.proof != "whole model"]
+    if require == "whole" and alone:
+        say_error(f"not compared in the whole model: {', '.join(alone)}")
+        ctx.exit(2)

@@ -36,6 +36,19 @@ BUILT_IN = frozenset(
 # Arguments that Keras 2 calls by another name (keras 2.15.0, layers/activation/leaky_relu.py).
 _RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
 
+_CHANGE_NOTHING = frozenset(
+    """
+    activity_regularizer batch_input_shape batch_shape dtype input_shape key_shape name query_shape
+    seed trainable value_shape
+    """.split()  # noqa: SIM905 - as above
+)
+_INITIAL = ("_constraint", "_initializer", "_regularizer")
+
+# Settings that other versions write and today's Keras lacks, with the value that it computes
+# (tf_keras 2.21.0: layers/attention/multi_head_attention.py and layers/convolutional/base_conv.py;
+# tensorflow 2.10.1: causal of Attention; keras 3.9.2: layers/normalization/layer_normalization.py).
+_GONE = {"causal": False, "groups": 1, "rms_scaling": False, "softmax_robust_masking": False}
+
 
 def is_installed() -> bool:
     """Whether Keras can be imported."""
@@ -107,9 +120,19 @@ def _build(
     cls = getattr(keras.layers, layer.class_name)
     renamed = _RENAMED.get(layer.class_name, {})
     parameters = inspect.signature(cls.__init__).parameters
-    config = {renamed.get(key, key): value for key, value in layer.config.items()}
-    # Only plain values: Keras would look up the names in an object of the config.
-    plain = {key: value for key, value in config.items() if key in parameters and _is_plain(value)}
+    plain: dict[str, Any] = {}
+    for written, value in layer.config.items():
+        key = renamed.get(written, written)
+        # Only plain values: Keras would look up the names in an object of the config.
+        if key in parameters and _is_plain(value):
+            plain[key] = value
+        elif not (
+            key in _CHANGE_NOTHING
+            or key.endswith(_INITIAL)
+            or (key in _GONE and value == _GONE[key])
+            or key == "activation"
+        ):
+            raise ValueError(f"it does not know {key}={value!r:.60}")
     if "activation" in parameters:
         plain["activation"] = None  # `call` applies it, as the Keras that saved it did
     genuine = cls(**{**plain, "dtype": layer.dtype, "name": None})

@@ -1,18 +1,28 @@
 """Runs a recurrent layer, or the whole model, in genuine Keras to compare with the replay."""
 
+import tempfile
+import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.genuine.bridge import as_numpy, can_build
-from lstm_inspect.genuine.packages import import_keras
+from lstm_inspect.genuine.packages import import_keras, import_tf_keras
 from lstm_inspect.layers import form_of, operation_of
 from lstm_inspect.model import Call, Layer, Model, Recurrence
+from lstm_inspect.nested import leaves
 
 # The error names this if Keras is not installed.
 _COMPARISON = "the comparison with Keras"
+
+# Keras tells the format of a file by its name.
+_SUFFIXES = {"keras": ".keras", "h5": ".h5"}
+_LONGEST_REASON = 120
 
 
 def genuine_recurrence(recurrence: Recurrence) -> Any:
@@ -76,20 +86,33 @@ def run_recurrence(
     return [as_numpy(keras, output) for output in outputs]
 
 
-def run_whole_model(
-    model: Model, inputs: Mapping[str, Array], names: Sequence[str]
-) -> list[Array] | str:
-    """Computes the outputs of some layers in the whole model, loaded by Keras in safe mode.
+class LayerValues(NamedTuple):
+    """What a layer of the whole model got and gave.
 
-    Keras gets the file only if all of its layers are built in.
+    Attributes:
+        x: Its first input.
+        output: Its first output.
+    """
+
+    x: Array
+    output: Array
+
+
+def run_whole_model(
+    model: Model, batches: Sequence[Mapping[str, Array]], names: Sequence[str]
+) -> dict[str, LayerValues] | str:
+    """Runs the whole model in the Keras of its generation, loaded in safe mode.
+
+    Keras 3 runs files of Keras 3; tf_keras, which is Keras 2, runs older ones. Either gets the file
+    only if all of its layers are built in, and it gets the bytes that were read, not the path.
 
     Args:
         model: The model.
-        inputs: An array for each of its inputs.
+        batches: Batches to run one after the other: an array for each of the model's inputs.
         names: Names of top-level layers that are called once.
 
     Returns:
-        The first output of each layer, or one line that says why there are none.
+        The values of each layer for the last batch, or one line that says why there are none.
     """
     strange = [
         call.layer.class_name
@@ -98,20 +121,47 @@ def run_whole_model(
     ]
     if strange:
         return f"it has layers that are not built in ({', '.join(dict.fromkeys(strange))})"
-    if len(inputs) != len(model.inputs):
+    if len(batches[0]) != len(model.inputs):
         return "not all of its inputs are given"
-    keras = import_keras(_COMPARISON)
-    with warnings.catch_warnings():
+    suffix = _SUFFIXES.get(model.source.format)
+    if suffix is None:
+        return f"Keras does not load the format {model.source.format} as a model"
+    is_keras_3 = (model.source.version or "").startswith("3.")
+    library, name = (
+        (import_keras(_COMPARISON), "Keras 3")
+        if is_keras_3
+        else (import_tf_keras(_COMPARISON), "tf_keras")
+    )
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
+        path = Path(folder) / f"model{suffix}"
+        path.write_bytes(model.source.data)
         try:
-            loaded = keras.saving.load_model(model.source.path, compile=False, safe_mode=True)
-            heads = [keras.tree.flatten(loaded.get_layer(name).output)[0] for name in names]
-            submodel = keras.Model(loaded.inputs, heads)
-            outputs = submodel([inputs[each.name] for each in model.inputs], training=False)
+            loaded = library.models.load_model(path, compile=False, safe_mode=True)
+            layers = [loaded.get_layer(each) for each in names]
+            heads = [_first(each) for layer in layers for each in (layer.input, layer.output)]
+            submodel = library.Model(loaded.inputs, heads)
         except Exception as error:
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            return f"today's Keras cannot load it ({reason:.120})"
-    return [as_numpy(keras, output) for output in keras.tree.flatten(outputs)]
+            return f"{name} cannot load it ({_reason(error)})"
+        try:
+            for batch in batches:
+                given = [batch[each.name] for each in model.inputs]
+                values = submodel(given[0] if len(given) == 1 else given, training=False)
+        except Exception as error:
+            return f"{name} cannot run it ({_reason(error)})"
+    arrays = [np.array(tensor) for tensor in leaves(values)]
+    pairs = zip(arrays[::2], arrays[1::2], strict=True)
+    return {each: LayerValues(*pair) for each, pair in zip(names, pairs, strict=True)}
+
+
+def _first(tensors: Any) -> Any:
+    """The first of several tensors: a layer that reads a mask has a list of inputs."""
+    return next(leaves(tensors))
+
+
+def _reason(error: Exception) -> str:
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return textwrap.shorten(reason, _LONGEST_REASON, placeholder=" ...")
 
 
 def is_built_in(call: Call) -> bool:

@@ -23,6 +23,20 @@ def import_keras(needed_for: str) -> ModuleType:
     return keras  # type: ignore[no-any-return]  # mypy is to skip it: it has no types
 
 
+def import_tf_keras(needed_for: str) -> ModuleType:
+    """Imports Keras 2, which the TensorFlow team keeps as the package ``tf_keras``.
+
+    Args:
+        needed_for: What needs it; the error names it.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    with _stderr_closed(), _explained(needed_for):
+        import tf_keras
+    return tf_keras  # type: ignore[no-any-return]  # mypy is to skip it: it has no types
+
+
 @contextmanager
 def _explained(needed_for: str) -> Iterator[None]:
     try:

@@ -15,6 +15,8 @@ from lstm_inspect.model import (
     Embedding,
     Identity,
     Layer,
+    LayerNormalization,
+    LeakyReLU,
     Masking,
     Shape,
 )
@@ -89,11 +91,37 @@ def _batch_normalization(
     return z
 
 
+def _layer_normalization(
+    layer: Layer, options: LayerNormalization, inputs: Sequence[Value]
+) -> Array:
+    x = inputs[0].array
+    # In half precision Keras normalizes in single precision (keras 3.15.1, ops/nn.py,
+    # `layer_normalization`).
+    z: Array = x.astype(np.promote_types(x.dtype, np.float32))
+    z -= z.mean(axis=options.axis, keepdims=True)
+    z /= np.sqrt(np.square(z).mean(axis=options.axis, keepdims=True) + options.epsilon)
+    axes = {axis % x.ndim for axis in options.axis}
+    along = [size if axis in axes else 1 for axis, size in enumerate(x.shape)]
+    affine = [cast(array, layer.dtype).reshape(along) for array in layer.weights]
+    if options.scale:
+        z *= affine.pop(0)
+    if options.center:
+        z += affine.pop(0)
+    return cast(z, layer.dtype)
+
+
+def _leaky_relu(layer: Layer, options: LeakyReLU, inputs: Sequence[Value]) -> Array:
+    x = inputs[0].array
+    return np.where(x >= 0, x, x * x.dtype.type(options.negative_slope))
+
+
 FORMS: dict[type, Form] = {
     Identity: Form(_identity, pass_mask, same_shape),
     Masking: Form(_masking, _masking_mask, same_shape),
     Embedding: Form(_embedding, _embedding_mask, _embedding_shape, casts=False),
     Dense: Form(_dense, pass_mask, _dense_shape),
     Activation: Form(_activation, pass_mask, same_shape),
+    LayerNormalization: Form(_layer_normalization, pass_mask, same_shape),
+    LeakyReLU: Form(_leaky_relu, pass_mask, same_shape),
     BatchNormalization: Form(_batch_normalization, pass_mask, same_shape),
 }

@@ -6,8 +6,8 @@ import numpy as np
 
 from lstm_inspect.arrays import Array, cast
 from lstm_inspect.cells import ACTIVATIONS, convolve, windows_of
-from lstm_inspect.layers.form import Form, Value, no_mask
-from lstm_inspect.model import Convolve, Layer, Pool, Shape, output_sizes
+from lstm_inspect.layers.form import Form, Value, mask_over, no_mask
+from lstm_inspect.model import Convolve, GlobalAverage, Layer, Pool, Shape, output_sizes
 
 
 def _convolve(layer: Layer, options: Convolve, inputs: Sequence[Value]) -> Array:
@@ -42,7 +42,29 @@ def _pool_shape(options: Pool, shapes: Sequence[Shape]) -> Shape:
     return (batch, *output_sizes(options.moves, sizes, options.pool_size), channels)
 
 
+def _global_average(layer: Layer, options: GlobalAverage, inputs: Sequence[Value]) -> Array:
+    """The mean; of a masked sequence the mean of the steps that count.
+
+    Source: keras 3.15.1, layers/pooling/global_average_pooling1d.py, ``call``.
+    """
+    x, mask = inputs[0].array, inputs[0].mask
+    over = tuple(range(1, x.ndim - 1))
+    if mask is None or x.ndim != 3:
+        mean: Array = x.mean(axis=over, keepdims=options.keepdims)
+        return mean
+    counts = mask_over(mask, x)
+    totals: Array = np.where(counts, x, 0).sum(axis=over, keepdims=options.keepdims)
+    totals /= counts.sum(axis=over, keepdims=options.keepdims).astype(x.dtype)
+    return totals
+
+
+def _global_shape(options: GlobalAverage, shapes: Sequence[Shape]) -> Shape:
+    batch, *sizes, channels = shapes[0]
+    return (batch, *(1 for _ in sizes if options.keepdims), channels)
+
+
 FORMS: dict[type, Form] = {
     Convolve: Form(_convolve, no_mask, _convolve_shape),
+    GlobalAverage: Form(_global_average, no_mask, _global_shape),
     Pool: Form(_pool, no_mask, _pool_shape),
 }

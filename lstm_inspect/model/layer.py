@@ -67,6 +67,42 @@ class BatchNormalization(NamedTuple):
     center: bool
 
 
+class LayerNormalization(NamedTuple):
+    """Normalizes each sample by its own mean and variance.
+
+    Attributes:
+        axis: The axes of the features.
+        epsilon: The number that is added to the variance.
+        scale: Whether the first array scales the result.
+        center: Whether the next array is added to the result.
+    """
+
+    axis: tuple[int, ...]
+    epsilon: float
+    scale: bool
+    center: bool
+
+
+class LeakyReLU(NamedTuple):
+    """Multiplies negative numbers by a slope.
+
+    Attributes:
+        negative_slope: The slope.
+    """
+
+    negative_slope: float
+
+
+class GlobalAverage(NamedTuple):
+    """The average over all axes between batch and channels; masked steps do not count.
+
+    Attributes:
+        keepdims: Whether these axes stay, with length 1.
+    """
+
+    keepdims: bool
+
+
 class Merge(NamedTuple):
     """Combines tensors of the same shape element by element.
 
@@ -204,6 +240,9 @@ Options = (
     | Dense
     | Activation
     | BatchNormalization
+    | LayerNormalization
+    | LeakyReLU
+    | GlobalAverage
     | Merge
     | Concatenate
     | MergeDirections

@@ -20,6 +20,11 @@ FED_MASK = ":mask"
 """A path in the feed with this suffix gives the mask of what is fed at the path."""
 
 
+# All reasons of all calls would take memory that grows with the square of their number.
+_MOST_REASONS = 8
+_MORE_REASONS = "and more"
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """The calls that a replay computes.
@@ -29,7 +34,7 @@ class Plan:
         recorded: The paths of the recurrent calls to record.
         inputs: The names of the model inputs that these calls depend on.
         blocked: For each selected recurrent call that cannot be replayed, the reasons, one line
-            each, in the order of computation.
+            each, in the order of computation; of many, the first ones.
     """
 
     calls: tuple[Call, ...]
@@ -55,7 +60,10 @@ def plan_replay(model: Model, options: ReplayOptions) -> Plan:
             own = [model.why_unwired]
         elif call.path not in feed:
             own = list(_obstacles(call, options.layers))
-        obstacles[call.path] = tuple(dict.fromkeys([*before, *own]))
+        reasons = [*dict.fromkeys([*before, *own])]
+        if len(reasons) > _MOST_REASONS:
+            reasons = [*reasons[: _MOST_REASONS - 1], _MORE_REASONS]
+        obstacles[call.path] = tuple(reasons)
     recorded = frozenset(path for path in selected if not obstacles[path] and path not in feed)
     needed = set(recorded)
     calls = []

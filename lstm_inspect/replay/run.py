@@ -78,19 +78,31 @@ class Replayed:
 
     Attributes:
         trace: The recorded signals.
+        recorded: The same, with the further signals that `replay` was asked for.
         outputs: The first output of each recorded layer in the last batch.
-        given: The arrays that the replay started from, by input name and by path of the feed.
+        batches: The arrays that the replay started from, batch by batch, by input name and by path
+            of the feed.
         is_fed: Whether the output or the x of a layer was fed.
     """
 
     trace: Trace
+    recorded: Mapping[str, LayerTrace]
     outputs: Mapping[str, Value]
-    given: Mapping[str, Array]
+    batches: Sequence[Mapping[str, Array]]
     is_fed: bool
 
 
-def replay(model: Model, inputs: Any, options: ReplayOptions) -> Replayed:
-    """Replays a model; raises the errors of `trace`."""
+def replay(
+    model: Model, inputs: Any, options: ReplayOptions, *, also: Collection[str] = ()
+) -> Replayed:
+    """Replays a model; raises the errors of `trace`.
+
+    Args:
+        model: The model.
+        inputs: As for `trace`.
+        options: What to record, and how.
+        also: Signals to record that do not go into the trace.
+    """
     signals = _signals(options.record)
     plan = plan_replay(model, options)
     untraced = {path: "; ".join(reasons) for path, reasons in plan.blocked.items()}
@@ -110,17 +122,18 @@ def replay(model: Model, inputs: Any, options: ReplayOptions) -> Replayed:
     arrays = bind_inputs(takes, inputs, plan.inputs, options.allow_nonfinite)
     _check_weights(plan, options.allow_nonfinite)
     given = {**arrays, **bind_feed(options.feed, arrays, options.allow_nonfinite)}
-    walk = Walk(plan, signals, options)
+    walk = Walk(plan, _signals([*signals, *also]), options)
+    given_batches = [*_batches(given, size)]
     # NaN and infinity in inputs and weights have already been reported, with their place.
     with np.errstate(invalid="ignore", over="ignore"):
-        batches = [walk.run(batch) for batch in _batches(given, size)]
+        batches = [walk.run(batch) for batch in given_batches]
     traced = (
         batches[0]
         if len(batches) == 1
         else {path: _joined([batch[path] for batch in batches]) for path in batches[0]}
     )
-    recorded = Trace(
-        layers=traced,
+    result = Trace(
+        layers={path: _only(layer, signals) for path, layer in traced.items()},
         untraced=untraced,
         model={
             "name": model.source.path.name,
@@ -128,7 +141,18 @@ def replay(model: Model, inputs: Any, options: ReplayOptions) -> Replayed:
             "keras_version": model.source.version,
         },
     )
-    return Replayed(trace=recorded, outputs=walk.outputs, given=given, is_fed=bool(options.feed))
+    return Replayed(
+        trace=result,
+        recorded=traced,
+        outputs=walk.outputs,
+        batches=given_batches,
+        is_fed=bool(options.feed),
+    )
+
+
+def _only(layer: LayerTrace, signals: Sequence[str]) -> LayerTrace:
+    kept = {name: layer.signals[name] for name in signals if name in layer.signals}
+    return replace(layer, signals=kept)
 
 
 def _check_weights(plan: Plan, allow_nonfinite: bool) -> None:

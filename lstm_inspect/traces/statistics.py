@@ -11,7 +11,7 @@ from lstm_inspect.arrays import Array
 from lstm_inspect.notation import with_nulls
 from lstm_inspect.traces.recording import Trace
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)

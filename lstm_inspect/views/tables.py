@@ -108,9 +108,10 @@ def stats_table(stats: "Iterable[ArrayStats]") -> Table:
 
 
 def verification_view(verification: "Verification") -> Group:
-    """A row for each compared array, then what was not compared and the verdict."""
-    table = [comparisons_table(verification)] if verification.comparisons else []
-    return Group(*table, *map(_text, _verification_lines(verification)))
+    """A row for each compared array, one for what is proven of each layer, and the verdict."""
+    tables = [comparisons_table(verification)] if verification.comparisons else []
+    tables += [proofs_table(verification)] if verification.layers else []
+    return Group(*tables, *map(_text, _verdict(verification)))
 
 
 def comparisons_table(verification: "Verification") -> Table:
@@ -127,15 +128,21 @@ def comparisons_table(verification: "Verification") -> Table:
             f"{each.absolute:.2g}",
             f"{each.relative:.2g}",
             f"{each.tolerance:g}",
-            _place(each.place),
+            _place(each.place, "features" if each.what == "x" else "units"),
             "agrees" if each.agrees else Text("differs", style="bold red"),
         )
     return table
 
 
-def _verification_lines(verification: "Verification") -> Iterator[str]:
-    for path, reason in verification.skipped.items():
-        yield f"{path} not compared: {reason}"
+def proofs_table(verification: "Verification") -> Table:
+    """A row for each recurrent layer: how it was compared, and why no more was."""
+    table = _table("layer", "compared in", "why no more")
+    for layer in verification.layers:
+        table.add_row(_text(layer.path, "bold"), layer.proof, _text(layer.reason or ""))
+    return table
+
+
+def _verdict(verification: "Verification") -> Iterator[str]:
     differing = [each for each in verification.comparisons if not each.agrees]
     if differing:
         yield f"{len(differing)} of {len(verification.comparisons)} arrays differ"
@@ -143,8 +150,8 @@ def _verification_lines(verification: "Verification") -> Iterator[str]:
         yield "The replay and Keras agree."
 
 
-def _place(place: Sequence[int]) -> str:
-    dims = {2: ("batch", "units"), 3: ("batch", "timesteps", "units")}.get(len(place))
+def _place(place: Sequence[int], last: str) -> str:
+    dims = {2: ("batch", last), 3: ("batch", "timesteps", last)}.get(len(place))
     return shape_text(place) if dims is None else place_text(place, dims)
 
 

@@ -12,9 +12,13 @@ import pytest
 from click.testing import CliRunner
 
 import lstm_inspect
-from lstm_inspect.checks.verification import verify
+from lstm_inspect.cells import ACTIVATIONS
+from lstm_inspect.checks.verification import WHOLE_MODEL, verify
 from lstm_inspect.cli import cli
+from lstm_inspect.replay.options import ReplayOptions
 from tests.conftest import SAMPLES, functional, input_layer, layer, lstm, lstm_weights, write_h5
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 pytestmark = [
     pytest.mark.keras,
@@ -34,6 +38,19 @@ def built_front(name: str) -> Any:
         "causal_conv": (sequence, lambda x: layers.Conv1D(3, 2, padding="causal")(x)),
         "separable_conv": (sequence, lambda x: layers.SeparableConv1D(3, 2, activation="relu")(x)),
         "leaky_relu": (sequence, lambda x: layers.LeakyReLU()(x)),
+        "leaky_slope": (sequence, lambda x: layers.LeakyReLU(0.125)(x)),
+        "norm_of_steps": (sequence, lambda x: layers.LayerNormalization(axis=[1, 2])(x)),
+        "norm_alone": (sequence, lambda x: layers.LayerNormalization(scale=False, center=False)(x)),
+        "masked_average": (
+            sequence,
+            lambda x: layers.RepeatVector(3)(
+                layers.GlobalAveragePooling1D()(layers.Masking(0.0)(x))
+            ),
+        ),
+        "average_2d": (
+            image,
+            lambda x: layers.Reshape((1, 3))(layers.GlobalAveragePooling2D(keepdims=True)(x)),
+        ),
         "self_attention": (sequence, lambda x: layers.Attention()([x, x])),
         "multi_head": (sequence, lambda x: layers.MultiHeadAttention(2, 3)(x, x)),
         "zero_padding": (sequence, lambda x: layers.ZeroPadding1D(2)(x)),
@@ -61,6 +78,11 @@ FRONTS = [
     "causal_conv",
     "separable_conv",
     "leaky_relu",
+    "leaky_slope",
+    "norm_of_steps",
+    "norm_alone",
+    "masked_average",
+    "average_2d",
     "self_attention",
     "multi_head",
     "zero_padding",
@@ -78,7 +100,7 @@ def test_a_layer_in_front_is_run_as_keras_runs_it(name: str, suffix: str, tmp_pa
     model.set_weights([generator.uniform(0.1, 0.9, w.shape) for w in model.get_weights()])
     model.save(tmp_path / f"m{suffix}")
     x = generator.normal(size=(2, *model.inputs[0].shape[1:])).astype("float32")
-    if name == "masked_norm":
+    if name in ("masked_norm", "masked_average"):
         x[0, 4:] = 0
     trace = lstm_inspect.trace(lstm_inspect.open_model(tmp_path / f"m{suffix}"), x)
     np.testing.assert_allclose(trace["lstm"].h, model.predict(x, verbose=0), atol=1e-6)
@@ -90,7 +112,9 @@ def test_a_replay_that_agrees_is_said_to_agree() -> None:
     )
     assert verification.agrees
     assert {(each.path, each.what) for each in verification.comparisons} == {
-        (path, what) for path in ("lstm", "lstm_1") for what in ("h", "last h", "last c", "output")
+        (path, what)
+        for path in ("lstm", "lstm_1")
+        for what in ("h", "last h", "last c", "x", "output")
     }
 
 
@@ -114,6 +138,62 @@ def test_a_replay_that_differs_is_said_to_differ_and_where(
     assert last_c.absolute > 0.5
 
 
+REPEATS_AT_MASKED_STEPS = [
+    FIXTURES / folder / "bidirectional.h5" for folder in ("keras-2.0", "keras-2.2")
+]
+"""Their Bidirectional repeats h at a masked step; that of tf_keras emits 0."""
+
+OLDER = sorted(
+    path
+    for folder in ("keras-1.2", "keras-2.0", "keras-2.2", "keras-2.12", "keras-2.15")
+    for path in (FIXTURES / folder).glob("*.h5")
+    if path.stem
+    in ("lstm", "gru", "bidirectional", "masked", "encoder_decoder", "rnn_cells", "conv_lstm_2d")
+    and path not in REPEATS_AT_MASKED_STEPS
+)
+
+
+@pytest.mark.parametrize("path", OLDER, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_models_of_older_versions_are_run_whole_by_keras_2(path: Path) -> None:
+    oracle = np.load(path.with_suffix(".npz"))
+    inputs = {key[3:]: oracle[key] for key in oracle.files if key.startswith("in/")}
+    given = next(iter(inputs.values())) if len(inputs) == 1 else inputs
+    verification = verify(lstm_inspect.open_model(path), given)
+    assert verification.agrees
+    assert verification.is_complete
+    whole = {each.path for each in verification.comparisons if each.what == "output"}
+    alone = {each.path for each in verification.comparisons if each.what == "h"}
+    inside = {each for each in alone if "/" in each and not each.endswith(("forward", "backward"))}
+    assert whole == alone - inside or path.parent.name == "keras-1.2"
+
+
+@pytest.mark.parametrize("path", REPEATS_AT_MASKED_STEPS, ids=lambda path: path.parent.name)
+def test_where_tf_keras_is_no_judge_the_layers_are_compared_alone(path: Path) -> None:
+    verification = verify(
+        lstm_inspect.open_model(path), np.load(path.with_suffix(".npz"))["in/sequences"]
+    )
+    assert verification.agrees
+    assert verification.is_complete
+    assert verification.skipped[WHOLE_MODEL].startswith("tf_keras treats masked steps")
+
+
+def test_a_front_that_is_wrong_shows_in_the_x_of_the_whole_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keras import Input, Model, layers
+
+    x = Input((3, 2), name="x")
+    Model(x, layers.LSTM(2, name="lstm")(layers.Dense(2)(x))).save(tmp_path / "m.keras")
+    model = lstm_inspect.open_model(tmp_path / "m.keras")
+    given = np.ones((1, 3, 2), "float32")
+    assert verify(model, given).agrees
+    # The layer alone is run on whatever x the replay has, and agrees all the same.
+    monkeypatch.setitem(ACTIVATIONS, "linear", lambda z: z.__iadd__(1))
+    verification = verify(model, given)
+    differing = {each.what for each in verification.comparisons if not each.agrees}
+    assert differing == {"x", "output"}
+
+
 @pytest.mark.parametrize(
     "path", sorted(SAMPLES.rglob("one_unit_last_h.*5")), ids=lambda path: path.parent.name
 )
@@ -127,7 +207,70 @@ def test_verify_prints_a_table_and_exits_0() -> None:
     result = CliRunner().invoke(cli, ["verify", str(SAMPLES / "stacked.keras"), *arguments])
     assert result.exit_code == 0
     assert result.stdout.endswith("The replay and Keras agree.\n")
-    assert result.stdout.count("agrees") == 8
+    assert result.stdout.count("agrees") == 10
+
+
+def fed_behind_a_lambda(folder: Path) -> list[str]:
+    """The arguments of a command on a model whose x is fed."""
+    config = functional(
+        input_layer("x", 3, 2),
+        layer("Lambda", "code", "x", function=["4wAAAAA=", None, None]),
+        lstm("lstm", 2, "code"),
+        inputs=["x"],
+        outputs=["lstm"],
+    )
+    path = write_h5(folder / "m.h5", config, {"lstm": lstm_weights("lstm", 2, 2)})
+    np.save(folder / "x.npy", np.ones((1, 3, 2), "float32"))
+    return [str(path), "--feed", f"code={folder / 'x.npy'}"]
+
+
+def proofs(*arguments: str) -> Any:
+    result = CliRunner().invoke(cli, ["verify", *arguments, "--format", "json"])
+    return json.loads(result.stdout)["layers"]
+
+
+def test_verify_says_what_is_proven_of_each_layer(tmp_path: Path) -> None:
+    stacked = [str(SAMPLES / "stacked.keras"), "--input", str(SAMPLES / "stacked.npy")]
+    assert proofs(*stacked) == [
+        {"path": "lstm", "proof": "whole model", "reason": None},
+        {"path": "lstm_1", "proof": "whole model", "reason": None},
+    ]
+    fed = "the output or the x of a layer was fed"
+    assert proofs(*fed_behind_a_lambda(tmp_path)) == [
+        {"path": "lstm", "proof": "layer only", "reason": fed}
+    ]
+    peephole = FIXTURES / "keras-2.2-tf" / "peephole.h5"
+    oracle = np.load(peephole.with_suffix(".npz"))
+    np.save(tmp_path / "p.npy", next(oracle[key] for key in oracle.files if key[:3] == "in/"))
+    (layer_,) = proofs(str(peephole), "--input", str(tmp_path / "p.npy"))
+    assert layer_["proof"] == "not compared"
+    assert "peephole_lstm" in layer_["reason"]
+
+
+def test_a_layer_of_a_nested_model_is_proven_alone(tmp_path: Path) -> None:
+    from keras import Input, Model, layers
+
+    inner_x = Input((3, 2))
+    inner = Model(inner_x, layers.LSTM(2, name="lstm")(inner_x), name="inner")
+    x = Input((3, 2))
+    Model(x, inner(x)).save(tmp_path / "m.keras")
+    np.save(tmp_path / "x.npy", np.ones((1, 3, 2), "float32"))
+    (proven,) = proofs(str(tmp_path / "m.keras"), "--input", str(tmp_path / "x.npy"))
+    assert proven["path"] == "inner/lstm"
+    assert proven["proof"] == "layer only"
+
+
+def test_verify_can_require_a_proof_of_the_whole_model(tmp_path: Path) -> None:
+    stacked = [str(SAMPLES / "stacked.keras"), "--input", str(SAMPLES / "stacked.npy")]
+    fed = fed_behind_a_lambda(tmp_path)
+    for arguments, require, status in [
+        (stacked, "whole", 0),
+        (fed, "layer", 0),
+        (fed, "whole", 2),
+    ]:
+        result = CliRunner().invoke(cli, ["verify", *arguments, "--require", require])
+        assert result.exit_code == status, result.output
+    assert result.stderr == "error: not compared in the whole model: lstm\n"
 
 
 def test_trace_stores_the_verdict_in_the_dump(tmp_path: Path) -> None:
@@ -139,6 +282,7 @@ def test_trace_stores_the_verdict_in_the_dump(tmp_path: Path) -> None:
     verdict = lstm_inspect.load_trace(tmp_path / "s.npz").verification
     assert verdict is not None
     assert verdict["agrees"] is True
+    assert {layer_["proof"] for layer_ in verdict["layers"]} == {"whole model"}
 
 
 def test_trace_and_its_verification_warn_of_the_same_input_once(tmp_path: Path) -> None:
@@ -208,3 +352,83 @@ def test_a_lambda_is_named_and_never_run(tmp_path: Path) -> None:
     assert json.loads(result.stdout)["layers"][0]["blocked_by"] == [
         "code (Lambda) cannot be run; give its output with --feed code=FILE.npy"
     ]
+
+
+def test_keras_gets_the_bytes_that_were_read_and_not_the_path(tmp_path: Path) -> None:
+    path = tmp_path / "stacked.keras"
+    path.write_bytes((SAMPLES / "stacked.keras").read_bytes())
+    model = lstm_inspect.open_model(path)
+    path.write_bytes(b"another file")
+    verification = verify(model, np.load(SAMPLES / "stacked.npy"))
+    assert verification.agrees
+    assert "output" in {each.what for each in verification.comparisons}
+
+
+def test_two_numbers_that_are_nan_agree() -> None:
+    x = np.load(SAMPLES / "eight_units_state.npy")
+    x[0, 3] = np.nan
+    model = lstm_inspect.open_model(SAMPLES / "eight_units_state.keras")
+    with pytest.warns(lstm_inspect.NonFiniteWarning):
+        verification = verify(model, x, ReplayOptions(allow_nonfinite=True))
+    assert verification.agrees
+
+
+def test_verify_knows_stateful_models(tmp_path: Path) -> None:
+    x = np.load(SAMPLES / "eight_units_stateful.npy")
+    np.save(tmp_path / "x.npy", np.concatenate([x, -x]))
+    command = ["verify", str(SAMPLES / "eight_units_stateful.keras"), "--stateful"]
+    result = CliRunner().invoke(cli, [*command, "--input", str(tmp_path / "x.npy")])
+    assert result.exit_code == 0, result.output
+    assert "output" in result.stdout
+    assert "the whole model not compared" not in result.stdout
+
+
+@pytest.mark.parametrize("command", ["verify", "trace"])
+def test_a_layer_that_was_not_compared_is_no_success(command: str, tmp_path: Path) -> None:
+    fixtures = Path(__file__).parents[1] / "fixtures" / "keras-2.2-tf"
+    oracle = np.load(fixtures / "peephole.npz")
+    key = next(key for key in oracle.files if key.startswith("in/"))
+    np.save(tmp_path / "x.npy", oracle[key])
+    out = ["--verify", "--out", str(tmp_path / "s.npz")] if command == "trace" else []
+    arguments = [str(fixtures / "peephole.h5"), "--input", str(tmp_path / "x.npy"), *out]
+    result = CliRunner().invoke(cli, [command, *arguments])
+    assert result.exit_code == 2
+    assert (tmp_path / "s.npz").exists() == (command == "trace")
+
+
+def test_a_trace_with_verify_has_the_asked_signals_alone(tmp_path: Path) -> None:
+    arguments = ["--input", str(SAMPLES / "stacked.npy"), "--record", "c"]
+    out = ["--verify", "--out", str(tmp_path / "s.npz")]
+    result = CliRunner().invoke(cli, ["trace", str(SAMPLES / "stacked.keras"), *arguments, *out])
+    assert result.exit_code == 0
+    trace = lstm_inspect.load_trace(tmp_path / "s.npz")
+    assert list(trace.arrays()) == ["lstm/c", "lstm_1/c"]
+    assert trace.verification is not None
+    assert trace.verification["agrees"]
+
+
+@pytest.mark.parametrize(
+    ("class_name", "settings"),
+    [
+        ("ZeroPadding1D", {"mode": "edge", "padding": 1}),
+        ("ZeroPadding1D", {"padding": {"class_name": "ListWrapper", "config": [1, 1]}}),
+        ("Softmax", {"axis": {"class_name": "axis", "config": 1}}),
+        ("LayerNormalization", {"rms_scaling": True, "scale": False, "center": False}),
+        ("Attention", {"causal": True}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else next(iter(value)),
+)
+def test_a_setting_that_todays_keras_does_not_know_is_refused(
+    class_name: str, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    inputs = ["x", "x"] if class_name == "Attention" else ["x"]
+    config = functional(
+        input_layer("x", 3, 2),
+        layer(class_name, "front", *inputs, **settings),
+        lstm("lstm", 2, "front"),
+        inputs=["x"],
+        outputs=["lstm"],
+    )
+    path = write_h5(tmp_path / "m.h5", config, {"lstm": lstm_weights("lstm", 2, 2)})
+    with pytest.raises(lstm_inspect.UnsupportedLayerError, match="it does not know"):
+        lstm_inspect.trace(lstm_inspect.open_model(path), np.ones((1, 3, 2), "float32"))

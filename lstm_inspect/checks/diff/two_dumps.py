@@ -22,7 +22,19 @@ class _Signal(NamedTuple):
     dims: tuple[str, ...]
 
 
-_Signals = Mapping[tuple[str, str], _Signal]
+class _Recording(NamedTuple):
+    """What of a trace is compared.
+
+    Attributes:
+        layers: The cell and the direction of each recurrent layer, by path.
+        signals: The arrays by path and signal.
+    """
+
+    layers: Mapping[str, Mapping[str, str]]
+    signals: Mapping[tuple[str, str], _Signal]
+
+
+_FACTS = ("cell", "direction")
 
 
 def diff_dumps(
@@ -39,25 +51,37 @@ def diff_dumps(
         LimitError: The directory of a dump claims more than the limits allow.
     """
     with open_dump(one, SCHEMA, limits) as first, open_dump(other, SCHEMA, limits) as second:
-        signals, its = _signals(one, *first), _signals(other, *second)
-        return list(_diff(signals, its, other, tolerance))
+        mine, its = _recording(one, *first), _recording(other, *second)
+        return list(_diff(mine, its, other, tolerance))
 
 
 def diff_traces(one: Trace, other: Trace, file: Path, tolerance: Tolerance) -> list[Finding]:
     """Compares two traces in memory, as `diff_dumps` does; the findings name ``file``."""
-    signals, its = (
-        {
-            (path, signal): _Signal(ArrayInMemory(array), layer.dims_of(signal))
-            for path, layer in trace.items()
-            for signal, array in layer.signals.items()
-        }
+    mine, its = (
+        _Recording(
+            layers={
+                path: {fact: getattr(layer, fact) for fact in _FACTS}
+                for path, layer in trace.items()
+            },
+            signals={
+                (path, signal): _Signal(ArrayInMemory(array), layer.dims_of(signal))
+                for path, layer in trace.items()
+                for signal, array in layer.signals.items()
+            },
+        )
         for trace in (one, other)
     )
-    return list(_diff(signals, its, file, tolerance))
+    return list(_diff(mine, its, file, tolerance))
 
 
-def _signals(path: Path, arrays: Mapping[str, StoredArray], meta: Mapping[str, Any]) -> _Signals:
+def _recording(
+    path: Path, arrays: Mapping[str, StoredArray], meta: Mapping[str, Any]
+) -> _Recording:
     with describing(path):
+        layers = {
+            layer: {fact: str(described[fact]) for fact in _FACTS}
+            for layer, described in meta["layers"].items()
+        }
         signals = {
             (layer, signal): _Signal(arrays[f"{layer}/{signal}"], tuple(map(str, stated["dims"])))
             for layer, described in meta["layers"].items()
@@ -70,17 +94,28 @@ def _signals(path: Path, arrays: Mapping[str, StoredArray], meta: Mapping[str, A
                 f"{path}: expected {layer}/{name} to be numbers with the axes {signal.dims}, "
                 f"received {array.shape} of {array.dtype}"
             )
-    return signals
+    return _Recording(layers, signals)
 
 
-def _diff(signals: _Signals, its: _Signals, file: Path, tolerance: Tolerance) -> Iterator[Finding]:
-    for (layer, name), signal in signals.items():
+def _diff(mine: _Recording, its: _Recording, file: Path, tolerance: Tolerance) -> Iterator[Finding]:
+    for layer in [path for path in mine.layers if path in its.layers]:
+        for fact in _FACTS:
+            expected, found = mine.layers[layer][fact], its.layers[layer][fact]
+            if expected != found:
+                yield Finding(
+                    rule="value", file=file, layer=layer, field=fact, expected=expected, found=found
+                )
+    for (layer, name), signal in mine.signals.items():
         finding = partial(Finding, file=file, layer=layer)
-        other = its.get((layer, name))
+        other = its.signals.get((layer, name))
         if other is None:
-            there = [its_name for its_layer, its_name in its if its_layer == layer]
+            there = [its_name for its_layer, its_name in its.signals if its_layer == layer]
             yield finding(rule="missing", field=name, expected=name, found=there)
-        elif signal.array.shape != other.array.shape:
+            continue
+        dtypes = signal.array.dtype.name, other.array.dtype.name
+        if dtypes[0] != dtypes[1]:
+            yield finding(rule="value", field=f"{name}.dtype", expected=dtypes[0], found=dtypes[1])
+        if signal.array.shape != other.array.shape:
             shapes = list(signal.array.shape), list(other.array.shape)
             yield finding(rule="value", field=name, expected=shapes[0], found=shapes[1])
         else:
@@ -88,8 +123,8 @@ def _diff(signals: _Signals, its: _Signals, file: Path, tolerance: Tolerance) ->
             parts = parting(signal.array.shape, pairs, tolerance)
             about = partial(finding, field=name)
             yield from findings_of(parts, about, partial(place_text, dims=signal.dims))
-    for layer, name in its:
-        if (layer, name) not in signals:
+    for layer, name in its.signals:
+        if (layer, name) not in mine.signals:
             yield Finding(
                 rule="extra", file=file, layer=layer, field=name, expected=None, found=name
             )

@@ -245,7 +245,11 @@ class LayerConfig:
 
     def number(self, key: str, *, default: float = 0.0) -> float:
         """A number of the config."""
-        return self._number(key, self.config.get(key, default))
+        value = self.config.get(key, default)
+        if isinstance(value, dict) and value.get("type") == "ndarray":
+            # keras 2.2.4, engine/saving.py, `get_json_type`: a number of NumPy.
+            value = value.get("value")
+        return self._number(key, value)
 
     def number_or_numbers(self, key: str) -> float | tuple[float, ...]:
         """A number of the config, or a list of numbers; 0 if the config leaves it out.

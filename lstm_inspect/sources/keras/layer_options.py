@@ -17,7 +17,10 @@ from lstm_inspect.model import (
     Dense,
     Embedding,
     Flatten,
+    GlobalAverage,
     Identity,
+    LayerNormalization,
+    LeakyReLU,
     Masking,
     Merge,
     MergeDirections,
@@ -120,6 +123,31 @@ def _batch_normalization(layer: LayerConfig) -> Options:
     )
 
 
+def _layer_normalization(layer: LayerConfig) -> Options | None:
+    if layer.config.get("rms_scaling"):  # keras 3.5.0 to 3.9.2: another formula
+        return None
+    axis = layer.config.get("axis", -1)
+    axes = axis if isinstance(axis, list) else [axis]
+    return LayerNormalization(
+        axis=tuple(layer.whole("axis", each) for each in axes),
+        epsilon=layer.number("epsilon", default=1e-3),
+        scale=layer.flag("scale", default=True),
+        center=layer.flag("center", default=True),
+    )
+
+
+def _leaky_relu(layer: LayerConfig) -> Options:
+    """Up to Keras 2 the slope is called alpha (keras 2.15.0, layers/activation/leaky_relu.py)."""
+    name = "negative_slope" if layer.dialect.keras == 3 else "alpha"
+    return LeakyReLU(negative_slope=layer.number(name, default=0.3))
+
+
+def _global_average(layer: LayerConfig) -> Options | None:
+    if not _is_channels_last(layer):
+        return None
+    return GlobalAverage(keepdims=layer.flag("keepdims"))
+
+
 def _merge(how: str, layer: LayerConfig) -> Options:
     return Merge(how=how, masks=layer.dialect.merges_masks)
 
@@ -188,6 +216,9 @@ _READERS: dict[str, Callable[[LayerConfig], Options | None]] = {
     "Dense": _dense,
     "Activation": _activation,
     "BatchNormalization": _batch_normalization,
+    "LayerNormalization": _layer_normalization,
+    "LeakyReLU": _leaky_relu,
+    **{f"GlobalAveragePooling{rank}D": _global_average for rank in (1, 2, 3)},
     "Concatenate": _concatenate,
     **{
         name: partial(_merge, name.lower())

@@ -1,9 +1,8 @@
 """Turns the parts of a model and its wiring into one flat list of calls."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.files.limits import Limits
@@ -17,11 +16,10 @@ from lstm_inspect.model import (
     Shape,
     refs,
 )
+from lstm_inspect.sources.keras.call_order import calls_of, in_order, paths_of
 from lstm_inspect.sources.keras.nodes import (
     Node,
     Place,
-    places,
-    read_node,
     read_places,
     with_tensors,
 )
@@ -154,8 +152,8 @@ class _Writer:
         else:
             bound = _bind(model, given)
         results = read_places(config.get("output_layers"))
-        calls = _calls_of(model, results)
-        paths = _paths_of(calls)
+        calls = calls_of(model, results)
+        paths = paths_of(calls)
         done: dict[tuple[str, int], Outputs] = {
             (name, 0): _outputs([ref]) for name, ref in bound.items()
         }
@@ -169,20 +167,12 @@ class _Writer:
                     f"{place.call} of {place.layer}, which does not exist"
                 ) from None
 
-        while calls:
-            ready = [key for key, node in calls.items() if _reads_only(node, done)]
-            if not ready:
-                stuck = ", ".join(sorted({name for name, _ in calls}))
-                raise ModelFileError(
-                    f"model {model.config.name}: expected wiring without cycles or missing layers, "
-                    f"received one at {stuck:.120}"
-                )
-            for key in ready:
-                node = calls.pop(key)
-                args, kwargs = with_tensors((node.args, node.kwargs), resolve)
-                member = model.members[key[0]]
-                resolved = node._replace(args=args, kwargs=kwargs)
-                done[key] = self._apply(member, f"{around.prefix}{paths[key]}", resolved, around)
+        for key in in_order(calls, done.keys(), model.config.name):
+            node = calls[key]
+            args, kwargs = with_tensors((node.args, node.kwargs), resolve)
+            member = model.members[key[0]]
+            resolved = node._replace(args=args, kwargs=kwargs)
+            done[key] = self._apply(member, f"{around.prefix}{paths[key]}", resolved, around)
         return _outputs([resolve(place) for place in results])
 
     def _declare(self, model_input: ModelInput) -> Ref:
@@ -319,49 +309,6 @@ def _functional_input(model: ModelPart, name: str) -> ModelInput:
             f"model {model.config.name}: expected its input {name} to be an InputLayer"
         )
     return ModelInput(name, member.part.shape, member.part.dtype)
-
-
-def _calls_of(model: ModelPart, results: Sequence[Place]) -> dict[tuple[str, int], Node]:
-    """Every call of the layers of a Functional, by (layer, call number), in the order of the file.
-
-    The calls of a layer are numbered 0, 1 ..., those of a model used as a layer 1, 2 ... Its call 0
-    was made when the model itself was built, and the file leaves that call out
-    (keras 3.15.1, models/functional.py, ``get_config``: ``kept_nodes``). A Sequential of Keras 3
-    starts at 0, like a layer.
-
-    A node does not state its number, but the places that read its outputs do. So the last node of a
-    layer gets the highest number in use: if a place names ``["encoder", 1, 0]`` and ``encoder`` has
-    one node, that node is call 1.
-    """
-    nodes = {
-        name: [read_node(node) for node in member.config.inbound_nodes]
-        for name, member in model.members.items()
-    }
-    highest: dict[str, int] = {}
-    in_use = places(
-        [[*results], [[node.args, node.kwargs] for own in nodes.values() for node in own]]
-    )
-    for place in in_use:
-        highest[place.layer] = max(place.call, highest.get(place.layer, 0))
-    calls: dict[tuple[str, int], Node] = {}
-    for name, own in nodes.items():
-        left_out = max(0, highest.get(name, 0) + 1 - len(own))
-        calls |= {(name, left_out + number): node for number, node in enumerate(own)}
-    return calls
-
-
-def _paths_of(calls: Iterable[tuple[str, int]]) -> dict[tuple[str, int], str]:
-    """The path of each call: the name of the layer, with ``#2`` behind it for its second call."""
-    numbers: Counter[str] = Counter()
-    paths = {}
-    for name, number in calls:
-        numbers[name] += 1
-        paths[name, number] = name if numbers[name] == 1 else f"{name}#{numbers[name]}"
-    return paths
-
-
-def _reads_only(node: Node, done: dict[tuple[str, int], Any]) -> bool:
-    return all((place.layer, place.call) in done for place in places([node.args, node.kwargs]))
 
 
 def _recurrent_arguments(node: Node, member: Member) -> _RecurrentArguments:

@@ -1,0 +1,86 @@
+"""The calls of the layers of a Functional: their numbers, their paths and their order."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+from lstm_inspect.errors import ModelFileError
+from lstm_inspect.sources.keras.nodes import Node, Place, places, read_node
+from lstm_inspect.sources.keras.parts import ModelPart
+
+
+def calls_of(model: ModelPart, results: Sequence[Place]) -> dict[tuple[str, int], Node]:
+    """Every call of the layers of a Functional, by (layer, call number), in the order of the file.
+
+    The calls of a layer are numbered 0, 1 ..., those of a model used as a layer 1, 2 ... Its call 0
+    was made when the model itself was built, and the file leaves that call out
+    (keras 3.15.1, models/functional.py, ``get_config``: ``kept_nodes``). A Sequential of Keras 3
+    starts at 0, like a layer.
+
+    A node does not state its number, but the places that read its outputs do. So the last node of a
+    layer gets the highest number in use: if a place names ``["encoder", 1, 0]`` and ``encoder`` has
+    one node, that node is call 1.
+    """
+    nodes = {
+        name: [read_node(node) for node in member.config.inbound_nodes]
+        for name, member in model.members.items()
+    }
+    highest: dict[str, int] = {}
+    in_use = places(
+        [[*results], [[node.args, node.kwargs] for own in nodes.values() for node in own]]
+    )
+    for place in in_use:
+        highest[place.layer] = max(place.call, highest.get(place.layer, 0))
+    calls: dict[tuple[str, int], Node] = {}
+    for name, own in nodes.items():
+        left_out = max(0, highest.get(name, 0) + 1 - len(own))
+        calls |= {(name, left_out + number): node for number, node in enumerate(own)}
+    return calls
+
+
+def paths_of(calls: Iterable[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """The path of each call: the name of the layer, with ``#2`` behind it for its second call."""
+    numbers: Counter[str] = Counter()
+    paths = {}
+    for name, number in calls:
+        numbers[name] += 1
+        paths[name, number] = name if numbers[name] == 1 else f"{name}#{numbers[name]}"
+    return paths
+
+
+def in_order(
+    calls: Mapping[tuple[str, int], Node], done: Collection[tuple[str, int]], name: str
+) -> Iterator[tuple[str, int]]:
+    """Yields the calls in an order in which each reads only what is done.
+
+    First come all calls that read only inputs, then those that read these too, and so on; calls of
+    the same rank stay in the order of the file.
+    """
+    missing = {
+        key: {(place.layer, place.call) for place in places([node.args, node.kwargs])}.difference(
+            done
+        )
+        for key, node in calls.items()
+    }
+    readers: defaultdict[tuple[str, int], list[tuple[str, int]]] = defaultdict(list)
+    for key, others in missing.items():
+        for other in others:
+            readers[other].append(key)
+    rank = {key: number for number, key in enumerate(calls)}
+    ready = [key for key, others in missing.items() if not others]
+    count = 0
+    while ready:
+        yield from ready
+        count += len(ready)
+        following = []
+        for key in ready:
+            for reader in readers[key]:
+                missing[reader].discard(key)
+                if not missing[reader]:
+                    following.append(reader)
+        ready = sorted(following, key=rank.__getitem__)
+    if count < len(calls):
+        stuck = ", ".join(sorted({layer for (layer, _), others in missing.items() if others}))
+        raise ModelFileError(
+            f"model {name}: expected wiring without cycles or missing layers, received one at "
+            f"{stuck:.120}"
+        )
