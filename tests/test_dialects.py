@@ -523,7 +523,7 @@ class_name: Sequential
 config:
 - class_name: LSTM
   config: {name: lstm, units: 2, batch_input_shape: &shape [null, 3, 2], activation: relu,
-    other: *shape}
+    input_shape: *shape}
 keras_version: 2.2.4
 """
 

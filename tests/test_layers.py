@@ -1,3 +1,4 @@
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +9,12 @@ import pytest
 
 import lstm_inspect
 from lstm_inspect import InputError
+from lstm_inspect.genuine.bridge import BUILT_IN
 from lstm_inspect.layers import Form, Value, form_of, operation_of
+from lstm_inspect.layers.operations import FUNCTIONS
 from lstm_inspect.model import Layer, Merge, MergeDirections, Ref
 from lstm_inspect.sources.keras.layer_config import Dialect, LayerConfig
+from lstm_inspect.sources.keras.layer_options import READERS
 from lstm_inspect.sources.keras.nodes import read_index
 from lstm_inspect.sources.keras.parts import read_layer
 from tests.conftest import (
@@ -366,20 +370,22 @@ def test_a_layer_and_an_operation_of_one_name_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    "class_name",
+    ("class_name", "settings"),
     [
-        "ActivityRegularization",
-        "AlphaDropout",
-        "Dropout",
-        "GaussianDropout",
-        "GaussianNoise",
-        "Identity",
-        "SpatialDropout1D",
+        ("ActivityRegularization", {"l1": 0.5}),
+        ("AlphaDropout", {"rate": 0.5}),
+        ("Dropout", {"rate": 0.5}),
+        ("GaussianDropout", {"rate": 0.5}),
+        ("GaussianNoise", {"stddev": 0.5}),
+        ("Identity", {}),
+        ("SpatialDropout1D", {"rate": 0.5}),
     ],
 )
-def test_a_layer_that_acts_in_training_only_passes_on_what_it_gets(class_name: str) -> None:
+def test_a_layer_that_acts_in_training_only_passes_on_what_it_gets(
+    class_name: str, settings: dict[str, Any]
+) -> None:
     x = random(2, 3, 2)
-    output = apply(make(class_name, rate=0.5), x, masks=[MASK])
+    output = apply(make(class_name, **settings), x, masks=[MASK])
     np.testing.assert_array_equal(output.array, x)
     assert output.mask is MASK
 
@@ -579,3 +585,21 @@ def test_dropout_at_inference_has_a_form(kwargs: dict[str, Any]) -> None:
 
 def test_a_mask_that_is_handed_over_does_not_cost_a_layer_its_form() -> None:
     assert form_of(make("Activation", activation="relu"), {"mask": Ref("any")}) is not None
+
+
+def test_the_documents_list_every_layer_that_runs_in_front() -> None:
+    start, end = "<!-- layers -->\n", "<!-- end of layers -->\n"
+    document = Path(__file__).parents[1] / "docs" / "formats.md"
+    head, rest = document.read_text(encoding="utf-8").split(start)
+    tail = rest.split(end)[1]
+    rows = {
+        "layers in NumPy": READERS,
+        "operations in NumPy": FUNCTIONS,
+        "layers in genuine Keras": BUILT_IN - READERS.keys(),
+    }
+    table = "| | |\n|---|---|\n" + "".join(
+        f"| {where} | {', '.join(sorted(names))} |\n" for where, names in rows.items()
+    )
+    if os.environ.get("UPDATE_GOLDEN"):
+        document.write_text(head + start + table + end + tail, encoding="utf-8")
+    assert document.read_text(encoding="utf-8") == head + start + table + end + tail

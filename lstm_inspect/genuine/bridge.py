@@ -22,14 +22,16 @@ from lstm_inspect.nested import leaves
 
 BUILT_IN = frozenset(
     """
-    AdditiveAttention Attention AveragePooling1D AveragePooling2D AveragePooling3D
-    BatchNormalization Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose
-    Cropping1D Cropping2D Cropping3D DepthwiseConv1D DepthwiseConv2D Dot ELU EinsumDense Flatten
+    AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D AdaptiveMaxPooling1D
+    AdaptiveMaxPooling2D AdaptiveMaxPooling3D AdditiveAttention Attention AveragePooling1D
+    AveragePooling2D AveragePooling3D BatchNormalization CategoryEncoding CenterCrop Conv1D
+    Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose Cropping1D Cropping2D Cropping3D
+    DepthwiseConv1D DepthwiseConv2D Discretization Dot ELU EinsumDense Equalization Flatten
     GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D
     GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization LayerNormalization LeakyReLU
-    MaxPooling1D MaxPooling2D MaxPooling3D MultiHeadAttention Normalization PReLU ReLU Rescaling
-    SeparableConv1D SeparableConv2D Softmax UnitNormalization UpSampling1D UpSampling2D
-    UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
+    MaxPooling1D MaxPooling2D MaxPooling3D MultiHeadAttention Normalization PReLU RMSNormalization
+    ReLU Rescaling Resizing SeparableConv1D SeparableConv2D Softmax UnitNormalization UpSampling1D
+    UpSampling2D UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
     """.split()  # noqa: SIM905 - one name a line would fill two pages
 )
 

@@ -7,9 +7,10 @@ import numpy as np
 from lstm_inspect.arrays import Array, cast
 from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.errors import InputError
-from lstm_inspect.layers.form import Form, Value, pass_mask, same_shape
+from lstm_inspect.layers.form import Form, Value, no_mask, pass_mask, same_shape
 from lstm_inspect.model import (
     Activation,
+    Augmentation,
     BatchNormalization,
     Dense,
     Embedding,
@@ -24,6 +25,14 @@ from lstm_inspect.model import (
 
 def _identity(layer: Layer, options: Identity, inputs: Sequence[Value]) -> Array:
     return inputs[0].array
+
+
+def _augmentation(layer: Layer, options: Augmentation, inputs: Sequence[Value]) -> Array:
+    images = inputs[0].array
+    # Some cast whole numbers and some do not; it differs from class to class, and may change.
+    if images.dtype.kind != "f":
+        raise InputError(f"layer {layer.label}: expected images of floats, received {images.dtype}")
+    return images
 
 
 def _masking(layer: Layer, options: Masking, inputs: Sequence[Value]) -> Array:
@@ -117,6 +126,7 @@ def _leaky_relu(layer: Layer, options: LeakyReLU, inputs: Sequence[Value]) -> Ar
 
 FORMS: dict[type, Form] = {
     Identity: Form(_identity, pass_mask, same_shape),
+    Augmentation: Form(_augmentation, no_mask, same_shape),
     Masking: Form(_masking, _masking_mask, same_shape),
     Embedding: Form(_embedding, _embedding_mask, _embedding_shape, casts=False),
     Dense: Form(_dense, pass_mask, _dense_shape),

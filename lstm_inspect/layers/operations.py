@@ -38,7 +38,7 @@ def operation_of(layer: Layer, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     """
     if not isinstance(layer.options, Operation):
         return None
-    function = _FUNCTIONS.get(layer.options.name)
+    function = FUNCTIONS.get(layer.options.name)
     parameters = layer.options.parameters
     if function is None:
         return None
@@ -181,7 +181,7 @@ def _where(condition: Any, x1: Any, x2: Any) -> Array:
     return picked
 
 
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
+FUNCTIONS: dict[str, Callable[..., Any]] = {
     "Absolute": _elementwise(np.abs),
     "Add": _pairwise(np.add),
     "All": _reduction(np.all),

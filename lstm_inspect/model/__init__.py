@@ -3,6 +3,7 @@
 from lstm_inspect.model.graph import Argument, Call, Model, ModelInput, Ref, Source, refs
 from lstm_inspect.model.layer import (
     Activation,
+    Augmentation,
     BatchNormalization,
     Concatenate,
     Convolve,
@@ -30,6 +31,7 @@ from lstm_inspect.model.sizes import Shape, fits, output_sizes
 __all__ = [
     "Activation",
     "Argument",
+    "Augmentation",
     "BatchNormalization",
     "Call",
     "Concatenate",

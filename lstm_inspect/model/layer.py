@@ -15,6 +15,10 @@ class Identity(NamedTuple):
     """Returns its input unchanged."""
 
 
+class Augmentation(NamedTuple):
+    """Returns an image unchanged, without its mask."""
+
+
 class Masking(NamedTuple):
     """Masks each timestep in which all features equal one value, and sets it to 0.
 
@@ -235,6 +239,7 @@ class Operation(NamedTuple):
 
 Options = (
     Identity
+    | Augmentation
     | Masking
     | Embedding
     | Dense

@@ -53,6 +53,22 @@ def built_front(name: str) -> Any:
         ),
         "self_attention": (sequence, lambda x: layers.Attention()([x, x])),
         "multi_head": (sequence, lambda x: layers.MultiHeadAttention(2, 3)(x, x)),
+        "rms_norm": (sequence, lambda x: layers.RMSNormalization()(x)),
+        "adaptive": (sequence, lambda x: layers.AdaptiveAveragePooling1D(3)(x)),
+        "discretization": (
+            sequence,
+            lambda x: layers.Discretization([-0.5, 0.0, 0.5], output_mode="int")(x),
+        ),
+        "categories": (
+            sequence,
+            lambda x: layers.CategoryEncoding(5, output_mode="multi_hot")(
+                layers.Discretization([-0.5, 0.0, 0.5])(x)
+            ),
+        ),
+        "resizing": (image, lambda x: layers.Reshape((2, 9))(layers.Resizing(2, 3)(x))),
+        "center_crop": (image, lambda x: layers.Reshape((2, 9))(layers.CenterCrop(2, 3)(x))),
+        "equal": (image, lambda x: layers.Reshape((6, 24))(layers.Equalization()(x))),
+        "flip": (image, lambda x: layers.Reshape((6, 24))(layers.RandomFlip()(x))),
         "zero_padding": (sequence, lambda x: layers.ZeroPadding1D(2)(x)),
         "masked_norm": (
             sequence,
@@ -85,6 +101,14 @@ FRONTS = [
     "average_2d",
     "self_attention",
     "multi_head",
+    "rms_norm",
+    "adaptive",
+    "discretization",
+    "categories",
+    "resizing",
+    "center_crop",
+    "equal",
+    "flip",
     "zero_padding",
     "masked_norm",
     "over_time",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lstm_inspect.layers.operations import _FUNCTIONS, operation_of
+from lstm_inspect.layers.operations import FUNCTIONS, operation_of
 from lstm_inspect.model import Layer, Operation
 from tests.conftest import Array, random
 
@@ -45,7 +45,7 @@ def genuine(name: str) -> Any:
 
 def calls_of(name: str) -> Iterator[tuple[str, list[Any]]]:
     """Positional arguments to call an operation with, and what they are."""
-    signature = inspect.signature(_FUNCTIONS[name])
+    signature = inspect.signature(FUNCTIONS[name])
     taken = [p for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
     names = [parameter.name for parameter in taken]
     for kind, x in ARRAYS.items():
@@ -69,7 +69,7 @@ def calls_of(name: str) -> Iterator[tuple[str, list[Any]]]:
 
 def parameters_of(name: str) -> list[dict[str, Any]]:
     """Every combination of values of the parameters of an operation."""
-    signature = inspect.signature(_FUNCTIONS[name])
+    signature = inspect.signature(FUNCTIONS[name])
     keys = [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
     one_axis = [0, 1, -1]
     joins = name in ("Concatenate", "Stack")
@@ -92,7 +92,7 @@ def computed(name: str, args: list[Any], parameters: dict[str, Any]) -> Array | 
     return array
 
 
-@pytest.mark.parametrize("name", _FUNCTIONS)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_an_operation_computes_what_keras_computes(name: str) -> None:
     compared = 0
     for kind, args in calls_of(name):

@@ -11,6 +11,7 @@ from functools import partial
 
 from lstm_inspect.model import (
     Activation,
+    Augmentation,
     BatchNormalization,
     Concatenate,
     Convolve,
@@ -32,18 +33,8 @@ from lstm_inspect.model import (
     Reshape,
 )
 from lstm_inspect.sources.keras.layer_config import TF_OPERATION_CLASSES, LayerConfig
+from lstm_inspect.sources.keras.settings import AUGMENTATIONS, DROPOUTS, unknown_settings
 from lstm_inspect.sources.keras.tf_operations import operation_name
-
-# These act at random in training, and do nothing at inference.
-_RANDOM = (
-    "AlphaDropout",
-    "Dropout",
-    "GaussianDropout",
-    "GaussianNoise",
-    "SpatialDropout1D",
-    "SpatialDropout2D",
-    "SpatialDropout3D",
-)
 
 
 def read_options(layer: LayerConfig) -> Options | None:
@@ -58,8 +49,8 @@ def read_options(layer: LayerConfig) -> Options | None:
         config = {} if is_tensorflow else layer.config
         parameters = {key: value for key, value in config.items() if key != "name"}
         return Operation(name=operation_name(layer), parameters=parameters)
-    read = _READERS.get(layer.class_name)
-    return None if read is None else read(layer)
+    read = READERS.get(layer.class_name)
+    return None if read is None or unknown_settings(layer) else read(layer)
 
 
 def passes_mask(layer: LayerConfig) -> bool | None:
@@ -88,11 +79,15 @@ def merge_directions(layer: LayerConfig) -> MergeDirections:
 
 def acts_in_training(layer: LayerConfig) -> bool:
     """Whether a layer computes something different in training."""
-    return layer.class_name in (*_RANDOM, "BatchNormalization")
+    return layer.class_name in (*DROPOUTS, *AUGMENTATIONS, "BatchNormalization")
 
 
 def _identity(layer: LayerConfig) -> Options:
     return Identity()
+
+
+def _augmentation(layer: LayerConfig) -> Options:
+    return Augmentation()
 
 
 def _masking(layer: LayerConfig) -> Options:
@@ -209,8 +204,9 @@ def _pads_plainly(layer: LayerConfig) -> bool:
     return layer.config.get("padding", "valid") in ("valid", "same", "half")
 
 
-_READERS: dict[str, Callable[[LayerConfig], Options | None]] = {
-    **dict.fromkeys((*_RANDOM, "ActivityRegularization", "Identity"), _identity),
+READERS: dict[str, Callable[[LayerConfig], Options | None]] = {
+    **dict.fromkeys((*DROPOUTS, "ActivityRegularization", "Identity"), _identity),
+    **dict.fromkeys(AUGMENTATIONS, _augmentation),
     "Masking": _masking,
     "Embedding": _embedding,
     "Dense": _dense,
@@ -232,3 +228,4 @@ _READERS: dict[str, Callable[[LayerConfig], Options | None]] = {
     **{f"MaxPooling{rank}D": partial(_pool, "max", rank) for rank in (1, 2, 3)},
     **{f"AveragePooling{rank}D": partial(_pool, "average", rank) for rank in (1, 2, 3)},
 }
+"""For each class, what reads its options; these layers run in NumPy."""

@@ -18,6 +18,7 @@ from lstm_inspect.sources.keras.layer_options import (
     read_options,
 )
 from lstm_inspect.sources.keras.recurrences import cell_configs, read_recurrence
+from lstm_inspect.sources.keras.settings import check_settings
 from lstm_inspect.sources.keras.stores.saved_file import FRAMEWORK, SavedFile
 from lstm_inspect.sources.keras.tf_operations import operation_name
 from lstm_inspect.sources.keras.weight_counts import weight_counts
@@ -127,6 +128,8 @@ def read_part(layer: LayerConfig, weights: Weights, path: str) -> Part:
     if layer.is_model:
         layers = layer.children("layers")
         return _model_part(layer, layers, weights.of_layers(layers), prefix=f"{path}/")
+    if layer.class_name in ("TimeDistributed", "Bidirectional"):
+        check_settings(layer)
     if layer.class_name == "TimeDistributed":
         child = layer.child("layer")
         return TimeDistributedPart(Member(child, read_part(child, weights.wrapped(), path)))
@@ -177,6 +180,9 @@ def _recurrent_part(
     own config says (see `Dialect.bidirectional_zeroes`).
     """
     cells = cell_configs(layer)
+    stack = [layer.child("cell")] if layer.class_name == "RNN" else []
+    for config in (layer, *stack, *cells):
+        check_settings(config)
     arrays = weights.of_cells(cells)
     if not any(arrays):
         return None

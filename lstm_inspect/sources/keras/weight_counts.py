@@ -10,7 +10,7 @@ _WEIGHTLESS = re.compile(
     r"""Activation|ActivityRegularization|Cropping[123]D|\w*Dropout[123]?D?|ELU|Flatten|GaussianNoise
     |(Global)?(Average|Max)Pooling[123]D|Identity|InputLayer|LeakyReLU|Masking|Merge|Permute|ReLU
     |Add|Average|Concatenate|Dot|Maximum|Minimum|Multiply|Subtract|RepeatVector|Rescaling|Reshape
-    |Softmax|UpSampling[123]D|ZeroPadding[123]D""",
+    |AugMix|CutMix|MixUp|RandAugment|Random\w+|Softmax|UpSampling[123]D|ZeroPadding[123]D""",
     re.VERBOSE,
 )
 _KERNEL_AND_BIAS = re.compile(r"Dense|Conv[123]D(Transpose)?|Convolution[123]D|DepthwiseConv[12]D")
