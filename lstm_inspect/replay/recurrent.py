@@ -1,5 +1,6 @@
 """Replays one call of a recurrent layer: prepares its arrays, runs the cell, and undoes that."""
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
@@ -22,6 +23,7 @@ def replay_recurrence(
     mask: Array | None,
     initial_state: Sequence[Array],
     record: Collection[str],
+    reserve: Callable[[int, int], None],
     progress: Callable[[str, int, int], None] | None,
 ) -> tuple[tuple[Value, ...], dict[str, Array]]:
     """Replays a recurrent layer.
@@ -34,6 +36,8 @@ def replay_recurrence(
         mask: The mask that the layer uses, (batch, timesteps) bool; None if it uses none.
         initial_state: An array for each state; empty for zeros.
         record: Which signals to return; those that the cell does not have are left out.
+        reserve: Called before the first step with the bytes of the largest array that is computed,
+            and the bytes of all that is recorded.
         progress: Called with (path, timesteps done, timesteps in all) after every step.
 
     Returns:
@@ -57,6 +61,14 @@ def replay_recurrence(
     states = {name: np.zeros((len(x), *shapes[name]), working) for name in recurrence.states}
     for name, state in zip(states, initial_state, strict=False):
         states[name] = _fitted_state(path, recurrence, name, state, states[name])
+    steps = x.shape[0] * x.shape[1]
+    numbers = {name: steps * math.prod(shape) for name, shape in shapes.items()}
+    sizes = {name: count * x.itemsize for name, count in numbers.items()}
+    sizes |= {f"{name}0": state.size * x.itemsize for name, state in states.items()}
+    sizes |= {"x": x.nbytes, "mask": steps}
+    reserve(
+        max(numbers.values()) * working.itemsize, sum(sizes.get(signal, 0) for signal in record)
+    )
     computed = run(
         cell,
         read,

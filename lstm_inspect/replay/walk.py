@@ -114,6 +114,10 @@ class Walk:
             outputs = form.apply(layer, values)
         else:
             outputs = self._bridge.call(layer, args, kwargs)
+        for output in outputs:
+            self._options.limits.check(
+                "array_bytes", output.array.nbytes, f"the output of layer {call.path}"
+            )
         return folding.unfold_all(outputs)
 
     def _run_recurrence(
@@ -128,12 +132,13 @@ class Walk:
         folded = folding.fold(x)
         mask = folded.mask
         record = self._signals if call.path in self._plan.recorded else ()
-        size = x.array.size // recurrence.features * recurrence.units * _NUMBER_BYTES
-        self._options.limits.check("array_bytes", size, f"a state of layer {call.path}")
-        self._recorded_bytes += size * len(record)
-        self._options.limits.check(
-            "dump_bytes", self._recorded_bytes, "the states and gates to record"
-        )
+        limits = self._options.limits
+
+        def reserve(largest: int, recorded: int) -> None:
+            limits.check("array_bytes", largest, f"a state of layer {call.path}")
+            self._recorded_bytes += recorded
+            limits.check("dump_bytes", self._recorded_bytes, "the states and gates to record")
+
         if "mask" in call.kwargs:
             wired = call.kwargs["mask"]
             mask = None
@@ -147,6 +152,7 @@ class Walk:
             mask=mask,
             initial_state=[folding.fold(state).array for state in states],
             record=record,
+            reserve=reserve,
             progress=self._options.progress,
         )
         unfolded = folding.unfold_all(outputs)
