@@ -222,6 +222,24 @@ def test_a_bidirectional_hands_on_both_directions_by_timestep(tmp_path: Path) ->
     np.testing.assert_array_equal(trace["next"].x, both)
 
 
+def test_the_directions_of_a_bidirectional_may_have_different_widths(tmp_path: Path) -> None:
+    backward = lstm("backward", 2, return_sequences=True, go_backwards=True)
+    forward = lstm("forward", 3, return_sequences=True)
+    config = sequential(
+        input_layer("x", 4, 2),
+        layer("Bidirectional", "bi", layer=forward, backward_layer=backward),
+        lstm("next", 1),
+    )
+    weights = {
+        "bi": {**lstm_weights("forward", 2, 3), **lstm_weights("backward", 2, 2)},
+        "next": lstm_weights("next", 5, 1),
+    }
+    path = write_h5(tmp_path / "model.h5", config, weights)
+    trace = replay(path, random(2, 4, 2), record=["h", "x"])
+    both = np.concatenate([trace["bi/forward"].h, trace["bi/backward"].h], axis=-1)
+    np.testing.assert_array_equal(trace["next"].x, both)
+
+
 # --- masks, and state against output
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from lstm_inspect.arrays import Array
 from lstm_inspect.genuine.oracle import genuine_recurrence, run_recurrence, run_whole_model
 from lstm_inspect.layers import form_of
-from lstm_inspect.model import Call, Layer, Model, Recurrence
+from lstm_inspect.model import Call, Convolve, Layer, Model, Recurrence
 from lstm_inspect.notation import with_nulls
 from lstm_inspect.replay.options import ReplayOptions
 from lstm_inspect.replay.run import Replayed, replay
@@ -27,6 +27,8 @@ NEEDED = ("x", "mask", "h0", "c0", "h", "c")
 
 WHOLE_MODEL = "the whole model"
 """The key in `Verification.skipped` that is no path."""
+
+_THEANO = "tf_keras pads convolutions otherwise than Theano, which ran the model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,18 +239,8 @@ def _compare_whole(model: Model, replayed: Replayed) -> Sequence[Comparison] | s
     }
     if not outputs:
         return "its recurrent layers are all inside other layers"
-    # tf_keras always emits 0 there; the Keras that was installed on its own repeats the last h
-    # (keras 2.2.4 and tf_keras 2.21.0: layers/wrappers.py and layers/rnn/bidirectional.py).
-    if any(
-        call.path != _top_layer(call.path)
-        and recurrence.return_sequences
-        and not recurrence.zero_output_for_mask
-        and not replayed.recorded[call.path].mask.all()
-        for call, recurrence in model.recurrent_calls
-    ):
-        return (
-            "tf_keras treats masked steps of a Bidirectional otherwise than the Keras of the file"
-        )
+    if unlike := _unlike_tf_keras(model, replayed):
+        return unlike
     values = run_whole_model(model, replayed.batches, [*outputs])
     if isinstance(values, str):
         return values
@@ -265,6 +257,29 @@ def _compare_whole(model: Model, replayed: Replayed) -> Sequence[Comparison] | s
             comparisons.append(_difference(call.path, "x", ours, theirs, recurrence))
         comparisons.append(_difference(call.path, "output", outputs[name], output, recurrence))
     return comparisons
+
+
+def _unlike_tf_keras(model: Model, replayed: Replayed) -> str | None:
+    """What tf_keras computes otherwise than the Keras that saved the model, in one line."""
+    for call in model.calls:
+        layer = call.layer
+        if isinstance(layer, Layer):
+            if isinstance(layer.options, Convolve) and layer.options.padding == "half":
+                return _THEANO
+            continue
+        if layer.convolution is not None and layer.convolution.state_padding == "half":
+            return _THEANO
+        if (
+            call.path in replayed.recorded
+            and call.path != _top_layer(call.path)
+            and layer.return_sequences
+            and not layer.zero_output_for_mask
+            and not replayed.recorded[call.path].mask.all()
+        ):
+            # tf_keras emits 0 there, the Keras that was installed on its own repeats the last h
+            # (tf_keras 2.21.0, layers/rnn/bidirectional.py; keras 2.2.4, layers/wrappers.py).
+            return "tf_keras treats masked steps of a Bidirectional otherwise than the file's Keras"
+    return None
 
 
 def _top_layer(path: str) -> str:

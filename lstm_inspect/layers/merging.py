@@ -147,9 +147,11 @@ def _merge_directions(
 
 
 def _merge_directions_shape(options: MergeDirections, shapes: Sequence[Shape]) -> Shape:
-    *outer, units = shapes[0]
-    joins = options.merge_mode == "concat"
-    return (*outer, units * 2 if joins and units is not None else units)
+    forward, backward = shapes
+    if options.merge_mode != "concat":
+        return forward
+    widths = forward[-1], backward[-1]
+    return (*forward[:-1], None if None in widths else sum(width or 0 for width in widths))
 
 
 FORMS: dict[type, Form] = {

@@ -201,6 +201,16 @@ def test_where_tf_keras_is_no_judge_the_layers_are_compared_alone(path: Path) ->
     assert verification.skipped[WHOLE_MODEL].startswith("tf_keras treats masked steps")
 
 
+def test_convolutions_of_theano_are_not_held_against_tf_keras() -> None:
+    path = FIXTURES / "keras-2.2-theano" / "conv_lstm_2d.h5"
+    oracle = np.load(path.with_suffix(".npz"))
+    (x,) = (oracle[key] for key in oracle.files if key.startswith("in/"))
+    verification = verify(lstm_inspect.open_model(path), x)
+    assert not verification.differs
+    assert not verification.is_complete
+    assert verification.skipped[WHOLE_MODEL].startswith("tf_keras pads convolutions")
+
+
 def test_a_front_that_is_wrong_shows_in_the_x_of_the_whole_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
