@@ -58,6 +58,8 @@ def genuine_recurrence(recurrence: Recurrence) -> Any:
         **activations,
         **options,
         use_bias="bias" in recurrence.weights,
+        # The default, orthogonal, has no form in bfloat16, and the weights are set anyway.
+        recurrent_initializer="zeros",
         go_backwards=bool(recurrence.go_backwards),
         return_sequences=True,
         return_state=True,

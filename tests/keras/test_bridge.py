@@ -201,6 +201,16 @@ def test_where_tf_keras_is_no_judge_the_layers_are_compared_alone(path: Path) ->
     assert verification.skipped[WHOLE_MODEL].startswith("tf_keras treats masked steps")
 
 
+@pytest.mark.parametrize("name", ["bfloat16.keras", "mixed_bfloat16.keras", "mixed_float16.h5"])
+def test_layers_in_half_precision_are_verified(name: str) -> None:
+    path = FIXTURES / "keras-3.15" / name
+    oracle = np.load(path.with_suffix(".npz"))
+    (x,) = (oracle[key] for key in oracle.files if key.startswith("in/"))
+    verification = verify(lstm_inspect.open_model(path), x)
+    assert verification.agrees
+    assert verification.is_complete
+
+
 def test_convolutions_of_theano_are_not_held_against_tf_keras() -> None:
     path = FIXTURES / "keras-2.2-theano" / "conv_lstm_2d.h5"
     oracle = np.load(path.with_suffix(".npz"))
