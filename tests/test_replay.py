@@ -206,33 +206,28 @@ def test_a_backward_layer_hands_on_its_last_timestep_first(tmp_path: Path) -> No
     np.testing.assert_array_equal(trace["next"].x, trace["back"].h[:, ::-1])
 
 
-def test_a_bidirectional_hands_on_both_directions_by_timestep(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("units", "own"),
+    [
+        pytest.param(3, {}, id="turned round"),
+        pytest.param(
+            2,
+            {"backward_layer": lstm("backward", 2, return_sequences=True, go_backwards=True)},
+            id="of another width",
+        ),
+    ],
+)
+def test_a_bidirectional_hands_on_both_directions_by_timestep(
+    units: int, own: dict[str, Json], tmp_path: Path
+) -> None:
     config = sequential(
         input_layer("x", 4, 2),
-        layer("Bidirectional", "bi", layer=lstm("lstm", 3, return_sequences=True)),
+        layer("Bidirectional", "bi", layer=lstm("lstm", 3, return_sequences=True), **own),
         lstm("next", 1),
     )
     weights = {
-        "bi": {**lstm_weights("forward", 2, 3), **lstm_weights("backward", 2, 3)},
-        "next": lstm_weights("next", 6, 1),
-    }
-    path = write_h5(tmp_path / "model.h5", config, weights)
-    trace = replay(path, random(2, 4, 2), record=["h", "x"])
-    both = np.concatenate([trace["bi/forward"].h, trace["bi/backward"].h], axis=-1)
-    np.testing.assert_array_equal(trace["next"].x, both)
-
-
-def test_the_directions_of_a_bidirectional_may_have_different_widths(tmp_path: Path) -> None:
-    backward = lstm("backward", 2, return_sequences=True, go_backwards=True)
-    forward = lstm("forward", 3, return_sequences=True)
-    config = sequential(
-        input_layer("x", 4, 2),
-        layer("Bidirectional", "bi", layer=forward, backward_layer=backward),
-        lstm("next", 1),
-    )
-    weights = {
-        "bi": {**lstm_weights("forward", 2, 3), **lstm_weights("backward", 2, 2)},
-        "next": lstm_weights("next", 5, 1),
+        "bi": {**lstm_weights("forward", 2, 3), **lstm_weights("backward", 2, units)},
+        "next": lstm_weights("next", 3 + units, 1),
     }
     path = write_h5(tmp_path / "model.h5", config, weights)
     trace = replay(path, random(2, 4, 2), record=["h", "x"])

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from lstm_inspect.arrays import Array
+from lstm_inspect.checks.diff.two_arrays import distances
 from lstm_inspect.genuine.oracle import genuine_recurrence, run_recurrence, run_whole_model
 from lstm_inspect.layers import form_of
 from lstm_inspect.model import Call, Convolve, Layer, Model, Recurrence
@@ -212,9 +213,7 @@ def _difference(
     path: str, what: str, ours: Array, theirs: Array, recurrence: Recurrence
 ) -> Comparison:
     a, b = ours.astype(np.float64), theirs.astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        apart = np.abs(a - b)
-    apart[(a == b) | (np.isnan(a) & np.isnan(b))] = 0
+    apart = distances(a, b)
     largest = np.abs(b[np.isfinite(b)]).max(initial=1.0)
     place = np.unravel_index(int(np.argmax(apart)), apart.shape)
     absolute = float(apart[place])
@@ -232,10 +231,11 @@ def _compare_whole(model: Model, replayed: Replayed) -> Sequence[Comparison] | s
     """Compares x and the output of each recurrent layer, or says in one line why it cannot."""
     if replayed.is_fed:
         return "the output or the x of a layer was fed"
+    calls = {call.path: call for call in model.calls}
     outputs = {
         name: output
         for name in dict.fromkeys(_top_layer(call.path) for call, _ in model.recurrent_calls)
-        if (output := _output_of(model, replayed, name)) is not None
+        if (output := _output_of(name, calls, replayed)) is not None
     }
     if not outputs:
         return "its recurrent layers are all inside other layers"
@@ -253,8 +253,8 @@ def _compare_whole(model: Model, replayed: Replayed) -> Sequence[Comparison] | s
         # Of a stateful replay, only the last batch is compared.
         ours = replayed.recorded[call.path].x[-len(x) :]
         theirs = x.swapaxes(0, 1) if recurrence.time_major else x
-        if ours.shape == theirs.shape:
-            comparisons.append(_difference(call.path, "x", ours, theirs, recurrence))
+        assert ours.shape == theirs.shape, (call.path, ours.shape, theirs.shape)
+        comparisons.append(_difference(call.path, "x", ours, theirs, recurrence))
         comparisons.append(_difference(call.path, "output", outputs[name], output, recurrence))
     return comparisons
 
@@ -288,9 +288,8 @@ def _top_layer(path: str) -> str:
     return name if direction in ("forward", "backward") else path
 
 
-def _output_of(model: Model, replayed: Replayed, name: str) -> Array | None:
+def _output_of(name: str, calls: Mapping[str, Call], replayed: Replayed) -> Array | None:
     """The output of a layer of the model itself; None for one inside a model or called twice."""
-    calls = {call.path: call for call in model.calls}
     if "/" in name or "#" in name or f"{name}#2" in calls:
         return None
     if name in replayed.outputs:

@@ -90,6 +90,8 @@ class TensorBundle:
         entry = self._entries[key]
         dtype = entry.number(1)
         content = self._content(key, entry)
+        if _masked_crc(content) != entry.number(6):
+            raise ModelFileError(f"{self._what}: damaged (the checksum of {key} is another)")
         shape = tuple(dim.signed(1) for dim in entry.message(2).messages(2))
         if dtype == _BFLOAT16:
             half = np.frombuffer(content, "<u2")
@@ -107,9 +109,13 @@ class TensorBundle:
         return array
 
     def text(self, key: str) -> bytes:
-        """A tensor that is one string: its length, a checksum of that, then the bytes."""
+        """A tensor that is one string: its length, a checksum of that, then the bytes.
+
+        The checksum in its entry is not looked at: it counts the length in another form
+        (tensor_bundle.cc, ``WriteStringTensor``).
+        """
         entry = self._entries[key]
-        content = self._content(key, entry, is_text=True)
+        content = self._content(key, entry)
         size, at = read_varint(content, 0, self._what)
         if entry.number(1) != _STRING or at + 4 + size != len(content):
             raise ModelFileError(f"{self._what}: damaged ({key} is not one string)")
@@ -121,7 +127,7 @@ class TensorBundle:
         except UnicodeDecodeError:
             raise ModelFileError(f"{self._what}: a key that is not UTF-8: {raw[:40]!r}") from None
 
-    def _content(self, key: str, entry: Message, *, is_text: bool = False) -> memoryview:
+    def _content(self, key: str, entry: Message) -> memoryview:
         shard, offset, size = entry.number(3), entry.number(4), entry.number(5)
         if entry.messages(7):
             raise ModelFileError(
@@ -129,12 +135,7 @@ class TensorBundle:
             )
         if shard >= len(self._shards) or offset + size > len(self._shards[shard]):
             raise ModelFileError(f"{self._what}: damaged ({key} lies beyond the end of its shard)")
-        content = memoryview(self._shards[shard])[offset : offset + size]
-        # The checksum of a string counts its length in another form (tensor_bundle.cc,
-        # `WriteStringTensor`); its length has a checksum of its own.
-        if not is_text and _masked_crc(content) != entry.number(6):
-            raise ModelFileError(f"{self._what}: damaged (the checksum of {key} is another)")
-        return content
+        return memoryview(self._shards[shard])[offset : offset + size]
 
 
 def _table(data: memoryview, what: str, limits: Limits) -> Iterator[tuple[bytes, memoryview]]:

@@ -39,10 +39,11 @@ BUILT_IN = frozenset(
 _RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
 
 _CHANGE_NOTHING = frozenset(
-    """
-    activity_regularizer batch_input_shape batch_shape dtype input_shape key_shape name query_shape
-    seed trainable value_shape
-    """.split()  # noqa: SIM905 - as above
+    {
+        *("activity_regularizer", "dtype", "name", "seed", "trainable"),
+        *("batch_input_shape", "batch_shape", "input_shape"),
+        *("key_shape", "query_shape", "value_shape"),
+    }
 )
 _INITIAL = ("_constraint", "_initializer", "_regularizer")
 
@@ -105,9 +106,8 @@ class Bridge:
             if genuine.supports_masking and _any_mask(masks):
                 mask = genuine.compute_mask(arrays[0], masks)
         except (TypeError, ValueError, RuntimeError) as error:
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise UnsupportedLayerError(
-                f"{layer.label}: today's Keras rejects it ({reason:.160})"
+                f"{layer.label}: today's Keras rejects it ({first_line(error):.160})"
             ) from error
         flat = outputs if isinstance(outputs, (list, tuple)) else [outputs]
         arrays_out = [as_numpy(keras, output) for output in flat]
@@ -162,9 +162,15 @@ def _any_mask(masks: Any) -> bool:
 def _mask_array(keras: ModuleType, mask: Any) -> Array | None:
     if isinstance(mask, (list, tuple)):
         mask = mask[0] if mask else None
-    return None if mask is None else np.asarray(keras.ops.convert_to_numpy(mask))
+    return None if mask is None else as_numpy(keras, mask)
 
 
 def as_numpy(keras: ModuleType, tensor: Any) -> Array:
-    """Copies a Keras tensor to an array that can be written to."""
-    return np.array(keras.ops.convert_to_numpy(tensor))
+    """Copies a tensor of Keras 3 or tf_keras to an array that can be written to."""
+    # tf_keras has no `ops`; its tensors are those of TensorFlow, which NumPy takes as they are.
+    return np.array(keras.ops.convert_to_numpy(tensor) if hasattr(keras, "ops") else tensor)
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error of Keras, whose messages are long; its type if it has none."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

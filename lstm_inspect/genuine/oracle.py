@@ -8,13 +8,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from lstm_inspect.arrays import Array
-from lstm_inspect.genuine.bridge import as_numpy, can_build
+from lstm_inspect.genuine.bridge import as_numpy, can_build, first_line
 from lstm_inspect.genuine.packages import import_keras, import_tf_keras
-from lstm_inspect.layers import form_of, operation_of
-from lstm_inspect.model import Call, Layer, Model, Recurrence
+from lstm_inspect.layers import in_numpy
+from lstm_inspect.model import Layer, Model, Recurrence
 from lstm_inspect.nested import leaves
 
 # The error names this if Keras is not installed.
@@ -117,9 +115,10 @@ def run_whole_model(
         The values of each layer for the last batch, or one line that says why there are none.
     """
     strange = [
-        call.layer.class_name
+        layer.class_name
         for call in model.calls
-        if isinstance(call.layer, Layer) and not is_built_in(call)
+        if isinstance(layer := call.layer, Layer)
+        and not (can_build(layer) or in_numpy(layer, call.args, call.kwargs))
     ]
     if strange:
         return f"it has layers that are not built in ({', '.join(dict.fromkeys(strange))})"
@@ -151,7 +150,7 @@ def run_whole_model(
                 values = submodel(given[0] if len(given) == 1 else given, training=False)
         except Exception as error:
             return f"{name} cannot run it ({_reason(error)})"
-    arrays = [np.array(tensor) for tensor in leaves(values)]
+    arrays = [as_numpy(library, tensor) for tensor in leaves(values)]
     pairs = zip(arrays[::2], arrays[1::2], strict=True)
     return {each: LayerValues(*pair) for each, pair in zip(names, pairs, strict=True)}
 
@@ -162,20 +161,7 @@ def _first(tensors: Any) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    reason = next(iter(str(error).splitlines()), type(error).__name__)
-    return textwrap.shorten(reason, _LONGEST_REASON, placeholder=" ...")
-
-
-def is_built_in(call: Call) -> bool:
-    """Whether a call runs a layer or an operation that is part of Keras."""
-    layer = call.layer
-    if isinstance(layer, Recurrence):
-        return True
-    return bool(
-        can_build(layer)
-        or form_of(layer, call.kwargs)
-        or operation_of(layer, call.args, call.kwargs)
-    )
+    return textwrap.shorten(first_line(error), _LONGEST_REASON, placeholder=" ...")
 
 
 def _keras_activation(keras: ModuleType, name: str | None) -> Any:

@@ -3,7 +3,7 @@
 Source: keras 3.15.1, the module of each layer under layers/, unless a line says otherwise.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lstm_inspect.cells import ACTIVATIONS
@@ -12,7 +12,16 @@ from lstm_inspect.layers.form import Form, Value, blaming, map_values, mask_over
 from lstm_inspect.layers.operations import operation_of
 from lstm_inspect.model import Layer, refs
 
-__all__ = ["Form", "Value", "blaming", "form_of", "map_values", "mask_over", "operation_of"]
+__all__ = [
+    "Form",
+    "Value",
+    "blaming",
+    "form_of",
+    "in_numpy",
+    "map_values",
+    "mask_over",
+    "operation_of",
+]
 
 _FORMS: dict[type, Form] = {**basic.FORMS, **merging.FORMS, **reshaping.FORMS, **spatial.FORMS}
 
@@ -29,3 +38,8 @@ def form_of(layer: Layer, kwargs: Mapping[str, Any]) -> Form | None:
     if is_quantized or other_tensors or layer.activation not in ACTIVATIONS:
         return None
     return _FORMS.get(type(layer.options))
+
+
+def in_numpy(layer: Layer, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call of a layer or an operation has a NumPy form."""
+    return operation_of(layer, args, kwargs) is not None or form_of(layer, kwargs) is not None

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.errors import SelectionError
 from lstm_inspect.genuine import bridge
-from lstm_inspect.layers import form_of, operation_of
+from lstm_inspect.layers import in_numpy
 from lstm_inspect.model import Call, Layer, Model, Recurrence, Ref, refs
 from lstm_inspect.notation import advice
 from lstm_inspect.replay.masks import hands_on_mask, mask_missing, masked_inputs
@@ -18,7 +18,6 @@ FED_INPUT = ":input"
 
 FED_MASK = ":mask"
 """A path in the feed with this suffix gives the mask of what is fed at the path."""
-
 
 # All reasons of all calls would take memory that grows with the square of their number.
 _MOST_REASONS = 8
@@ -140,9 +139,9 @@ def _obstacles(call: Call, custom: Collection[str]) -> Iterator[str]:
         case Layer() as layer:
             if call.in_training and layer.acts_in_training:
                 yield f"{layer.label} is called with training=True"
-            operation = operation_of(layer, call.args, call.kwargs)
-            has_form = operation is not None or form_of(layer, call.kwargs) is not None
-            if {layer.name, layer.class_name}.intersection(custom) or (layer.is_whole and has_form):
+            if {layer.name, layer.class_name}.intersection(custom):
+                return
+            if layer.is_whole and in_numpy(layer, call.args, call.kwargs):
                 return
             if not layer.is_whole:
                 yield f"{layer.label}: the file lacks some of its weights"

@@ -254,8 +254,8 @@ def test_verify_prints_a_table_and_exits_0() -> None:
     assert result.stdout.count("agrees") == 10
 
 
-def fed_behind_a_lambda(folder: Path) -> list[str]:
-    """The arguments of a command on a model whose x is fed."""
+def behind_a_lambda(folder: Path) -> Path:
+    """A model with an LSTM behind a Lambda."""
     config = functional(
         input_layer("x", 3, 2),
         layer("Lambda", "code", "x", function=["4wAAAAA=", None, None]),
@@ -263,9 +263,13 @@ def fed_behind_a_lambda(folder: Path) -> list[str]:
         inputs=["x"],
         outputs=["lstm"],
     )
-    path = write_h5(folder / "m.h5", config, {"lstm": lstm_weights("lstm", 2, 2)})
+    return write_h5(folder / "m.h5", config, {"lstm": lstm_weights("lstm", 2, 2)})
+
+
+def fed_behind_a_lambda(folder: Path) -> list[str]:
+    """The arguments of a command on a model whose x is fed."""
     np.save(folder / "x.npy", np.ones((1, 3, 2), "float32"))
-    return [str(path), "--feed", f"code={folder / 'x.npy'}"]
+    return [str(behind_a_lambda(folder)), "--feed", f"code={folder / 'x.npy'}"]
 
 
 def proofs(*arguments: str) -> Any:
@@ -384,14 +388,7 @@ def test_nothing_that_a_config_names_is_run(
 
 
 def test_a_lambda_is_named_and_never_run(tmp_path: Path) -> None:
-    config = functional(
-        input_layer("x", 3, 2),
-        layer("Lambda", "code", "x", function=["4wAAAAA=", None, None]),
-        lstm("lstm", 2, "code"),
-        inputs=["x"],
-        outputs=["lstm"],
-    )
-    path = write_h5(tmp_path / "m.h5", config, {"lstm": lstm_weights("lstm", 2, 2)})
+    path = behind_a_lambda(tmp_path)
     result = CliRunner().invoke(cli, ["shapes", str(path), "--format", "json"])
     assert json.loads(result.stdout)["layers"][0]["blocked_by"] == [
         "code (Lambda) cannot be run; give its output with --feed code=FILE.npy"

@@ -44,5 +44,6 @@ def test_the_reader_reads_what_tensorflow_writes(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read, array, strict=True)
     number = graph.at(0, "half")
     assert number is not None
-    assert graph.objects[number].array is not None
-    assert graph.objects[number].array.tolist() == [1.5, -2.0]  # type: ignore[union-attr]
+    read = graph.objects[number].array
+    assert read is not None
+    assert read.tolist() == [1.5, -2.0]

@@ -47,6 +47,14 @@ class Parting(NamedTuple):
     largest_place: tuple[int, ...]
 
 
+def distances(a: Array, b: Array) -> Array:
+    """The absolute difference of each two numbers: 0 for two NaN, NaN if one of the two is NaN."""
+    with np.errstate(invalid="ignore"):
+        apart: Array = np.abs(a - b)
+    apart[(a == b) | (np.isnan(a) & np.isnan(b))] = 0
+    return apart
+
+
 def parting(
     shape: tuple[int, ...], pieces: Iterable[tuple[Array, Array]], tolerance: Tolerance
 ) -> Parting | None:
@@ -64,12 +72,11 @@ def parting(
     largest, largest_at, at = 0.0, 0, 0
     for one, other in pieces:
         a, b = one.astype(np.float64, copy=False), other.astype(np.float64, copy=False)
+        apart = distances(a, b)
+        apart[np.isnan(apart)] = np.inf
         with np.errstate(invalid="ignore"):
-            apart = np.abs(a - b)
-            apart[(a == b) | (np.isnan(a) & np.isnan(b))] = 0
-            apart[np.isnan(apart)] = np.inf
             share = np.where(np.isfinite(a), tolerance.relative * np.abs(a), 0)
-            parts = apart > tolerance.absolute + share
+        parts = apart > tolerance.absolute + share
         if parts.any():
             where = int(np.argmax(parts))
             first = first or (at + where, float(a[where]), float(b[where]))

@@ -1,12 +1,13 @@
 """Recognizes recurrent layers by their arrays alone, for files without a usable config."""
 
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.cells import CELLS, GRU, SIMPLE_RNN, CellKind
 from lstm_inspect.errors import ModelFileError
-from lstm_inspect.model import Call, Model, Recurrence, mismatch
+from lstm_inspect.model import Recurrence, mismatch
 from lstm_inspect.sources.keras.cell_weights import canonical_weights, is_cudnn
 from lstm_inspect.sources.keras.stores.object_graph import ROOT, ObjectGraph
 from lstm_inspect.sources.keras.stores.saved_file import (
@@ -16,15 +17,11 @@ from lstm_inspect.sources.keras.stores.saved_file import (
 )
 
 
-def bare_model(file: SavedFile, why_unwired: str) -> Model:
-    """Makes a model from weights alone: it has recurrent layers, but no wiring.
+def bare_recurrences(file: SavedFile) -> list[Recurrence]:
+    """The recurrent layers in weights alone.
 
     A group of arrays that belong together is a recurrent layer if its shapes are those of some kind
     of cell. The notes of the layer say what the arrays leave open.
-
-    Args:
-        file: The file.
-        why_unwired: One line that says why nothing can be replayed.
 
     Raises:
         ModelFileError: No array in the file belongs to a recurrent layer.
@@ -35,13 +32,7 @@ def bare_model(file: SavedFile, why_unwired: str) -> Model:
         raise ModelFileError(
             f"{file.path}: expected weights of a recurrent layer, received {_count(file)} others"
         )
-    return Model(
-        name=file.path.stem,
-        source=file.source,
-        inputs=(),
-        calls=tuple(Call(path=each.path, layer=each, args=()) for each in recurrences),
-        why_unwired=why_unwired,
-    )
+    return recurrences
 
 
 _Group = tuple[str, bool, Sequence[Array]]
@@ -109,9 +100,9 @@ _BOOKKEEPING = frozenset(
 
 def _graph_groups(graph: ObjectGraph) -> Iterator[_Group]:
     seen = {ROOT}
-    waiting: list[tuple[int, tuple[str, ...]]] = [(ROOT, ())]
+    waiting: deque[tuple[int, tuple[str, ...]]] = deque([(ROOT, ())])
     while waiting:
-        number, path = waiting.pop(0)
+        number, path = waiting.popleft()
         children = graph.objects[number].children
         arrays = [
             array

@@ -266,9 +266,9 @@ class LayerConfig:
         return self._number(key, value)
 
     def _number(self, key: str, value: object) -> float:
-        if type(value) not in (int, float):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise self._unexpected(key, "a number", value)
-        return float(value)  # type: ignore[arg-type]  # checked above
+        return float(value)
 
     def sizes(self, key: str, rank: int, *, default: int = 1) -> tuple[int, ...]:
         """Positive whole numbers, one for each spatial axis; a single number applies to all."""

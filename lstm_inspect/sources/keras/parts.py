@@ -180,8 +180,8 @@ def _recurrent_part(
     own config says (see `Dialect.bidirectional_zeroes`).
     """
     cells = cell_configs(layer)
-    stack = [layer.child("cell")] if layer.class_name == "RNN" else []
-    for config in (layer, *stack, *cells):
+    wrapped = [layer.child("cell"), *cells] if layer.class_name == "RNN" else []
+    for config in (layer, *wrapped):
         check_settings(config)
     arrays = weights.of_cells(cells)
     if not any(arrays):

@@ -1,18 +1,20 @@
 """Reads Keras files into a `Model`."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from lstm_inspect.errors import UnreadWeightsWarning
 from lstm_inspect.files.limits import Limits
-from lstm_inspect.model import Model
+from lstm_inspect.model import Call, Model, Recurrence
 from lstm_inspect.notation import advice
-from lstm_inspect.sources.keras.bare import bare_model
+from lstm_inspect.sources.keras.bare import bare_recurrences
 from lstm_inspect.sources.keras.layer_config import LayerConfig, dialect_of
 from lstm_inspect.sources.keras.parts import read_parts
 from lstm_inspect.sources.keras.stores.by_content import read_config_file, read_saved_file
-from lstm_inspect.sources.keras.subclassed import subclassed_model
+from lstm_inspect.sources.keras.stores.saved_file import SavedFile
+from lstm_inspect.sources.keras.subclassed import stated_recurrences
 from lstm_inspect.sources.keras.wiring import wire
 
 
@@ -43,13 +45,22 @@ def read_keras(path: Path, data: bytes | None, config: Path | None, limits: Limi
         file = replace(file, config=content, keras_version=version or file.keras_version)
     if file.config is None:
         how = advice(python="config=FILE", command_line="--config FILE")
-        return bare_model(
-            file,
-            f"the file holds weights alone; pass the output of model.to_json() with {how}",
-        )
+        why = f"the file holds weights alone; pass the output of model.to_json() with {how}"
+        return _unwired(file, bare_recurrences(file), why)
     top = LayerConfig(file.config, dialect_of(file))
     if "layers" not in top.config:
         why = f"{top.class_name} is a subclassed model; Keras does not save how it calls its layers"
-        return subclassed_model(file, why) or bare_model(file, why)
+        return _unwired(file, stated_recurrences(file) or bare_recurrences(file), why)
     wiring = wire(read_parts(file, top), str(path), limits)
     return Model(name=top.name, source=file.source, inputs=wiring.inputs, calls=wiring.calls)
+
+
+def _unwired(file: SavedFile, recurrences: Sequence[Recurrence], why: str) -> Model:
+    """A model of recurrent layers without their wiring; ``why`` says why it has none."""
+    return Model(
+        name=file.path.stem,
+        source=file.source,
+        inputs=(),
+        calls=tuple(Call(path=each.path, layer=each, args=()) for each in recurrences),
+        why_unwired=why,
+    )

@@ -1,8 +1,8 @@
-"""Models whose class is not one of Keras, but whose layers state their configs one by one."""
+"""Reads the layers of a subclassed model, which state their configs one by one."""
 
 from collections.abc import Iterator
 
-from lstm_inspect.model import Call, Model, Recurrence
+from lstm_inspect.model import Recurrence
 from lstm_inspect.sources.keras.layer_config import LayerConfig, dialect_of
 from lstm_inspect.sources.keras.parts import (
     BidirectionalPart,
@@ -17,15 +17,8 @@ from lstm_inspect.sources.keras.stores.saved_file import SavedFile
 from lstm_inspect.sources.keras.weights import weights_at
 
 
-def subclassed_model(file: SavedFile, why_unwired: str) -> Model | None:
-    """Makes a model of the recurrent layers that a SavedModel states, without their wiring.
-
-    Args:
-        file: The file.
-        why_unwired: One line that says why nothing can be replayed.
-
-    Returns:
-        The model, or None if the file states no recurrent layer.
+def stated_recurrences(file: SavedFile) -> list[Recurrence]:
+    """The recurrent layers that a SavedModel states one by one; none for other files.
 
     Raises:
         ModelFileError: The config of a layer contradicts its arrays.
@@ -42,15 +35,7 @@ def subclassed_model(file: SavedFile, why_unwired: str) -> Model | None:
             part = read_part(layer, weights_at(file, stated.number), path)
             recurrences += _recurrences_of(part)
             taken.append(stated.attributes)
-    if not recurrences:
-        return None
-    return Model(
-        name=file.path.stem,
-        source=file.source,
-        inputs=(),
-        calls=tuple(Call(path=each.path, layer=each, args=()) for each in recurrences),
-        why_unwired=why_unwired,
-    )
+    return recurrences
 
 
 def _recurrences_of(part: Part) -> Iterator[Recurrence]:

@@ -17,23 +17,21 @@ class _Words(NamedTuple):
     Attributes:
         name: Its class name in Keras 3.
         arguments: Keywords of TensorFlow that are positional arguments in Keras 3, such as ``"y"``.
-        parameters: The other keywords, (TensorFlow, Keras 3), such as ``("perm", "axes")``.
+        renamed: Other keywords that Keras 3 has under another name: ``(("perm", "axes"),)``.
     """
 
     name: str
     arguments: tuple[str, ...] = ()
-    parameters: tuple[tuple[str, str], ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()
 
 
-_REDUCTION = (("axis", "axis"), ("keepdims", "keepdims"))
-_AXIS = (("axis", "axis"),)
 _OPERATIONS = {
     "__operators__.add": _Words("Add", ("y",)),
     "__operators__.getitem": _Words("GetItem", ("slice_spec",)),
-    "cast": _Words("Cast", (), (("dtype", "dtype"),)),
-    "compat.v1.transpose": _Words("Transpose", (), (("perm", "axes"),)),
-    "concat": _Words("Concatenate", (), _AXIS),
-    "expand_dims": _Words("ExpandDims", (), _AXIS),
+    "cast": _Words("Cast"),
+    "compat.v1.transpose": _Words("Transpose", renamed=(("perm", "axes"),)),
+    "concat": _Words("Concatenate"),
+    "expand_dims": _Words("ExpandDims"),
     "math.abs": _Words("Absolute"),
     "math.add": _Words("Add", ("y",)),
     "math.divide": _Words("Divide", ("y",)),
@@ -47,10 +45,10 @@ _OPERATIONS = {
     "math.negative": _Words("Negative"),
     "math.not_equal": _Words("NotEqual", ("y",)),
     "math.pow": _Words("Power", ("y",)),
-    "math.reduce_max": _Words("Max", (), _REDUCTION),
-    "math.reduce_mean": _Words("Mean", (), _REDUCTION),
-    "math.reduce_min": _Words("Min", (), _REDUCTION),
-    "math.reduce_sum": _Words("Sum", (), _REDUCTION),
+    "math.reduce_max": _Words("Max"),
+    "math.reduce_mean": _Words("Mean"),
+    "math.reduce_min": _Words("Min"),
+    "math.reduce_sum": _Words("Sum"),
     "math.sigmoid": _Words("Sigmoid"),
     "math.sqrt": _Words("Sqrt"),
     "math.square": _Words("Square"),
@@ -58,11 +56,11 @@ _OPERATIONS = {
     "math.tanh": _Words("Tanh"),
     "math.truediv": _Words("TrueDivide", ("y",)),
     "nn.relu": _Words("Relu"),
-    "nn.softmax": _Words("Softmax", (), _AXIS),
-    "reshape": _Words("Reshape", (), (("shape", "newshape"),)),
-    "squeeze": _Words("Squeeze", (), _AXIS),
-    "stack": _Words("Stack", (), _AXIS),
-    "transpose": _Words("Transpose", (), (("perm", "axes"),)),
+    "nn.softmax": _Words("Softmax"),
+    "reshape": _Words("Reshape", renamed=(("shape", "newshape"),)),
+    "squeeze": _Words("Squeeze"),
+    "stack": _Words("Stack"),
+    "transpose": _Words("Transpose", renamed=(("perm", "axes"),)),
 }
 
 
@@ -78,7 +76,7 @@ def operation_name(layer: LayerConfig) -> str:
 def translated(layer: LayerConfig, node: Node) -> Node:
     """Rewrites a call of an operation as Keras 3 would write it.
 
-    A parameter that the table does not have keeps its own name, so that no operation takes it.
+    Any other parameter keeps its name. The operation takes it only if it knows that name.
     """
     function = layer.config.get("function")
     if layer.class_name in TF_OPERATION_CLASSES and function in _OPERATIONS:
@@ -89,7 +87,7 @@ def translated(layer: LayerConfig, node: Node) -> Node:
             if name != "name" and value is not None
         }
         added = [given.pop(name) for name in words.arguments if name in given]
-        ours = dict(words.parameters)
+        ours = dict(words.renamed)
         kwargs = {ours.get(name, name): value for name, value in given.items()}
         node = node._replace(args=(*node.args, *added), kwargs=kwargs)
     if operation_name(layer) == "GetItem" and len(node.args) > 1:

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 from lstm_inspect.sources.keras.layer_config import LayerConfig
 from lstm_inspect.sources.keras.recurrences import cell_configs, kind_of
+from lstm_inspect.sources.keras.settings import AUGMENTATIONS
 
 _WEIGHTLESS = re.compile(
     r"""Activation|ActivityRegularization|Cropping[123]D|\w*Dropout[123]?D?|ELU|Flatten|GaussianNoise
     |(Global)?(Average|Max)Pooling[123]D|Identity|InputLayer|LeakyReLU|Masking|Merge|Permute|ReLU
     |Add|Average|Concatenate|Dot|Maximum|Minimum|Multiply|Subtract|RepeatVector|Rescaling|Reshape
-    |AugMix|CutMix|MixUp|RandAugment|Random\w+|Softmax|UpSampling[123]D|ZeroPadding[123]D""",
+    |RandomCrop|Softmax|UpSampling[123]D|ZeroPadding[123]D""",
     re.VERBOSE,
 )
 _KERNEL_AND_BIAS = re.compile(r"Dense|Conv[123]D(Transpose)?|Convolution[123]D|DepthwiseConv[12]D")
@@ -53,7 +54,7 @@ def _own_counts(layer: LayerConfig) -> tuple[int, int] | None:
         return 0, 0
     if cells := cell_configs(layer):
         return _sum([cell_counts(cell) for cell in cells])
-    if _WEIGHTLESS.fullmatch(layer.class_name):
+    if layer.class_name in AUGMENTATIONS or _WEIGHTLESS.fullmatch(layer.class_name):
         return 0, 0
     if _KERNEL_AND_BIAS.fullmatch(layer.class_name):
         return 1 + layer.flag("use_bias", default=True), 0

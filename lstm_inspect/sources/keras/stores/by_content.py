@@ -67,11 +67,7 @@ def read_config_file(path: Path, limits: Limits) -> tuple[dict[str, Any], str | 
         LimitError: The file asks for more than a limit allows.
     """
     data = None if path.is_dir() else read_bytes(path, limits, "file_bytes")
-    if data is not None and _is_json(data):
-        config = parse_object(data, str(path), limits)
-        return config, optional_text(config.get("keras_version"), f"{path}: keras_version")
-    if data is not None and _YAML in data[:_YAML_SNIFFED] and not is_of_keras(path, data):
-        config = parse_yaml_object(_utf8(path, data), str(path), limits)
+    if data is not None and (config := _config_text(path, data, limits)) is not None:
         return config, optional_text(config.get("keras_version"), f"{path}: keras_version")
     expected = f"{path}: expected the config of a model, as model.to_json() gives it"
     if not is_of_keras(path, data):
@@ -81,6 +77,15 @@ def read_config_file(path: Path, limits: Limits) -> tuple[dict[str, Any], str | 
     if file.config is None:
         raise ModelFileError(f"{expected}, or a whole model; received weights alone")
     return dict(file.config), file.keras_version
+
+
+def _config_text(path: Path, data: bytes, limits: Limits) -> dict[str, Any] | None:
+    """The config in a file that is JSON or YAML; None for a file that is neither."""
+    if _is_json(data):
+        return parse_object(data, str(path), limits)
+    if _YAML in data[:_YAML_SNIFFED] and not is_of_keras(path, data):
+        return parse_yaml_object(_utf8(path, data), str(path), limits)
+    return None
 
 
 def _utf8(path: Path, data: bytes) -> str:
