@@ -469,6 +469,20 @@ def test_a_unified_lstm_is_an_lstm(tmp_path: Path) -> None:
     assert one(tmp_path, layer("UnifiedLSTM", "unified_lstm", units=2)).cell == "lstm"
 
 
+def test_weights_under_other_names_are_found_behind_a_layer_named_like_an_augmentation(
+    tmp_path: Path,
+) -> None:
+    """RandomFourierFeatures is not one of the random layers without weights."""
+    features = layer("RandomFourierFeatures", "features", output_dim=2)
+    config = sequential(input_layer("x", 3, 2), features, lstm("lstm", 2))
+    named = lstm_weights("lstm_3", 2, 2)
+    weights = {"features_3": {"features_3/kernel:0": random(2, 2)}, "lstm_3": named}
+    path = write_h5(tmp_path / "m.h5", config, weights)
+    (recurrence,) = lstm_inspect.open_model(path).recurrent
+    kernel = next(array for name, array in named.items() if "recurrent" not in name)
+    np.testing.assert_array_equal(recurrence.weights["kernel"], kernel)
+
+
 @pytest.mark.parametrize(("given", "read"), [(1, True), (0, False), (True, True)])
 def test_a_flag_may_be_a_number(given: object, read: bool, tmp_path: Path) -> None:
     assert one(tmp_path, lstm("lstm", 2, stateful=given)).stateful is read
