@@ -310,7 +310,7 @@ def test_a_parameter_that_an_operation_does_not_know_stops_what_stands_behind(
     tmp_path: Path,
 ) -> None:
     model = between(tmp_path, "Flip", axis=1, where="everywhere")
-    with pytest.raises(lstm_inspect.UnsupportedLayerError, match="op \\(Flip\\) cannot be run"):
+    with pytest.raises(lstm_inspect.UnsupportedLayerError, match=r"op \(Flip\)"):
         lstm_inspect.trace(model, random(1, 5, 2))
     flipped = lstm_inspect.trace(between(tmp_path, "Flip", axis=1), random(1, 5, 2), record="x")
     np.testing.assert_array_equal(flipped["lstm"].x, random(1, 5, 2)[:, ::-1])

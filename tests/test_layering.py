@@ -59,12 +59,12 @@ THIRD_PARTY: dict[str, set[str]] = {
 
 ONLY_IN: dict[str, set[str]] = {
     "zipfile": {"traces"},  # only to write; files reads zips
-    "json": {"checks", "files", "traces", "views"},  # only files reads JSON of untrusted files
+    "json": {"checks", "files", "genuine", "traces", "views"},  # a stranger's JSON: files alone
     "importlib": {"__init__", "genuine"},  # __init__: lazy exports; genuine: is Keras installed?
     "pickle": set(),
     "marshal": set(),
-    "subprocess": set(),
-    "resource": {"files"},  # the confined process
+    "subprocess": {"genuine"},  # the process in which Keras runs
+    "resource": {"files", "genuine"},  # the processes with limits
 }
 """For each of these standard modules, the rooms that may import it."""
 

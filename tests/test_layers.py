@@ -10,6 +10,7 @@ import pytest
 import lstm_inspect
 from lstm_inspect import InputError
 from lstm_inspect.genuine.bridge import BUILT_IN
+from lstm_inspect.genuine.pure_operations import OPERATIONS
 from lstm_inspect.layers import Form, Value, form_of, operation_of
 from lstm_inspect.layers.operations import FUNCTIONS
 from lstm_inspect.model import Layer, Merge, MergeDirections, Ref
@@ -596,6 +597,7 @@ def test_the_documents_list_every_layer_that_runs_in_front() -> None:
         "layers in NumPy": READERS,
         "operations in NumPy": FUNCTIONS,
         "layers in genuine Keras": BUILT_IN - READERS.keys(),
+        "operations in genuine Keras": OPERATIONS.keys() - FUNCTIONS.keys(),
     }
     table = "| | |\n|---|---|\n" + "".join(
         f"| {where} | {', '.join(sorted(names))} |\n" for where, names in rows.items()

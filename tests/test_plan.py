@@ -95,7 +95,7 @@ def test_without_keras_a_layer_that_needs_it_is_named_with_the_pip_line(
         outputs=["lstm"],
     )
     path = write_h5(tmp_path / "m.h5", config, {"lstm": lstm_weights("lstm", 2, 2)})
-    monkeypatch.setattr(bridge, "is_installed", lambda: False)
+    monkeypatch.setattr(bridge, "is_installed", lambda layer: False)
     with pytest.raises(UnsupportedLayerError, match=r'padding .* needs Keras: pip install "lstm-'):
         lstm_inspect.trace(lstm_inspect.open_model(path), random(1, 3, 2))
 

@@ -1,6 +1,6 @@
 """Compares a replay with genuine Keras: layer by layer, and as a whole if Keras loads the model."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -8,7 +8,8 @@ import numpy as np
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.checks.diff.two_arrays import distances
-from lstm_inspect.genuine.oracle import genuine_recurrence, run_recurrence, run_whole_model
+from lstm_inspect.files.limits import Limits
+from lstm_inspect.genuine.oracle import run_recurrence, run_whole_model
 from lstm_inspect.layers import form_of
 from lstm_inspect.model import Call, Convolve, Layer, Model, Recurrence
 from lstm_inspect.notation import with_nulls
@@ -154,15 +155,17 @@ def verify(model: Model, inputs: Any = None, options: ReplayOptions | None = Non
     Raises:
         MissingExtraError: Keras is not installed.
     """
-    return compare(model, replay(model, inputs, replace(options or ReplayOptions(), record=NEEDED)))
+    options = replace(options or ReplayOptions(), record=NEEDED)
+    return compare(model, replay(model, inputs, options), options.limits)
 
 
-def compare(model: Model, replayed: Replayed) -> Verification:
+def compare(model: Model, replayed: Replayed, limits: Limits) -> Verification:
     """Compares a replay with genuine Keras, as `verify` does.
 
     Args:
         model: The model.
         replayed: A replay of it that recorded at least the signals in `NEEDED`.
+        limits: How much memory and time Keras may take.
 
     Raises:
         MissingExtraError: Keras is not installed.
@@ -172,11 +175,12 @@ def compare(model: Model, replayed: Replayed) -> Verification:
     for call, recurrence in model.recurrent_calls:
         if call.path not in replayed.recorded:
             continue
-        found = list(_compare_layer(call, recurrence, replayed.recorded[call.path]))
-        comparisons += found
-        if not found:
-            skipped[call.path] = f"today's Keras has no {recurrence.cell} layer"
-    whole = _compare_whole(model, replayed)
+        alone = _compare_layer(call, recurrence, replayed.recorded[call.path], limits)
+        if isinstance(alone, str):
+            skipped[call.path] = alone
+        else:
+            comparisons += alone
+    whole = _compare_whole(model, replayed, limits)
     if isinstance(whole, str):
         skipped[WHOLE_MODEL] = whole
     else:
@@ -185,11 +189,9 @@ def compare(model: Model, replayed: Replayed) -> Verification:
 
 
 def _compare_layer(
-    call: Call, recurrence: Recurrence, recorded: LayerTrace
-) -> Iterator[Comparison]:
-    genuine = genuine_recurrence(recurrence)
-    if genuine is None:
-        return
+    call: Call, recurrence: Recurrence, recorded: LayerTrace, limits: Limits
+) -> Sequence[Comparison] | str:
+    """Compares the states of a layer alone, or says in one line why it cannot."""
     axes = 1 + call.folds
 
     def folded(array: Array) -> Array:
@@ -197,16 +199,20 @@ def _compare_layer(
 
     x, mask = folded(recorded.x), folded(recorded.mask)
     initial = [folded(recorded.signals[f"{state}0"]) for state in recurrence.states]
-    outputs = run_recurrence(genuine, recurrence, x, mask, initial)
+    outputs = run_recurrence(recurrence, x, mask, initial, limits)
+    if isinstance(outputs, str):
+        return outputs
     sequence, *last = outputs
     order = recurrence.reading_order
     h = folded(recorded.h)
     counts = mask.reshape(mask.shape + (1,) * (h.ndim - mask.ndim))
     # At a masked step the layer's output is not its state.
-    yield _difference(call.path, "h", h, np.where(counts, sequence[:, order], h), recurrence)
+    theirs = np.where(counts, sequence[:, order], h)
+    comparisons = [_difference(call.path, "h", h, theirs, recurrence)]
     for state, expected in zip(recurrence.states, last, strict=True):
         final = folded(recorded.signals[state])[:, order][:, -1]
-        yield _difference(call.path, f"last {state}", final, expected, recurrence)
+        comparisons.append(_difference(call.path, f"last {state}", final, expected, recurrence))
+    return comparisons
 
 
 def _difference(
@@ -227,7 +233,7 @@ def _difference(
     )
 
 
-def _compare_whole(model: Model, replayed: Replayed) -> Sequence[Comparison] | str:
+def _compare_whole(model: Model, replayed: Replayed, limits: Limits) -> Sequence[Comparison] | str:
     """Compares x and the output of each recurrent layer, or says in one line why it cannot."""
     if replayed.is_fed:
         return "the output or the x of a layer was fed"
@@ -241,7 +247,7 @@ def _compare_whole(model: Model, replayed: Replayed) -> Sequence[Comparison] | s
         return "its recurrent layers are all inside other layers"
     if unlike := _unlike_tf_keras(model, replayed):
         return unlike
-    values = run_whole_model(model, replayed.batches, [*outputs])
+    values = run_whole_model(model, replayed.batches, [*outputs], limits)
     if isinstance(values, str):
         return values
     comparisons = []

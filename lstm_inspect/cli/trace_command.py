@@ -110,7 +110,7 @@ def trace(
             replayed = replay(opened, arrays, options)
     recorded, verification = replayed.trace, None
     if verify:
-        verification = compare(opened, replayed)
+        verification = compare(opened, replayed, limits)
         recorded = recorded.with_verification(verification.as_json())
     recorded.save(out)
     stats = trace_stats(recorded)

@@ -31,6 +31,8 @@ class Limits:
         weight_bytes: Size of all arrays of a model.
         parser_bytes: Memory for parsing an HDF5 file.
         parser_seconds: Processor time for parsing an HDF5 file.
+        keras_bytes: Memory for Keras, beyond what it takes at its start.
+        keras_seconds: Time for Keras to compute one layer, or the whole model.
         input_bytes: Size of a file of input arrays.
         array_bytes: Size of any one array that a replay computes.
         dump_bytes: Size of everything that a replay records.
@@ -52,6 +54,8 @@ class Limits:
     weight_bytes: int = 1 << 30
     parser_bytes: int = 96 << 20
     parser_seconds: int = 60
+    keras_bytes: int = 4 << 30
+    keras_seconds: int = 600
     input_bytes: int = 1 << 30
     array_bytes: int = 1 << 30
     dump_bytes: int = 2 << 30

@@ -15,11 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from lstm_inspect.arrays import FLOATS, Array, cast
+from lstm_inspect.arrays import NUMBERS, Array, cast
 from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.model import Layer, Operation
-
-_INTEGERS = ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 
 Axes = int | Sequence[int] | None
 
@@ -61,7 +59,7 @@ def _apply(
 
 
 def _is_dtype(name: object) -> bool:
-    return name is None or name in (*FLOATS, *_INTEGERS)
+    return name is None or name in NUMBERS
 
 
 def _floats(x: Any) -> Array:
@@ -131,7 +129,7 @@ def _softmax(x: Any, *, axis: Axes = -1) -> Array:
 
 
 def _cast(x: Any, *, dtype: str) -> Array:
-    return cast(np.asarray(x), dtype)
+    return cast(np.asarray(x).real, dtype)  # of complex numbers, Keras takes the real part
 
 
 def _concatenate(xs: Sequence[Any], *, axis: int = 0) -> Array:

@@ -29,6 +29,7 @@ class Source:
         framework: The framework that saved it: ``"Keras"``.
         version: The version of the framework, or None if the file does not say.
         data: The bytes of the file itself; for a folder or an index, without the files it lists.
+        config: The config of the model in the words of its framework; None if the file has none.
     """
 
     path: Path
@@ -36,6 +37,7 @@ class Source:
     framework: str
     version: str | None
     data: bytes = field(repr=False)
+    config: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @cached_property
     def sha256(self) -> str:

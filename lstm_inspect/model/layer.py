@@ -270,7 +270,7 @@ class Layer:
         name: Its name, unique in the model. In a nested model it has that model's name in front:
             ``encoder/dense``.
         class_name: The name of its class in the framework, for example ``"Dense"``.
-        framework: The framework: ``"Keras"``.
+        framework: The framework: ``"Keras 3"``, or ``"Keras 2"`` for what older versions wrote.
         options: What it computes; None if only its framework knows.
         weights: Its arrays, in the order of its framework.
         activation: The name of its activation, as in `lstm_inspect.cells.ACTIVATIONS`.

@@ -151,5 +151,5 @@ def _obstacles(call: Call, custom: Collection[str]) -> Iterator[str]:
                     command_line=f"give its output with --feed {call.path}=FILE.npy",
                 )
                 yield f"{layer.label} cannot be run; {hint}"
-            elif not bridge.is_installed():
+            elif not bridge.is_installed(layer):
                 yield f'{layer.label} needs Keras: pip install "lstm-inspect[tensorflow]"'

@@ -9,7 +9,7 @@ import numpy as np
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.errors import InputError
-from lstm_inspect.genuine.bridge import Bridge
+from lstm_inspect.genuine.bridge import call_layer
 from lstm_inspect.layers import Value, blaming, form_of, map_values, operation_of
 from lstm_inspect.model import Argument, Call, Layer, Recurrence, Ref, refs
 from lstm_inspect.nested import LOOK_INSIDE, leaves, rewritten
@@ -37,7 +37,6 @@ class Walk:
         self._signals = signals
         self._options = options
         self._recorded_bytes = 0
-        self._bridge = Bridge()
         self._values: dict[str, tuple[Value, ...]] = {}
         # The final states of each stateful layer, from which its next call starts.
         self._carried: dict[Recurrence, list[Value]] = {}
@@ -113,7 +112,7 @@ class Walk:
             self._options.limits.check("array_bytes", size, f"the output of layer {call.path}")
             outputs = form.apply(layer, values)
         else:
-            outputs = self._bridge.call(layer, args, kwargs)
+            outputs = call_layer(layer, args, kwargs, self._options.limits)
         for output in outputs:
             self._options.limits.check(
                 "array_bytes", output.array.nbytes, f"the output of layer {call.path}"

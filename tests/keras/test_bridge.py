@@ -27,6 +27,12 @@ pytestmark = [
 ]
 
 
+def inputs_of(fixture: Path) -> dict[str, Any]:
+    """The inputs that the states of a fixture were computed from."""
+    with np.load(fixture.with_suffix(".npz")) as oracle:
+        return {key[3:]: oracle[key] for key in oracle.files if key.startswith("in/")}
+
+
 def built_front(name: str) -> Any:
     """A genuine Keras model: an input, a front of one kind, an LSTM."""
     from keras import Input, Model, layers
@@ -179,8 +185,7 @@ OLDER = sorted(
 
 @pytest.mark.parametrize("path", OLDER, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_models_of_older_versions_are_run_whole_by_keras_2(path: Path) -> None:
-    oracle = np.load(path.with_suffix(".npz"))
-    inputs = {key[3:]: oracle[key] for key in oracle.files if key.startswith("in/")}
+    inputs = inputs_of(path)
     given = next(iter(inputs.values())) if len(inputs) == 1 else inputs
     verification = verify(lstm_inspect.open_model(path), given)
     assert verification.agrees
@@ -193,9 +198,7 @@ def test_models_of_older_versions_are_run_whole_by_keras_2(path: Path) -> None:
 
 @pytest.mark.parametrize("path", REPEATS_AT_MASKED_STEPS, ids=lambda path: path.parent.name)
 def test_where_tf_keras_is_no_judge_the_layers_are_compared_alone(path: Path) -> None:
-    verification = verify(
-        lstm_inspect.open_model(path), np.load(path.with_suffix(".npz"))["in/sequences"]
-    )
+    verification = verify(lstm_inspect.open_model(path), inputs_of(path))
     assert verification.agrees
     assert verification.is_complete
     assert verification.skipped[WHOLE_MODEL].startswith("tf_keras treats masked steps")
@@ -204,8 +207,7 @@ def test_where_tf_keras_is_no_judge_the_layers_are_compared_alone(path: Path) ->
 @pytest.mark.parametrize("name", ["bfloat16.keras", "mixed_bfloat16.keras", "mixed_float16.h5"])
 def test_layers_in_half_precision_are_verified(name: str) -> None:
     path = FIXTURES / "keras-3.15" / name
-    oracle = np.load(path.with_suffix(".npz"))
-    (x,) = (oracle[key] for key in oracle.files if key.startswith("in/"))
+    (x,) = inputs_of(path).values()
     verification = verify(lstm_inspect.open_model(path), x)
     assert verification.agrees
     assert verification.is_complete
@@ -213,8 +215,7 @@ def test_layers_in_half_precision_are_verified(name: str) -> None:
 
 def test_convolutions_of_theano_are_not_held_against_tf_keras() -> None:
     path = FIXTURES / "keras-2.2-theano" / "conv_lstm_2d.h5"
-    oracle = np.load(path.with_suffix(".npz"))
-    (x,) = (oracle[key] for key in oracle.files if key.startswith("in/"))
+    (x,) = inputs_of(path).values()
     verification = verify(lstm_inspect.open_model(path), x)
     assert not verification.differs
     assert not verification.is_complete
@@ -288,8 +289,7 @@ def test_verify_says_what_is_proven_of_each_layer(tmp_path: Path) -> None:
         {"path": "lstm", "proof": "layer only", "reason": fed}
     ]
     peephole = FIXTURES / "keras-2.2-tf" / "peephole.h5"
-    oracle = np.load(peephole.with_suffix(".npz"))
-    np.save(tmp_path / "p.npy", next(oracle[key] for key in oracle.files if key[:3] == "in/"))
+    np.save(tmp_path / "p.npy", *inputs_of(peephole).values())
     (layer_,) = proofs(str(peephole), "--input", str(tmp_path / "p.npy"))
     assert layer_["proof"] == "not compared"
     assert "peephole_lstm" in layer_["reason"]
@@ -426,12 +426,10 @@ def test_verify_knows_stateful_models(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["verify", "trace"])
 def test_a_layer_that_was_not_compared_is_no_success(command: str, tmp_path: Path) -> None:
-    fixtures = Path(__file__).parents[1] / "fixtures" / "keras-2.2-tf"
-    oracle = np.load(fixtures / "peephole.npz")
-    key = next(key for key in oracle.files if key.startswith("in/"))
-    np.save(tmp_path / "x.npy", oracle[key])
+    peephole = FIXTURES / "keras-2.2-tf" / "peephole.h5"
+    np.save(tmp_path / "x.npy", *inputs_of(peephole).values())
     out = ["--verify", "--out", str(tmp_path / "s.npz")] if command == "trace" else []
-    arguments = [str(fixtures / "peephole.h5"), "--input", str(tmp_path / "x.npy"), *out]
+    arguments = [str(peephole), "--input", str(tmp_path / "x.npy"), *out]
     result = CliRunner().invoke(cli, [command, *arguments])
     assert result.exit_code == 2
     assert (tmp_path / "s.npz").exists() == (command == "trace")

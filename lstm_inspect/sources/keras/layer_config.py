@@ -39,6 +39,11 @@ class Dialect(NamedTuple):
     is_theano: bool
 
     @property
+    def framework(self) -> str:
+        """The framework of its layers: ``"Keras 3"``, or ``"Keras 2"`` for Keras 1 too."""
+        return "Keras 3" if self.keras == 3 else "Keras 2"
+
+    @property
     def bidirectional_zeroes(self) -> bool:
         """Whether a Bidirectional that returns sequences makes its layers emit 0 at masked steps.
 

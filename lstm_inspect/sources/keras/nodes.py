@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeGuard
 
+import numpy as np
+
+from lstm_inspect.arrays import NUMBERS, Array, cast
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.model import Argument, Ref, Shape
 from lstm_inspect.nested import LOOK_INSIDE, leaves, rewritten
@@ -134,7 +137,13 @@ def _is_keras_tensor(value: dict[str, Any]) -> bool:
 
 
 def _keras_3_place(value: Any) -> Any:
-    """Turns a ``__keras_tensor__`` in the arguments of a Keras 3 node into a `Place`."""
+    """Turns a ``__keras_tensor__`` in the arguments of a Keras 3 node into a `Place`.
+
+    An array that the call names is an object too (keras 3.15.1, saving/serialization_lib.py,
+    ``serialize_keras_object``).
+    """
+    if isinstance(value, dict) and value.get("class_name") in ("__numpy__", "__tensor__"):
+        return _array(value)
     if not (isinstance(value, dict) and _is_keras_tensor(value)):
         return LOOK_INSIDE
     config = value.get("config")
@@ -144,6 +153,18 @@ def _keras_3_place(value: Any) -> Any:
             f"model config: expected a tensor with a keras_history, received {value!r:.80}"
         )
     return Place(*history[:3])
+
+
+def _array(value: dict[str, Any]) -> Array:
+    match value.get("config"):
+        case {"value": [*_] | bool() | int() | float() as numbers, "dtype": str(dtype)} if (
+            dtype in NUMBERS
+        ):
+            try:
+                return cast(np.array(numbers), dtype)
+            except (TypeError, ValueError):
+                pass
+    raise ModelFileError(f"model config: expected an array of numbers, received {value!r:.80}")
 
 
 def _keras_2_place(value: Any) -> Any:

@@ -19,7 +19,7 @@ from lstm_inspect.sources.keras.layer_options import (
 )
 from lstm_inspect.sources.keras.recurrences import cell_configs, read_recurrence
 from lstm_inspect.sources.keras.settings import check_settings
-from lstm_inspect.sources.keras.stores.saved_file import FRAMEWORK, SavedFile
+from lstm_inspect.sources.keras.stores.saved_file import SavedFile
 from lstm_inspect.sources.keras.tf_operations import operation_name
 from lstm_inspect.sources.keras.weight_counts import weight_counts
 from lstm_inspect.sources.keras.weights import Weights, weights_of_layers
@@ -145,7 +145,7 @@ def read_part(layer: LayerConfig, weights: Weights, path: str) -> Part:
         cast = Layer(
             name=f"{path}/cast",
             class_name="Cast",
-            framework=FRAMEWORK,
+            framework=layer.dialect.framework,
             options=Identity(),
             dtype=layer.dtype,
             config={},
@@ -221,7 +221,7 @@ def read_layer(layer: LayerConfig, arrays: Sequence[Array], path: str) -> Layer:
     return Layer(
         name=path,
         class_name=operation_name(layer) if layer.is_operation else layer.class_name,
-        framework=FRAMEWORK,
+        framework=layer.dialect.framework,
         options=read_options(layer),
         weights=tuple(arrays),
         activation=layer.activation("activation", default="linear") if has_activation else "linear",

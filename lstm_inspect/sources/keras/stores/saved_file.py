@@ -9,8 +9,6 @@ from lstm_inspect.arrays import Array
 from lstm_inspect.model import Source
 from lstm_inspect.sources.keras.stores.object_graph import ObjectGraph
 
-FRAMEWORK = "Keras"
-
 
 class VariableTree(NamedTuple):
     """Weights as Keras 3 stores them: by the path of attributes that leads to each variable.
@@ -92,7 +90,8 @@ class SavedFile:
         return Source(
             path=self.path,
             format=self.format,
-            framework=FRAMEWORK,
+            framework="Keras",
             version=self.keras_version,
             data=self.data,
+            config=self.config,
         )

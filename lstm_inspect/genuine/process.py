@@ -1,0 +1,129 @@
+"""The process in which Keras runs: what crashes or hangs there does so alone.
+
+It starts when Keras is first needed, as importing Keras takes seconds, and serves all requests of
+the program. After a crash the next request starts another one.
+"""
+
+import atexit
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from typing import IO, Any
+
+from lstm_inspect.errors import MissingExtraError
+from lstm_inspect.files.limits import Limits
+from lstm_inspect.genuine.pipe import read_message, write_message
+
+# The path of modules is handed over: the current folder must not be on it unless it is on ours.
+_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); import {0}; {0}.serve()"
+_WORKER = "lstm_inspect.genuine.worker.server"
+
+
+class KerasError(Exception):
+    """Keras rejected a request, crashed, or took too long; the message is one line."""
+
+
+class _KerasProcess:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: subprocess.Popen[bytes] | None = None
+        self._owner = 0
+
+    def ask(
+        self, request: str, library: str, needed_for: str, limits: Limits, **arguments: Any
+    ) -> Any:
+        """Asks Keras to compute something.
+
+        Args:
+            request: A name in ``REQUESTS`` of `lstm_inspect.genuine.worker.server`.
+            library: ``"keras"`` or ``"tf_keras"``.
+            needed_for: What needs it; the error names that if it is not installed.
+            limits: How much memory and time the request may take.
+            arguments: The arguments of the request: plain data and arrays.
+
+        Raises:
+            MissingExtraError: Keras is not installed.
+            KerasError: Keras did not answer, or rejected the request.
+        """
+        with self._lock:
+            process = self._started()
+            assert process.stdin is not None
+            assert process.stdout is not None
+            timer = threading.Timer(limits.keras_seconds, process.kill)
+            timer.start()
+            try:
+                message = {
+                    "request": request,
+                    "library": library,
+                    "memory": limits.keras_bytes,
+                    "arguments": arguments,
+                }
+                answer = _answer(process.stdin, process.stdout, message)
+            except BaseException:  # an answer that nobody read would be taken for the next one
+                self.stop()
+                raise
+            finally:
+                in_time = timer.is_alive()
+                timer.cancel()
+            if answer is None:
+                self.stop()
+        match answer:
+            case {"answer": result}:
+                return result
+            case {"rejected": str(reason)}:
+                raise KerasError(reason)
+            case {"missing": str(reason)}:
+                raise MissingExtraError(
+                    f"{needed_for} needs Keras and TensorFlow ({reason}): "
+                    'pip install "lstm-inspect[tensorflow]"'
+                )
+            case {"bug": str(trace)}:
+                raise RuntimeError(f"in the process in which Keras runs:\n{trace}")
+        if not in_time:
+            limit = f"keras_seconds={limits.keras_seconds}"
+            advice = limits.advice("keras_seconds")
+            raise KerasError(f"Keras takes longer than the limit {limit}; {advice}")
+        raise KerasError(f"Keras stopped with {_ending(process.returncode)}")
+
+    def stop(self) -> None:
+        """Ends the process, if it runs."""
+        process, self._running = self._running, None
+        if process is not None and self._owner == os.getpid():
+            process.kill()
+            process.communicate()
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        if self._owner != os.getpid():  # this is a fork: the process is another one's
+            self._running = None
+        if self._running is None or self._running.poll() is not None:
+            self.stop()
+            self._running = subprocess.Popen(
+                [sys.executable, "-I", "-c", _START.format(_WORKER), json.dumps(sys.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+            self._owner = os.getpid()
+        return self._running
+
+
+def _answer(requests: IO[bytes], answers: IO[bytes], message: Any) -> Any:
+    """The answer to a message; None if the process ended without one."""
+    try:
+        write_message(requests, message)
+        return read_message(answers)
+    except (BrokenPipeError, EOFError):
+        return None
+
+
+def _ending(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else f"status {code}"
+
+
+PROCESS = _KerasProcess()
+"""The one process of this program in which Keras runs."""
+
+atexit.register(PROCESS.stop)

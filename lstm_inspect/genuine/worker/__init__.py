@@ -1,0 +1,1 @@
+"""What runs in the process of Keras; no other module of `lstm_inspect` imports it."""

@@ -1,0 +1,64 @@
+"""Imports Keras, and takes what it computes out of its tensors."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from lstm_inspect.arrays import Array
+
+
+class MissingError(Exception):
+    """A library is not installed, or has no backend."""
+
+
+class RejectedError(Exception):
+    """Keras raised an error; the message is its first line."""
+
+
+def import_library(name: str) -> ModuleType:
+    """Imports Keras 3 (``"keras"``) or Keras 2, which goes on as the package ``"tf_keras"``.
+
+    Raises:
+        MissingError: It is not installed, or has no backend.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        if name == "keras":
+            import keras
+
+            # It would put "Exception encountered when calling ..." in front of the reason.
+            keras.config.disable_traceback_filtering()
+            return keras  # type: ignore[no-any-return]  # mypy is to skip it: it has no types
+        import tensorflow
+        import tf_keras
+
+        tensorflow.debugging.disable_traceback_filtering()
+    except ImportError as error:
+        raise MissingError(str(error)) from error
+    return tf_keras  # type: ignore[no-any-return]
+
+
+@contextmanager
+def keras_may_reject(what: str = "") -> Iterator[None]:
+    """Turns an error of Keras into a `RejectedError`: a file can cause any of them.
+
+    Args:
+        what: What fails then, to put in front of the reason.
+    """
+    try:
+        yield
+    except Exception as error:
+        # Messages of Keras are long, and some are empty.
+        line = next(iter(str(error).splitlines()), type(error).__name__)
+        raise RejectedError(f"{what}{line:.160}") from error
+
+
+def as_array(library: ModuleType, tensor: Any) -> Array:
+    """Copies a tensor of Keras 3 or tf_keras to an array; bfloat16 becomes float32."""
+    # tf_keras has no `ops`; its tensors are those of TensorFlow, which NumPy takes as they are.
+    array = np.array(library.ops.convert_to_numpy(tensor) if hasattr(library, "ops") else tensor)
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

@@ -1,0 +1,65 @@
+"""Serves the requests of the program, one after the other, until it ends."""
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lstm_inspect.genuine.pipe import read_message, write_message
+from lstm_inspect.genuine.worker.keras_library import MissingError, RejectedError, import_library
+from lstm_inspect.genuine.worker.run_layer import run_layer
+from lstm_inspect.genuine.worker.run_model import run_model
+from lstm_inspect.genuine.worker.run_operation import run_operation
+from lstm_inspect.genuine.worker.run_recurrence import run_recurrence
+
+REQUESTS: dict[str, Callable[..., Any]] = {
+    "layer": run_layer,
+    "model": run_model,
+    "operation": run_operation,
+    "recurrence": run_recurrence,
+}
+"""Everything that the program can ask for. Each takes the library and the arguments."""
+
+
+def serve() -> None:
+    """Answers requests from standard input on standard output, until there are no more."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what Keras prints must not come between the answers
+    warnings.simplefilter("ignore")
+    while True:
+        try:
+            message = read_message(sys.stdin.buffer)
+        except EOFError:
+            return
+        write_message(answers, _answer(**message))
+
+
+def _answer(request: str, library: str, memory: int, arguments: dict[str, Any]) -> dict[str, Any]:
+    try:
+        imported = import_library(library)
+        _limit_memory(memory)
+        return {"answer": REQUESTS[request](imported, **arguments)}
+    except MissingError as error:
+        return {"missing": str(error)}
+    except RejectedError as error:
+        return {"rejected": str(error)}
+    except MemoryError:
+        return {"rejected": f"it takes more memory than the limit keras_bytes={memory}"}
+    except Exception:
+        return {"bug": traceback.format_exc()}
+
+
+def _limit_memory(most: int) -> None:
+    """Limits the memory that this process may take from now on, where the system can do that."""
+    if sys.platform != "linux":
+        return
+    import resource
+
+    own = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    soft = own + most if hard == resource.RLIM_INFINITY else min(own + most, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
