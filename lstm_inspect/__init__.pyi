@@ -1,3 +1,4 @@
+from lstm_inspect.checks.comparison import Comparison as Comparison
 from lstm_inspect.checks.contract.contracts import Contract as Contract
 from lstm_inspect.checks.contract.contracts import read_contract as read_contract
 from lstm_inspect.checks.contract.matching import check_contract as check_contract
@@ -5,7 +6,6 @@ from lstm_inspect.checks.diff.two_arrays import Tolerance as Tolerance
 from lstm_inspect.checks.diff.two_dumps import diff_dumps as diff_dumps
 from lstm_inspect.checks.diff.two_models import diff_models as diff_models
 from lstm_inspect.checks.findings import Finding as Finding
-from lstm_inspect.checks.verification import Comparison as Comparison
 from lstm_inspect.checks.verification import ProvenLayer as ProvenLayer
 from lstm_inspect.checks.verification import Verification as Verification
 from lstm_inspect.checks.verification import verify as verify

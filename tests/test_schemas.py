@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 from referencing import Registry, Resource
 
+from lstm_inspect.checks.comparison import Comparison
 from lstm_inspect.checks.contract.contracts import Contract
-from lstm_inspect.checks.verification import Comparison, Verification
+from lstm_inspect.checks.verification import Verification
 from lstm_inspect.cli import cli
 from lstm_inspect.errors import ContractError
 from tests.conftest import SAMPLES, lstm, lstm_weights, sequential, write_h5

@@ -10,7 +10,7 @@ _OBJECTS = frozenset(
     """
     Functional InputLayer Model Sequential
     Bidirectional ConvLSTM1D ConvLSTM2D ConvLSTM3D CuDNNGRU CuDNNLSTM GRU GRUCell LSTM LSTMCell RNN
-    PeepholeLSTMCell SimpleRNN SimpleRNNCell StackedRNNCells TimeDistributed
+    SimpleRNN SimpleRNNCell StackedRNNCells TimeDistributed
     SlicingOpLambda TFOpLambda TensorFlowOpLayer
     Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity IdentityInitializer LecunNormal
     LecunUniform Ones Orthogonal OrthogonalInitializer RandomNormal RandomUniform TruncatedNormal

@@ -10,8 +10,9 @@ from lstm_inspect.files.limits import Limits
 from lstm_inspect.genuine.allowed import strange_objects
 from lstm_inspect.genuine.bridge import can_build
 from lstm_inspect.genuine.process import PROCESS, KerasError
+from lstm_inspect.genuine.pure_operations import OPERATIONS
 from lstm_inspect.layers import in_numpy
-from lstm_inspect.model import Layer, Model, Recurrence
+from lstm_inspect.model import Layer, Model, Operation, Recurrence
 
 # The error names this if Keras is not installed.
 _COMPARISON = "the comparison with Keras"
@@ -81,7 +82,7 @@ def run_recurrence(
 
 
 class LayerValues(NamedTuple):
-    """What a layer of the whole model got and gave.
+    """What a layer of the whole model got and gave in one call.
 
     Attributes:
         x: Its first input.
@@ -94,7 +95,7 @@ class LayerValues(NamedTuple):
 
 def run_whole_model(
     model: Model, batches: Sequence[Mapping[str, Array]], names: Sequence[str], limits: Limits
-) -> dict[str, LayerValues] | str:
+) -> dict[str, list[LayerValues]] | str:
     """Runs the whole model in the Keras of its generation, loaded in safe mode.
 
     Keras 3 runs files of Keras 3; tf_keras, which is Keras 2, runs older ones. Either gets the file
@@ -103,11 +104,12 @@ def run_whole_model(
     Args:
         model: The model.
         batches: Batches to run one after the other: an array for each of the model's inputs.
-        names: Names of top-level layers that are called once.
+        names: Names of layers, with the names of the models around them in front.
         limits: How much memory and time Keras may take.
 
     Returns:
-        The values of each layer for the last batch, or one line that says why there are none.
+        The values of each call of each layer in the last batch, in the order of Keras; or one line
+        that says why there are none.
     """
     strange = [
         layer.class_name
@@ -127,17 +129,24 @@ def run_whole_model(
         path = Path(folder) / f"model{suffix}"
         path.write_bytes(model.source.data)
         try:
-            arrays = PROCESS.ask(
+            calls = PROCESS.ask(
                 "model",
                 "keras" if is_keras_3 else "tf_keras",
                 _COMPARISON,
                 limits,
                 path=str(path),
+                operations={
+                    layer.options.name: OPERATIONS[layer.options.name]
+                    for call in model.calls
+                    if isinstance(layer := call.layer, Layer)
+                    and isinstance(layer.options, Operation)
+                },
                 inputs=[each.name for each in model.inputs],
                 batches=[dict(batch) for batch in batches],
                 layers=list(names),
             )
         except KerasError as error:
             return f"{'Keras 3' if is_keras_3 else 'tf_keras'} {error}"
-    pairs = zip(arrays[::2], arrays[1::2], strict=True)
-    return {each: LayerValues(*pair) for each, pair in zip(names, pairs, strict=True)}
+    return {
+        name: [LayerValues(*each) for each in own] for name, own in zip(names, calls, strict=True)
+    }

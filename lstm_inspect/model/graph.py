@@ -88,6 +88,8 @@ class Call:
         folds: How many axes behind the batch count as batch too: one for each TimeDistributed
             around the layer, its timesteps.
         input_shape: The shape of the input, if the file states one.
+        part_of: The path of the Bidirectional or the stack of cells that the call is a part of;
+            None for a layer of its own.
     """
 
     path: str
@@ -97,6 +99,7 @@ class Call:
     in_training: bool = False
     folds: int = 0
     input_shape: Shape | None = None
+    part_of: str | None = None
 
     @property
     def needs(self) -> tuple[Ref, ...]:

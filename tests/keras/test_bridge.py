@@ -4,6 +4,7 @@ import importlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -192,8 +193,7 @@ def test_models_of_older_versions_are_run_whole_by_keras_2(path: Path) -> None:
     assert verification.is_complete
     whole = {each.path for each in verification.comparisons if each.what == "output"}
     alone = {each.path for each in verification.comparisons if each.what == "h"}
-    inside = {each for each in alone if "/" in each and not each.endswith(("forward", "backward"))}
-    assert whole == alone - inside or path.parent.name == "keras-1.2"
+    assert whole == alone or path.parent.name == "keras-1.2"  # tf_keras does not know its words
 
 
 @pytest.mark.parametrize("path", REPEATS_AT_MASKED_STEPS, ids=lambda path: path.parent.name)
@@ -295,17 +295,48 @@ def test_verify_says_what_is_proven_of_each_layer(tmp_path: Path) -> None:
     assert "peephole_lstm" in layer_["reason"]
 
 
-def test_a_layer_of_a_nested_model_is_proven_alone(tmp_path: Path) -> None:
+def nested(folder: Path) -> list[str]:
+    """The arguments of a command on a model with an LSTM in a model that is called twice."""
     from keras import Input, Model, layers
 
     inner_x = Input((3, 2))
-    inner = Model(inner_x, layers.LSTM(2, name="lstm")(inner_x), name="inner")
-    x = Input((3, 2))
-    Model(x, inner(x)).save(tmp_path / "m.keras")
-    np.save(tmp_path / "x.npy", np.ones((1, 3, 2), "float32"))
-    (proven,) = proofs(str(tmp_path / "m.keras"), "--input", str(tmp_path / "x.npy"))
-    assert proven["path"] == "inner/lstm"
-    assert proven["proof"] == "layer only"
+    inner = Model(inner_x, layers.LSTM(2, return_sequences=True, name="lstm")(inner_x), name="it")
+    outer = layers.TimeDistributed(Model(inner_x, layers.LSTM(2)(inner_x)), name="outer")
+    x = Input((3, 2), name="x")
+    images = Input((4, 3, 2), name="images")
+    once = inner(x)
+    Model([x, images], [inner(once), once, outer(images)]).save(folder / "m.keras")
+    arguments = [str(folder / "m.keras")]
+    for name, shape in (("x", (2, 3, 2)), ("images", (2, 4, 3, 2))):
+        generator = np.random.default_rng(0)
+        np.save(folder / f"{name}.npy", generator.normal(size=shape).astype("float32"))
+        arguments += ["--input", f"{name}={folder / name}.npy"]
+    return arguments
+
+
+def test_layers_of_nested_models_are_proven_in_the_whole_model(tmp_path: Path) -> None:
+    levels = {each["path"]: each["proof"] for each in proofs(*nested(tmp_path))}
+    assert levels == dict.fromkeys(["it/lstm", "it#2/lstm", "outer/lstm"], "whole model")
+
+
+def test_a_second_call_that_is_wrong_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lstm_inspect.replay.recurrent import replay_recurrence
+
+    def wrong(path: str, recurrence: Any, x: Any, **options: Any) -> Any:
+        outputs, signals = replay_recurrence(path, recurrence, x, **options)
+        if path == "it#2/lstm":
+            outputs = (replace(outputs[0], array=outputs[0].array + 1), *outputs[1:])
+        return outputs, signals
+
+    monkeypatch.setattr("lstm_inspect.replay.walk.replay_recurrence", wrong)
+    result = CliRunner().invoke(cli, ["verify", *nested(tmp_path), "--format", "json"])
+    assert result.exit_code == 1
+    differing = [
+        (each["path"], each["what"])
+        for each in json.loads(result.stdout)["comparisons"]
+        if not each["agrees"]
+    ]
+    assert differing == [("it#2/lstm", "output")]
 
 
 def test_verify_can_require_a_proof_of_the_whole_model(tmp_path: Path) -> None:

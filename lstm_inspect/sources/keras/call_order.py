@@ -2,39 +2,55 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.sources.keras.nodes import Node, Place, places, read_node
 from lstm_inspect.sources.keras.parts import ModelPart
 
+Calls = dict[tuple[str, int], Node]
+"""Every call of the layers of a Functional, by (layer, call number)."""
 
-def calls_of(model: ModelPart, results: Sequence[Place]) -> dict[tuple[str, int], Node]:
-    """Every call of the layers of a Functional, by (layer, call number), in the order of the file.
 
-    The calls of a layer are numbered 0, 1 ..., those of a model used as a layer 1, 2 ... Its call 0
-    was made when the model itself was built, and the file leaves that call out
-    (keras 3.15.1, models/functional.py, ``get_config``: ``kept_nodes``). A Sequential of Keras 3
-    starts at 0, like a layer.
+def calls_of(model: ModelPart, results: Sequence[Place]) -> tuple[Calls, list[Place]]:
+    """The calls of a Functional in the order of the file, and its results in their numbers.
 
-    A node does not state its number, but the places that read its outputs do. So the last node of a
+    A node does not state its number, but the places that read its outputs do. The last node of a
     layer gets the highest number in use: if a place names ``["encoder", 1, 0]`` and ``encoder`` has
-    one node, that node is call 1.
+    one node, that node is call 1. The file leaves out the calls before it.
+
+    Up to Keras 2, the calls of a model used as a layer are numbered 1, 2 ... Its call 0 was made
+    when the model itself was built (keras 2.15.0, engine/functional.py, ``get_network_config``).
+    Keras 3 numbers them so only where it names the results, and 0, 1 ... where a call names its
+    arguments (keras 3.0.5 and 3.15.1, models/functional.py, ``get_config``, ``serialize_node``).
     """
     nodes = {
         name: [read_node(node) for node in member.config.inbound_nodes]
         for name, member in model.members.items()
     }
+    is_keras_3 = model.config.dialect.keras == 3
+    arguments = [[node.args, node.kwargs] for own in nodes.values() for node in own]
     highest: dict[str, int] = {}
-    in_use = places(
-        [[*results], [[node.args, node.kwargs] for own in nodes.values() for node in own]]
-    )
-    for place in in_use:
+    for place in places([arguments, [] if is_keras_3 else [*results]]):
         highest[place.layer] = max(place.call, highest.get(place.layer, 0))
-    calls: dict[tuple[str, int], Node] = {}
-    for name, own in nodes.items():
-        left_out = max(0, highest.get(name, 0) + 1 - len(own))
-        calls |= {(name, left_out + number): node for number, node in enumerate(own)}
-    return calls
+    left_out = {name: max(0, highest.get(name, 0) + 1 - len(own)) for name, own in nodes.items()}
+    calls = {
+        (name, left_out[name] + number): node
+        for name, own in nodes.items()
+        for number, node in enumerate(own)
+    }
+    if is_keras_3:
+        results = [_renumbered(place, model, left_out) for place in results]
+    return calls, [*results]
+
+
+def _renumbered(result: Place, model: ModelPart, left_out: Mapping[str, int]) -> Place:
+    """A result of a model of Keras 3 with the number that arguments of calls have for it."""
+    member = model.members.get(result.layer)
+    if member is None:
+        return result
+    first = isinstance(member.part, ModelPart) and member.config.class_name != "Sequential"
+    return replace(result, call=left_out[result.layer] + result.call - first)
 
 
 def paths_of(calls: Iterable[tuple[str, int]]) -> dict[tuple[str, int], str]:

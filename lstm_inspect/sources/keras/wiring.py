@@ -151,8 +151,7 @@ class _Writer:
             bound = {name: self._declare(_functional_input(model, name)) for name in names}
         else:
             bound = _bind(model, given)
-        results = read_places(config.get("output_layers"))
-        calls = calls_of(model, results)
+        calls, results = calls_of(model, read_places(config.get("output_layers")))
         paths = paths_of(calls)
         done: dict[tuple[str, int], Outputs] = {
             (name, 0): _outputs([ref]) for name, ref in bound.items()
@@ -213,7 +212,12 @@ class _Writer:
                 raise ModelFileError(f"layer {path}: expected a layer that can be called")
 
     def _call_recurrent(
-        self, path: str, part: RecurrentPart, given: _RecurrentArguments, around: _Surroundings
+        self,
+        path: str,
+        part: RecurrentPart,
+        given: _RecurrentArguments,
+        around: _Surroundings,
+        part_of: str | None = None,
     ) -> Outputs:
         """Writes out a call of a recurrent layer, as one call for each of its stacked cells.
 
@@ -230,8 +234,15 @@ class _Writer:
                 kwargs["initial_state"], states = tuple(states[:count]), states[count:]
             if given.mask is not None or not given.heeds_mask:
                 kwargs["mask"] = given.mask
-            own = path if len(part.recurrences) == 1 else f"{path}/{number}"
-            call = Call(path=own, layer=recurrence, args=(x,), kwargs=kwargs, input_shape=shape)
+            is_stack = len(part.recurrences) > 1
+            call = Call(
+                path=f"{path}/{number}" if is_stack else path,
+                layer=recurrence,
+                args=(x,),
+                kwargs=kwargs,
+                input_shape=shape,
+                part_of=part_of or (path if is_stack else None),
+            )
             outputs = self._add(call, around)
             x, shape = outputs(0), None
             finals += [outputs(1 + state) for state in range(count)]
@@ -246,10 +257,10 @@ class _Writer:
         half = len(given.states) // 2
         ours, theirs = given.states[:half], given.states[half:]
         forward = self._call_recurrent(
-            f"{path}/forward", part.forward, given._replace(states=ours), around
+            f"{path}/forward", part.forward, given._replace(states=ours), around, path
         )
         backward = self._call_recurrent(
-            f"{path}/backward", part.backward, given._replace(states=theirs), around
+            f"{path}/backward", part.backward, given._replace(states=theirs), around, path
         )
         merged = self._add(
             Call(path=path, layer=part.merge, args=(forward(0), backward(0))), around
