@@ -19,15 +19,18 @@ from lstm_inspect.model import Layer, Operation
 BUILT_IN = frozenset(
     """
     AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D AdaptiveMaxPooling1D
-    AdaptiveMaxPooling2D AdaptiveMaxPooling3D AdditiveAttention Attention AveragePooling1D
-    AveragePooling2D AveragePooling3D BatchNormalization CategoryEncoding CenterCrop Conv1D
-    Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose Cropping1D Cropping2D Cropping3D
-    DepthwiseConv1D DepthwiseConv2D Discretization Dot ELU EinsumDense Equalization Flatten
-    GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D
-    GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization LayerNormalization LeakyReLU
-    MaxPooling1D MaxPooling2D MaxPooling3D MultiHeadAttention Normalization PReLU RMSNormalization
-    ReLU Rescaling Resizing SeparableConv1D SeparableConv2D Softmax UnitNormalization UpSampling1D
-    UpSampling2D UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
+    AdaptiveMaxPooling2D AdaptiveMaxPooling3D AdditiveAttention Attention AutoContrast
+    AveragePooling1D AveragePooling2D AveragePooling3D BatchNormalization CategoryEncoding
+    CenterCrop ContrastLimitedAdaptiveHistogramEqualization Conv1D Conv1DTranspose Conv2D
+    Conv2DTranspose Conv3D Conv3DTranspose Cropping1D Cropping2D Cropping3D DepthwiseConv1D
+    DepthwiseConv2D Discretization Dot ELU EinsumDense Equalization Flatten GlobalAveragePooling1D
+    GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D
+    GlobalMaxPooling3D GroupNormalization GroupedQueryAttention HashedCrossing Hashing IntegerLookup
+    LayerNormalization LeakyReLU LocallyConnected1D LocallyConnected2D MaxPooling1D MaxPooling2D
+    MaxPooling3D MelSpectrogram MultiHeadAttention Normalization PReLU RMSNormalization RandomCrop
+    ReLU Rescaling Resizing ReversibleEmbedding STFTSpectrogram SeparableConv1D SeparableConv2D
+    Softmax Solarization ThresholdedReLU UnitNormalization UpSampling1D UpSampling2D UpSampling3D
+    ZeroPadding1D ZeroPadding2D ZeroPadding3D
     """.split()  # noqa: SIM905 - one name a line would fill two pages
 )
 

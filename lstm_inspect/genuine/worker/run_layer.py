@@ -12,11 +12,16 @@ from lstm_inspect.nested import leaves
 # Arguments that Keras 2 calls by another name (keras 2.15.0, layers/activation/leaky_relu.py).
 _RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
 
+# Classes that Keras exports under another name (keras 3.15.1,
+# layers/attention/grouped_query_attention.py).
+_EXPORTED = {"GroupedQueryAttention": "GroupQueryAttention"}
+
 _CHANGE_NOTHING = frozenset(
     {
         *("activity_regularizer", "dtype", "name", "seed", "trainable"),
         *("batch_input_shape", "batch_shape", "input_shape"),
         *("key_shape", "query_shape", "value_shape"),
+        "vocabulary_size",  # that of the vocabulary, without which Keras refuses
     }
 )
 _INITIAL = ("_constraint", "_initializer", "_regularizer")
@@ -63,8 +68,12 @@ def run_layer(
         if hasattr(layer, "finalize_state"):
             layer.finalize_state()
         is_masked = any(mask is not None for mask in leaves(masks))
-        takes_mask = is_masked and "mask" in inspect.signature(layer.call).parameters
-        outputs = layer(*args, **kwargs, **({"mask": masks} if takes_mask else {}))
+        takes = inspect.signature(layer.call).parameters
+        if "training" in takes:
+            kwargs = {**kwargs, "training": False}
+        if "mask" in takes and is_masked:
+            kwargs = {**kwargs, "mask": masks}
+        outputs = layer(*args, **kwargs)
         mask = None
         if layer.supports_masking and is_masked:
             mask = layer.compute_mask(args[0], masks)
@@ -76,9 +85,14 @@ def run_layer(
 
 def _made(library: ModuleType, class_name: str, config: Mapping[str, Any], dtype: str) -> Any:
     """Makes a layer from the plain values of its config."""
-    cls = getattr(library.layers, class_name)
+    cls = getattr(library.layers, _EXPORTED.get(class_name, class_name))
     renamed = _RENAMED.get(class_name, {})
-    parameters = inspect.signature(cls.__init__).parameters
+    parameters = {
+        name
+        for each in cls.__mro__
+        if each not in library.layers.Layer.__mro__ and "__init__" in vars(each)
+        for name in inspect.signature(each.__init__).parameters
+    }
     plain: dict[str, Any] = {}
     for written, value in config.items():
         key = renamed.get(written, written)

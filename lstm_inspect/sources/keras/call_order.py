@@ -49,7 +49,7 @@ def _renumbered(result: Place, model: ModelPart, left_out: Mapping[str, int]) ->
     member = model.members.get(result.layer)
     if member is None:
         return result
-    first = isinstance(member.part, ModelPart) and member.config.class_name != "Sequential"
+    first = isinstance(member.part, ModelPart) and not member.config.is_chain
     return replace(result, call=left_out[result.layer] + result.call - first)
 
 

@@ -9,7 +9,13 @@ from lstm_inspect.model import Shape
 from lstm_inspect.sources.keras.keras1 import is_keras1, modernise
 from lstm_inspect.sources.keras.stores.saved_file import LayerWeights, SavedFile
 
-MODEL_CLASSES = frozenset({"Sequential", "Functional", "Model"})
+_CHAINS = ("Pipeline", "Sequential")
+MODEL_CLASSES = frozenset({*_CHAINS, "Functional", "Model"})
+
+# The .keras has the name under which Keras exports a class, the .h5 and the tree of variables have
+# the name of the class itself (keras 3.15.1, layers/attention/grouped_query_attention.py).
+_CLASS_NAMES = {"GroupQueryAttention": "GroupedQueryAttention"}
+
 _NUMBER = re.compile(r"[0-9]{1,6}")
 _DTYPES = frozenset(
     {
@@ -152,7 +158,7 @@ class LayerConfig:
             config = {**config, "padding": "half"}  # Theano pads otherwise, see `Moves`
         self.entry: Mapping[str, Any] = entry
         self.dialect = dialect
-        self.class_name: str = _foreign_name(entry) or class_name
+        self.class_name: str = _foreign_name(entry) or _CLASS_NAMES.get(class_name, class_name)
         self.config: dict[str, Any] = config
         self.name = str(self.config.get("name", entry.get("name", self.class_name)))
 
@@ -162,6 +168,11 @@ class LayerConfig:
         return self.class_name in MODEL_CLASSES or (
             "layers" in self.config and "input_layers" in self.config
         )
+
+    @property
+    def is_chain(self) -> bool:
+        """True for a model whose layers are called one after the other."""
+        return self.class_name in _CHAINS
 
     @property
     def is_operation(self) -> bool:

@@ -36,6 +36,11 @@ from lstm_inspect.sources.keras.layer_config import TF_OPERATION_CLASSES, LayerC
 from lstm_inspect.sources.keras.settings import AUGMENTATIONS, DROPOUTS, unknown_settings
 from lstm_inspect.sources.keras.tf_operations import operation_name
 
+_ACT_IN_TRAINING = (
+    *("AdditiveAttention", "Attention", "GroupedQueryAttention"),
+    *("BatchNormalization", "MultiHeadAttention", "RandomCrop", "SpectralNormalization"),
+)
+
 
 def read_options(layer: LayerConfig) -> Options | None:
     """The options of a layer that is not recurrent; None if only Keras knows what it computes.
@@ -79,7 +84,7 @@ def merge_directions(layer: LayerConfig) -> MergeDirections:
 
 def acts_in_training(layer: LayerConfig) -> bool:
     """Whether a layer computes something different in training."""
-    return layer.class_name in (*DROPOUTS, *AUGMENTATIONS, "BatchNormalization")
+    return layer.class_name in (*DROPOUTS, *AUGMENTATIONS, *_ACT_IN_TRAINING)
 
 
 def _identity(layer: LayerConfig) -> Options:

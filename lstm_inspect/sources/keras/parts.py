@@ -128,8 +128,12 @@ def read_part(layer: LayerConfig, weights: Weights, path: str) -> Part:
     if layer.is_model:
         layers = layer.children("layers")
         return _model_part(layer, layers, weights.of_layers(layers), prefix=f"{path}/")
-    if layer.class_name in ("TimeDistributed", "Bidirectional"):
+    if layer.class_name in ("TimeDistributed", "Bidirectional", "SpectralNormalization"):
         check_settings(layer)
+    if layer.class_name == "SpectralNormalization":
+        # Its own array, vector_u, serves training alone (keras 3.15.1,
+        # layers/normalization/spectral_normalization.py).
+        return read_part(layer.child("layer"), weights.wrapped(own=1), path)
     if layer.class_name == "TimeDistributed":
         child = layer.child("layer")
         return TimeDistributedPart(Member(child, read_part(child, weights.wrapped(), path)))
@@ -164,6 +168,8 @@ def read_part(layer: LayerConfig, weights: Weights, path: str) -> Part:
     if layer.class_name == "RNN":
         named = f"RNN of {layer.child('cell').class_name}"
         return replace(read_layer(layer, weights.arrays(), path), class_name=named)
+    if layer.class_name == "IntegerLookup" and layer.config.get("vocabulary") is None:
+        layer.config["vocabulary"] = weights.vocabulary()
     arrays = weights.arrays()
     is_whole = bool(arrays) or not sum(weight_counts(layer) or (0, 0))
     if layer.dialect.is_theano and layer.class_name.startswith("Conv"):

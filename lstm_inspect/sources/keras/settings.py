@@ -90,6 +90,7 @@ SETTINGS: dict[str, str] = {
     "StackedRNNCells": "cells",
     "Bidirectional": "layer backward_layer merge_mode",
     "TimeDistributed": "layer",
+    "SpectralNormalization": "layer power_iterations",
     **dict.fromkeys(DROPOUTS, _DROPOUT),
     **dict.fromkeys(AUGMENTATIONS, _AUGMENTATION),
     "ActivityRegularization": "l1 l2",

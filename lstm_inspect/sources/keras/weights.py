@@ -27,14 +27,21 @@ class Weights(Protocol):
     def arrays(self) -> tuple[Array, ...]:
         """The arrays of a plain layer, in the order of Keras's ``layer.weights``."""
 
+    def vocabulary(self) -> list[int] | None:
+        """The vocabulary that a lookup learned from data, if the file has it outside the config.
+
+        Raises:
+            ModelFileError: It is not a list of whole numbers.
+        """
+
     def of_cells(self, cells: Sequence[LayerConfig]) -> list[tuple[Array, ...]]:
         """The arrays of each cell of a recurrent layer."""
 
     def directions(self, forward: LayerConfig, backward: LayerConfig) -> "tuple[Weights, Weights]":
         """The weights of a Bidirectional's forward and backward layer."""
 
-    def wrapped(self) -> "Weights":
-        """The weights of the layer that a TimeDistributed holds."""
+    def wrapped(self, own: int = 0) -> "Weights":
+        """The weights of the layer that a wrapper holds, which has some arrays of its own."""
 
     def of_layers(self, layers: Sequence[LayerConfig]) -> "list[Weights]":
         """The weights of each layer of a model."""
@@ -101,8 +108,13 @@ def _names_of(
 _LAYER = re.compile(r"layer-([0-9]{1,6})")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,5}")
 
-# The layers inside a MultiHeadAttention, in the order of its weights.
-_ATTENTION_PARTS = ("query_dense", "key_dense", "value_dense", "output_dense")
+# The layers inside an attention layer, in the order of its weights (keras 3.15.1,
+# layers/attention/multi_head_attention.py and grouped_query_attention.py).
+_ATTENTION_PARTS = tuple(
+    f"{prefix}{part}_dense"
+    for part in ("query", "key", "gate", "value", "output")
+    for prefix in ("", "_")
+)
 
 
 class _TreeWeights:
@@ -116,6 +128,17 @@ class _TreeWeights:
         return self._own() or tuple(
             array for part in _ATTENTION_PARTS for array in self._at(part)._own()
         )
+
+    def vocabulary(self) -> list[int] | None:
+        text = self._tree.assets.get(f"{self._prefix}vocabulary.txt")
+        if text is None:
+            return None
+        try:
+            return [int(line) for line in text.decode().split()]
+        except ValueError:
+            raise ModelFileError(
+                f"{self._prefix}vocabulary.txt: expected whole numbers, received {text[:40]!r}"
+            ) from None
 
     def _own(self) -> tuple[Array, ...]:
         prefix, arrays = f"{self._prefix}vars/", self._tree.arrays
@@ -134,7 +157,7 @@ class _TreeWeights:
     ) -> "tuple[_TreeWeights, _TreeWeights]":
         return self._at("forward_layer"), self._at("backward_layer")
 
-    def wrapped(self) -> "_TreeWeights":
+    def wrapped(self, own: int = 0) -> "_TreeWeights":
         return self._at("layer")
 
     def of_layers(self, layers: Sequence[LayerConfig]) -> list[Weights]:
@@ -170,6 +193,9 @@ class _GraphWeights:
     def arrays(self) -> tuple[Array, ...]:
         return () if self._number is None else self._graph.arrays_of(self._number)
 
+    def vocabulary(self) -> None:
+        return
+
     def of_cells(self, cells: Sequence[LayerConfig]) -> list[tuple[Array, ...]]:
         if len(cells) == 1:
             # The CuDNN layers of Keras 2 have no cell.
@@ -181,7 +207,7 @@ class _GraphWeights:
     ) -> "tuple[_GraphWeights, _GraphWeights]":
         return self._at("forward_layer"), self._at("backward_layer")
 
-    def wrapped(self) -> "_GraphWeights":
+    def wrapped(self, own: int = 0) -> "_GraphWeights":
         return self._at("layer")
 
     def of_layers(self, layers: Sequence[LayerConfig]) -> list[Weights]:
@@ -227,6 +253,9 @@ class _ListedWeights:
     def arrays(self) -> tuple[Array, ...]:
         return tuple(array for _, array in self._named)
 
+    def vocabulary(self) -> None:
+        return
+
     def of_cells(self, cells: Sequence[LayerConfig]) -> list[tuple[Array, ...]]:
         if len(cells) == 1:
             return [self.arrays()]
@@ -242,8 +271,9 @@ class _ListedWeights:
         one, other = parts or (self._part(self._named[:half]), self._part(self._named[half:]))
         return one, other
 
-    def wrapped(self) -> "_ListedWeights":
-        return self
+    def wrapped(self, own: int = 0) -> "_ListedWeights":
+        named = self._named
+        return self._part(named[own:] if self._member_by_member else named[: len(named) - own])
 
     def of_layers(self, layers: Sequence[LayerConfig]) -> list[Weights]:
         """The weights of each layer, split by the number that each layer has.

@@ -110,7 +110,7 @@ class _Writer:
             given: The argument of the call: a tensor, or lists or a dict of tensors. None for the
                 outermost model; its inputs become the inputs of the graph.
         """
-        if model.config.class_name == "Sequential":
+        if model.config.is_chain:
             return self._call_sequential(model, around, given)
         return self._call_functional(model, around, given)
 

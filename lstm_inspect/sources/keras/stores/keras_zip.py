@@ -11,6 +11,8 @@ from lstm_inspect.files.zip_archive import ZipArchive
 from lstm_inspect.sources.keras.stores.saved_file import SavedFile
 from lstm_inspect.sources.keras.stores.variable_tree import read_variable_tree
 
+_ASSETS = "assets/"
+
 
 def read_keras_zip(path: Path, data: bytes, limits: Limits) -> SavedFile:
     """Reads a ``.keras`` zip: config.json, metadata.json and model.weights.h5.
@@ -34,7 +36,13 @@ def read_keras_zip(path: Path, data: bytes, limits: Limits) -> SavedFile:
         format="keras",
         keras_version=optional_text(stated.get("keras_version"), f"{path}: keras_version"),
         config=config,
-        weights=read_variable_tree(weights, str(path)),
+        weights=read_variable_tree(weights, str(path))._replace(
+            assets={
+                name.removeprefix(_ASSETS): bytes(archive.read(name, "metadata_bytes"))
+                for name in archive.names
+                if name.startswith(_ASSETS) and name.endswith("/vocabulary.txt")
+            }
+        ),
         unread=weights.all_unread(),
         data=data,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from lstm_inspect.arrays import Array
@@ -24,11 +25,14 @@ class VariableTree(NamedTuple):
     ``lstm_2``, ``lstm_4``. These versions visit a layer with weights twice, as
     ``layer_with_weights-N`` and as ``layer-N``, and each visit uses up a number
     (keras 2.13.1, saving/saving_lib.py, ``_save_container_state``).
+
+    ``assets["layers/integer_lookup/vocabulary.txt"]`` is a file that belongs to that layer.
     """
 
     arrays: Mapping[str, Array]
     names: Mapping[str, str]
     counts_twice: bool = False
+    assets: Mapping[str, bytes] = MappingProxyType({})
 
 
 class LayerWeights(NamedTuple):
