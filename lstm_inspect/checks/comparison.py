@@ -23,7 +23,7 @@ class Comparison:
     Attributes:
         path: The path of the recurrence.
         what: ``"h"``, ``"last c"`` ... of the layer alone, or ``"x"`` and ``"output"`` of the layer
-            in the whole model.
+            in the whole model; or ``"output dense"``, a result of the model that depends on it.
         absolute: The largest absolute difference.
         relative: The same, relative to the largest number, or to 1 if that is larger.
         place: The place of the largest difference: (sample, step, unit), or (sample, unit) for a

@@ -8,6 +8,7 @@ import numpy as np
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.checks.comparison import Comparison, difference
+from lstm_inspect.checks.served_model import compare_served
 from lstm_inspect.checks.whole_model import compare_whole
 from lstm_inspect.files.limits import Limits
 from lstm_inspect.genuine.oracle import run_recurrence
@@ -18,8 +19,8 @@ from lstm_inspect.traces.recording import LayerTrace
 
 SCHEMA = 2
 
-NEEDED = ("x", "mask", "h0", "c0", "h", "c")
-"""The signals that a comparison needs: what a genuine layer is run on, and what it gives."""
+_NEEDED = ("x", "mask", "h0", "c0", "h", "c")
+_SERVED = "saved_model"
 
 WHOLE_MODEL = "the whole model"
 """The key in `Verification.skipped` that is no path."""
@@ -27,8 +28,9 @@ WHOLE_MODEL = "the whole model"
 Proof = Literal["whole model", "layer only", "not compared"]
 """How a recurrent layer was compared.
 
-``"whole model"``: genuine Keras read the same bytes and ran the model on the same input. ``"layer
-only"``: it ran the layer on the x and the weights of the replay.
+``"whole model"``: genuine Keras, or the function that a SavedModel keeps, read the same bytes and
+ran the model on the same input. ``"layer only"``: genuine Keras ran the layer on the x and the
+weights of the replay.
 """
 
 
@@ -76,7 +78,7 @@ class Verification:
 
     def _proven(self, path: str) -> ProvenLayer:
         compared = {each.what for each in self.comparisons if each.path == path}
-        if "output" in compared:
+        if any(what.startswith("output") for what in compared):
             return ProvenLayer(path, "whole model", None)
         if compared:
             inside = "Keras does not call it as the replay does"
@@ -114,8 +116,14 @@ def verify(model: Model, inputs: Any = None, options: ReplayOptions | None = Non
     Raises:
         MissingExtraError: Keras is not installed.
     """
-    options = replace(options or ReplayOptions(), record=NEEDED)
-    return compare(model, replay(model, inputs, options), options.limits)
+    options = replace(options or ReplayOptions(), record=_NEEDED)
+    return compare(model, replay_to_compare(model, inputs, options), options.limits)
+
+
+def replay_to_compare(model: Model, inputs: Any, options: ReplayOptions) -> Replayed:
+    """Replays a model, and computes what `compare` needs besides what the options record."""
+    results = model.outputs if model.source.format == _SERVED else ()
+    return replay(model, inputs, options, also=_NEEDED, results=results)
 
 
 def compare(model: Model, replayed: Replayed, limits: Limits) -> Verification:
@@ -123,7 +131,7 @@ def compare(model: Model, replayed: Replayed, limits: Limits) -> Verification:
 
     Args:
         model: The model.
-        replayed: A replay of it that recorded at least the signals in `NEEDED`.
+        replayed: From `replay_to_compare`.
         limits: How much memory and time Keras may take.
 
     Raises:
@@ -139,7 +147,8 @@ def compare(model: Model, replayed: Replayed, limits: Limits) -> Verification:
             skipped[call.path] = alone
         else:
             comparisons += alone
-    whole = compare_whole(model, replayed, limits)
+    compare_all = compare_served if model.source.format == _SERVED else compare_whole
+    whole = compare_all(model, replayed, limits)
     if isinstance(whole, str):
         skipped[WHOLE_MODEL] = whole
     else:

@@ -103,9 +103,9 @@ def trace(
             progress=progress,
         )
         if verify:
-            from lstm_inspect.checks.verification import NEEDED, compare
+            from lstm_inspect.checks.verification import compare, replay_to_compare
 
-            replayed = replay(opened, arrays, options, also=NEEDED)
+            replayed = replay_to_compare(opened, arrays, options)
         else:
             replayed = replay(opened, arrays, options)
     recorded, verification = replayed.trace, None

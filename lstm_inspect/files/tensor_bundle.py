@@ -70,14 +70,10 @@ class TensorBundle:
         }
         shards = header.number(1)
         limits.check("checkpoint_objects", shards, self._what)
-        self._shards = [
-            read_bytes(
-                prefix.with_name(f"{prefix.name}.data-{shard:05}-of-{shards:05}"),
-                limits,
-                "file_bytes",
-            )
-            for shard in range(shards)
-        ]
+        names = [f"{prefix.name}.data-{shard:05}-of-{shards:05}" for shard in range(shards)]
+        self._shards = [read_bytes(prefix.with_name(name), limits, "file_bytes") for name in names]
+        self.files = {index.name: data, **dict(zip(names, self._shards, strict=True))}
+        """The files that were read, by name."""
         limits.check("weight_bytes", sum(map(len, self._shards)), f"{prefix}: its arrays")
 
     @property

@@ -11,6 +11,7 @@ from lstm_inspect.genuine.allowed import strange_objects
 from lstm_inspect.genuine.bridge import can_build
 from lstm_inspect.genuine.process import PROCESS, KerasError
 from lstm_inspect.genuine.pure_operations import OPERATIONS
+from lstm_inspect.genuine.served_function import SIGNATURE, why_not_served
 from lstm_inspect.layers import in_numpy
 from lstm_inspect.model import Layer, Model, Operation, Recurrence
 
@@ -91,6 +92,47 @@ class LayerValues(NamedTuple):
 
     x: Array
     output: Array
+
+
+def run_served(
+    model: Model, batches: Sequence[Mapping[str, Array]], limits: Limits
+) -> dict[str, Array] | str:
+    """Runs the serving function of a SavedModel, the graph that the saver's TensorFlow made.
+
+    It runs only if everything in the function only computes. TensorFlow gets the files that were
+    read, in a folder of their own.
+
+    Args:
+        model: The model.
+        batches: Batches to run one after the other: an array for each of the model's inputs.
+        limits: How much memory and time TensorFlow may take.
+
+    Returns:
+        The results for the last batch, by name, or one line that says why there are none.
+    """
+    source = model.source
+    if why := why_not_served(source.data, str(source.path)):
+        return why
+    if len(batches[0]) != len(model.inputs):
+        return "not all of its inputs are given"
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in {**source.files, "saved_model.pb": source.data}.items():
+            path = Path(folder) / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content)
+        try:
+            results: dict[str, Array] = PROCESS.ask(
+                "signature",
+                "tensorflow",
+                _COMPARISON,
+                limits,
+                folder=folder,
+                signature=SIGNATURE,
+                batches=[dict(batch) for batch in batches],
+            )
+        except KerasError as error:
+            return f"TensorFlow {error}"
+    return results
 
 
 def run_whole_model(

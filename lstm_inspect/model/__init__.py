@@ -1,6 +1,15 @@
 """The canonical form of a saved model; this package knows no framework and no file format."""
 
-from lstm_inspect.model.graph import Argument, Call, Model, ModelInput, Ref, Source, refs
+from lstm_inspect.model.graph import (
+    Argument,
+    Call,
+    Model,
+    ModelInput,
+    ModelOutput,
+    Ref,
+    Source,
+    refs,
+)
 from lstm_inspect.model.layer import (
     Activation,
     Augmentation,
@@ -49,6 +58,7 @@ __all__ = [
     "MergeDirections",
     "Model",
     "ModelInput",
+    "ModelOutput",
     "Operation",
     "Options",
     "Permute",

@@ -28,7 +28,8 @@ class Source:
         format: The file format: ``"keras"``, ``"h5"``, ``"saved_model"`` ...
         framework: The framework that saved it: ``"Keras"``.
         version: The version of the framework, or None if the file does not say.
-        data: The bytes of the file itself; for a folder or an index, without the files it lists.
+        data: The bytes of the file itself; for a folder, those of the file that describes it.
+        files: The files that belong to it, by their path beside it or in the folder.
         config: The config of the model in the words of its framework; None if the file has none.
     """
 
@@ -37,6 +38,7 @@ class Source:
     framework: str
     version: str | None
     data: bytes = field(repr=False)
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     config: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @cached_property
@@ -72,6 +74,18 @@ class ModelInput(NamedTuple):
     name: str
     shape: Shape | None
     dtype: str
+
+
+class ModelOutput(NamedTuple):
+    """A result of the model.
+
+    Attributes:
+        name: Its name: that of the layer that gives it.
+        tensor: The tensor.
+    """
+
+    name: str
+    tensor: Ref
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -116,6 +130,7 @@ class Model:
         source: What it was read from.
         inputs: Its inputs.
         calls: The calls of its layers. Each reads only inputs and earlier calls.
+        outputs: Its results, each with the name that the framework gives it.
         why_unwired: One line that says why the calls are not connected, if the file holds weights
             but no wiring. The calls then read nothing, and nothing can be replayed.
     """
@@ -124,6 +139,7 @@ class Model:
     source: Source
     inputs: tuple[ModelInput, ...]
     calls: tuple[Call, ...]
+    outputs: tuple[ModelOutput, ...] = ()
     why_unwired: str | None = None
 
     @cached_property

@@ -29,8 +29,9 @@ class Plan:
     """The calls that a replay computes.
 
     Attributes:
-        calls: The calls in order; only those that a recorded layer depends on.
+        calls: The calls in order; only those that are needed.
         recorded: The paths of the recurrent calls to record.
+        tensors: The tensors that are to be computed too.
         inputs: The names of the model inputs that these calls depend on.
         blocked: For each selected recurrent call that cannot be replayed, the reasons, one line
             each, in the order of computation; of many, the first ones.
@@ -38,12 +39,18 @@ class Plan:
 
     calls: tuple[Call, ...]
     recorded: frozenset[str]
+    tensors: tuple[Ref, ...]
     inputs: frozenset[str]
     blocked: Mapping[str, tuple[str, ...]]
 
 
-def plan_replay(model: Model, options: ReplayOptions) -> Plan:
+def plan_replay(model: Model, options: ReplayOptions, also: Collection[Ref] = ()) -> Plan:
     """Plans the replay of the recurrent layers of a model.
+
+    Args:
+        model: The model.
+        options: What to record, and how.
+        also: Tensors to compute too; those that cannot be computed are left out.
 
     Raises:
         SelectionError: A pattern matches no recurrent layer, or a path of the feed matches none.
@@ -64,7 +71,8 @@ def plan_replay(model: Model, options: ReplayOptions) -> Plan:
             reasons = [*reasons[: _MOST_REASONS - 1], _MORE_REASONS]
         obstacles[call.path] = tuple(reasons)
     recorded = frozenset(path for path in selected if not obstacles[path] and path not in feed)
-    needed = set(recorded)
+    tensors = tuple(ref for ref in also if not obstacles.get(ref.path))
+    needed = {*recorded, *(ref.path for ref in tensors)}
     calls = []
     for call in reversed(model.calls):
         if call.path in needed and call.path not in feed:
@@ -73,6 +81,7 @@ def plan_replay(model: Model, options: ReplayOptions) -> Plan:
     return Plan(
         calls=tuple(reversed(calls)),
         recorded=recorded,
+        tensors=tensors,
         inputs=frozenset(each.name for each in model.inputs if each.name in needed),
         blocked={path: obstacles[path] for path in selected if obstacles[path]},
     )

@@ -11,7 +11,7 @@ from lstm_inspect.cells import all_signals
 from lstm_inspect.errors import InputError, ModelFileError, SelectionError, UnsupportedLayerError
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.layers import Value
-from lstm_inspect.model import Model, ModelInput
+from lstm_inspect.model import Model, ModelInput, ModelOutput
 from lstm_inspect.replay.inputs import bind_feed, bind_inputs, check_finite
 from lstm_inspect.replay.options import CustomLayer, Progress, ReplayOptions
 from lstm_inspect.replay.plan import Plan, plan_replay
@@ -80,6 +80,7 @@ class Replayed:
         trace: The recorded signals.
         recorded: The same, with the further signals that `replay` was asked for.
         outputs: The first output of each recorded layer in the last batch.
+        results: The results of the model in the last batch, by name, if they were asked for.
         batches: The arrays that the replay started from, batch by batch, by input name and by path
             of the feed.
         is_fed: Whether the output or the x of a layer was fed.
@@ -88,12 +89,18 @@ class Replayed:
     trace: Trace
     recorded: Mapping[str, LayerTrace]
     outputs: Mapping[str, Value]
+    results: Mapping[str, Array]
     batches: Sequence[Mapping[str, Array]]
     is_fed: bool
 
 
 def replay(
-    model: Model, inputs: Any, options: ReplayOptions, *, also: Collection[str] = ()
+    model: Model,
+    inputs: Any,
+    options: ReplayOptions,
+    *,
+    also: Collection[str] = (),
+    results: Sequence[ModelOutput] = (),
 ) -> Replayed:
     """Replays a model; raises the errors of `trace`.
 
@@ -102,9 +109,10 @@ def replay(
         inputs: As for `trace`.
         options: What to record, and how.
         also: Signals to record that do not go into the trace.
+        results: Results of the model to compute as well, as far as they can be computed.
     """
     signals = _signals(options.record)
-    plan = plan_replay(model, options)
+    plan = plan_replay(model, options, [result.tensor for result in results])
     untraced = {path: "; ".join(reasons) for path, reasons in plan.blocked.items()}
     if not plan.recorded:
         raise UnsupportedLayerError(
@@ -145,6 +153,11 @@ def replay(
         trace=result,
         recorded=traced,
         outputs=walk.outputs,
+        results={
+            result.name: walk.tensors[result.tensor].array
+            for result in results
+            if result.tensor in walk.tensors
+        },
         batches=given_batches,
         is_fed=bool(options.feed),
     )

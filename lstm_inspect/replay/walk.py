@@ -40,6 +40,8 @@ class Walk:
         self._values: dict[str, tuple[Value, ...]] = {}
         # The final states of each stateful layer, from which its next call starts.
         self._carried: dict[Recurrence, list[Value]] = {}
+        self.tensors: dict[Ref, Value] = {}
+        """The plan's further tensors in the last batch."""
         self.outputs: dict[str, Value] = {}
         """The first output of each recorded layer in the last batch, as the next layer gets it."""
 
@@ -52,6 +54,7 @@ class Walk:
         self._values = {name: (_fed_value(name, given),) for name in given}
         needs = {call.path: needs_of(call, self._options.feed) for call in self._plan.calls}
         readers = Counter(ref.path for refs in needs.values() for ref in refs)
+        readers.update(ref.path for ref in self._plan.tensors)
         traced = {}
         for call in self._plan.calls:
             if isinstance(call.layer, Recurrence):
@@ -73,6 +76,7 @@ class Walk:
                 readers[ref.path] -= 1
                 if not readers[ref.path]:
                     del self._values[ref.path]
+        self.tensors = {ref: self._value(ref) for ref in self._plan.tensors}
         return traced
 
     def _value(self, ref: Ref) -> Value:

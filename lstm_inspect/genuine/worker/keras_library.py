@@ -20,7 +20,7 @@ class RejectedError(Exception):
 
 
 def import_library(name: str) -> ModuleType:
-    """Imports Keras 3 (``"keras"``) or Keras 2, which goes on as the package ``"tf_keras"``.
+    """Imports Keras 3 (``"keras"``), Keras 2 (now ``"tf_keras"``) or ``"tensorflow"``.
 
     Raises:
         MissingError: It is not installed, or has no backend.
@@ -34,6 +34,9 @@ def import_library(name: str) -> ModuleType:
             keras.config.disable_traceback_filtering()
             return keras  # type: ignore[no-any-return]  # mypy is to skip it: it has no types
         import tensorflow
+
+        if name == "tensorflow":
+            return tensorflow  # type: ignore[no-any-return]
         import tf_keras
 
         tensorflow.debugging.disable_traceback_filtering()
@@ -52,8 +55,9 @@ def keras_may_reject(what: str = "") -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # Messages of Keras are long, and some are empty.
-        line = next(iter(str(error).splitlines()), type(error).__name__)
+        # Messages are long, and some are empty. TensorFlow has headings in front of the reason.
+        lines = [line for line in str(error).splitlines() if line and line[-1] not in ":>"]
+        line = lines[0] if lines else type(error).__name__
         raise RejectedError(f"{what}{line:.160}") from error
 
 

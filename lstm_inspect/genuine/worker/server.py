@@ -14,12 +14,14 @@ from lstm_inspect.genuine.worker.run_layer import run_layer
 from lstm_inspect.genuine.worker.run_model import run_model
 from lstm_inspect.genuine.worker.run_operation import run_operation
 from lstm_inspect.genuine.worker.run_recurrence import run_recurrence
+from lstm_inspect.genuine.worker.run_signature import run_signature
 
 REQUESTS: dict[str, Callable[..., Any]] = {
     "layer": run_layer,
     "model": run_model,
     "operation": run_operation,
     "recurrence": run_recurrence,
+    "signature": run_signature,
 }
 """Everything that the program can ask for. Each takes the library and the arguments."""
 

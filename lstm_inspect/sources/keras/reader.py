@@ -52,7 +52,7 @@ def read_keras(path: Path, data: bytes | None, config: Path | None, limits: Limi
         why = f"{top.class_name} is a subclassed model; Keras does not save how it calls its layers"
         return _unwired(file, stated_recurrences(file) or bare_recurrences(file), why)
     wiring = wire(read_parts(file, top), str(path), limits)
-    return Model(name=top.name, source=file.source, inputs=wiring.inputs, calls=wiring.calls)
+    return Model(name=top.name, source=file.source, **wiring._asdict())
 
 
 def _unwired(file: SavedFile, recurrences: Sequence[Recurrence], why: str) -> Model:

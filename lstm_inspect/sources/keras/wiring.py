@@ -11,6 +11,7 @@ from lstm_inspect.model import (
     Call,
     Layer,
     ModelInput,
+    ModelOutput,
     Operation,
     Ref,
     Shape,
@@ -44,10 +45,12 @@ class Wiring(NamedTuple):
     Attributes:
         inputs: The inputs of the model.
         calls: Every call of a layer. The calls inside a nested model or wrapper take its place.
+        outputs: The results of the model.
     """
 
     inputs: tuple[ModelInput, ...]
     calls: tuple[Call, ...]
+    outputs: tuple[ModelOutput, ...]
 
 
 def wire(model: ModelPart, what: str, limits: Limits) -> Wiring:
@@ -64,8 +67,17 @@ def wire(model: ModelPart, what: str, limits: Limits) -> Wiring:
             millions, with models that call models that call models.
     """
     writer = _Writer(what, limits)
-    writer.call_model(model, _Surroundings(), given=None)
-    return Wiring(tuple(writer.inputs), tuple(writer.calls))
+    results = writer.call_model(model, _Surroundings(), given=None)
+    if model.config.is_chain:
+        names = [[*model.members][-1]]
+    else:
+        places = read_places(model.config.config.get("output_layers"))
+        names = [place.layer for place in places]
+    return Wiring(
+        inputs=tuple(writer.inputs),
+        calls=tuple(writer.calls),
+        outputs=tuple(ModelOutput(name, results(number)) for number, name in enumerate(names)),
+    )
 
 
 class _Surroundings(NamedTuple):

@@ -75,7 +75,8 @@ class SavedFile:
         stated_layers: For a SavedModel whose config does not list the layers of the model, those
             layers that it states one by one.
         unread: For each array that has no numbers, by the file's own keys, the reason.
-        data: The bytes of the file itself, without other files that it names.
+        data: The bytes of the file itself; for a SavedModel, those of saved_model.pb.
+        files: The other files of a SavedModel, by their path in its folder.
     """
 
     path: Path
@@ -87,6 +88,7 @@ class SavedFile:
     stated_layers: tuple[StatedLayer, ...] = ()
     unread: Mapping[str, str] = field(default_factory=dict)
     data: bytes
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def source(self) -> Source:
@@ -97,5 +99,6 @@ class SavedFile:
             framework="Keras",
             version=self.keras_version,
             data=self.data,
+            files=self.files,
             config=self.config,
         )

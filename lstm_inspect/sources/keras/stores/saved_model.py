@@ -54,6 +54,7 @@ def read_saved_model(folder: Path, limits: Limits) -> SavedFile:
             and (number := graph.at(0, *attributes)) is not None
         ),
         data=data,
+        files={f"variables/{name}": content for name, content in bundle.files.items()},
     )
 
 

@@ -1,0 +1,50 @@
+"""Compares the results of a SavedModel with those of its own serving function."""
+
+from collections.abc import Sequence
+
+from lstm_inspect.checks.comparison import Comparison, difference
+from lstm_inspect.files.limits import Limits
+from lstm_inspect.genuine.oracle import run_served
+from lstm_inspect.model import Model, ModelOutput
+from lstm_inspect.replay.run import Replayed
+
+
+def compare_served(model: Model, replayed: Replayed, limits: Limits) -> Sequence[Comparison] | str:
+    """Compares each result for each layer that it depends on, or says in one line why it cannot.
+
+    The function has no name for x and the states of a layer. If a result agrees, so do the x, the
+    weights and the states of every layer that it is computed from.
+    """
+    if replayed.is_fed:
+        return "the output or the x of a layer was fed"
+    if not replayed.results:
+        return "the replay cannot compute its results"
+    theirs = run_served(model, replayed.batches, limits)
+    if isinstance(theirs, str):
+        return theirs
+    if len(theirs) == len(model.outputs) == 1:
+        theirs = {model.outputs[0].name: next(iter(theirs.values()))}
+    comparisons = []
+    for output in model.outputs:
+        name = output.name
+        if name not in replayed.results or name not in theirs:
+            continue
+        ours = replayed.results[name]
+        if ours.shape != theirs[name].shape:
+            return f"its function gives {name} in the shape {theirs[name].shape}, not {ours.shape}"
+        before = _paths_before(model, output)
+        comparisons += [
+            difference(call.path, f"output {name}", ours, theirs[name], recurrence)
+            for call, recurrence in model.recurrent_calls
+            if call.path in before
+        ]
+    return comparisons or "its function gives none of the results that the replay computed"
+
+
+def _paths_before(model: Model, output: ModelOutput) -> set[str]:
+    """The paths of the calls that a result is computed from."""
+    needed = {output.tensor.path}
+    for call in reversed(model.calls):
+        if call.path in needed:
+            needed |= {ref.path for ref in call.needs}
+    return needed
