@@ -1,7 +1,7 @@
 """The operations of Keras 3 that a model may call: pure functions of arrays and plain values.
 
-Left out are those that take a function (Cond, Map, Scan, WhileLoop ...), EmptyLike, which gives any
-numbers, and Arange, which takes no tensor.
+Left out are those that take a function (Cond, Map, Scan, WhileLoop ...), EmptyLike and
+ElasticTransform, which give any numbers, and Arange, which takes no tensor.
 
 Source: keras 3.15.1, the modules of ``keras.src.ops``.
 """
@@ -15,7 +15,7 @@ _MODULES = {
         Rearrange
     """,
     "image": """
-        AffineTransform CropImages ElasticTransform ExtractPatches GaussianBlur HSVToRGB
+        AffineTransform CropImages ExtractPatches GaussianBlur HSVToRGB
         MapCoordinates PadImages PerspectiveTransform RGBToGrayscale RGBToHSV Resize SSIM
         ScaleAndTranslate SobelEdges
     """,
