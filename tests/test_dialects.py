@@ -515,11 +515,18 @@ def test_the_merge_of_keras_1_stands_in_models_of_keras_2(
     assert trace["lstm"].x.tolist() == expected
 
 
-def test_a_custom_cell_is_named(tmp_path: Path) -> None:
-    rnn = layer("RNN", "rnn", cell=layer("LMUCell", "lmu", units=2))
+@pytest.mark.parametrize(
+    ("cells", "named"),
+    [(["LMUCell"], "LMUCell"), (["GRUCell", "LMUCell", "LMUCell"], "GRUCell and LMUCell")],
+)
+def test_a_custom_cell_is_named(cells: list[str], named: str, tmp_path: Path) -> None:
+    """Also one of several that are stacked."""
+    configs = [layer(name, name.lower(), units=2) for name in cells]
+    stack = layer("StackedRNNCells", "stack", cells=configs)
+    rnn = layer("RNN", "rnn", cell=stack if len(cells) > 1 else configs[0])
     config = sequential(input_layer("x", 3, 2), rnn, lstm("lstm", 2))
     weights = {"rnn": {"a:0": random(2, 2)}, "lstm": lstm_weights("lstm", 2, 2)}
-    with pytest.raises(UnsupportedLayerError, match="rnn \\(RNN of LMUCell\\) cannot be run"):
+    with pytest.raises(UnsupportedLayerError, match=f"rnn \\(RNN of {named}\\) cannot be run"):
         traced(tmp_path, config, weights, random(1, 3, 2))
 
 

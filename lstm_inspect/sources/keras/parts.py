@@ -17,7 +17,7 @@ from lstm_inspect.sources.keras.layer_options import (
     passes_mask,
     read_options,
 )
-from lstm_inspect.sources.keras.recurrences import cell_configs, read_recurrence
+from lstm_inspect.sources.keras.recurrences import cell_configs, read_recurrence, wrapped_cells
 from lstm_inspect.sources.keras.settings import check_settings
 from lstm_inspect.sources.keras.stores.saved_file import SavedFile
 from lstm_inspect.sources.keras.tf_operations import operation_name
@@ -166,7 +166,8 @@ def read_part(layer: LayerConfig, weights: Weights, path: str) -> Part:
         parts = (read_part(model, part, path) for model, part in own)
         return MergedModelsPart(tuple(parts), read_layer(layer, (), path))
     if layer.class_name == "RNN":
-        named = f"RNN of {layer.child('cell').class_name}"
+        names = dict.fromkeys(cell.class_name for cell in wrapped_cells(layer))
+        named = f"RNN of {' and '.join(names)}"
         return replace(read_layer(layer, weights.arrays(), path), class_name=named)
     if layer.class_name == "IntegerLookup" and layer.config.get("vocabulary") is None:
         layer.config["vocabulary"] = weights.vocabulary()

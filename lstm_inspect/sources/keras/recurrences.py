@@ -46,13 +46,14 @@ def cell_configs(layer: LayerConfig) -> list[LayerConfig]:
 
     ``LSTM`` is its own cell. ``RNN`` wraps one cell, or several stacked ones.
     """
-    if layer.class_name == "RNN":
-        cell = layer.child("cell")
-        stacked = cell.class_name == "StackedRNNCells"
-        cells = cell.children("cells") if stacked else [cell]
-    else:
-        cells = [layer]
+    cells = wrapped_cells(layer) if layer.class_name == "RNN" else [layer]
     return cells if all(cell.class_name in _KINDS for cell in cells) else []
+
+
+def wrapped_cells(rnn: LayerConfig) -> list[LayerConfig]:
+    """The configs of the cells of an ``RNN``, built-in or custom."""
+    cell = rnn.child("cell")
+    return cell.children("cells") if cell.class_name == "StackedRNNCells" else [cell]
 
 
 def is_recurrent(layer: LayerConfig) -> bool:
