@@ -7,7 +7,7 @@ are the states after t, computed by Keras alone.
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -185,3 +185,22 @@ def signals_of(keras: Keras, called: Called) -> dict[str, Array]:
             state = np.asarray(next(arrays))
             signals[f"{prefix}{name}"] = state.reshape(batch, timesteps, *state.shape[1:])
     return signals
+
+
+def differences(
+    expected: Mapping[str, Array], recorded: Mapping[str, Array], tolerance: Mapping[str, float]
+) -> Iterator[str]:
+    """Where recorded arrays are not as expected, a line each.
+
+    Numbers may differ by the tolerance of their dtype, relative to the largest one or to 1. Arrays
+    of a dtype without a tolerance have to be equal.
+    """
+    for key, array in expected.items():
+        own = recorded.get(key)
+        if own is None or own.shape != array.shape or own.dtype != array.dtype:
+            received = "nothing" if own is None else f"{own.dtype} {own.shape}"
+            yield f"{key}: {received}, Keras {array.dtype} {array.shape}"
+        else:
+            largest = np.abs(array.astype(float) - own).max() / max(1, np.abs(array).max())
+            if not largest <= tolerance.get(str(array.dtype), 0):
+                yield f"{key}: differs by {largest:.2g}"

@@ -15,7 +15,16 @@ import numpy as np
 import pytest
 
 import lstm_inspect
-from tests.keras_oracle import Array, Keras, KerasLayer, KerasModel, Watch, import_keras, padded
+from tests.keras_oracle import (
+    Array,
+    Keras,
+    KerasLayer,
+    KerasModel,
+    Watch,
+    differences,
+    import_keras,
+    padded,
+)
 
 pytestmark = pytest.mark.keras
 
@@ -433,19 +442,10 @@ def described(keras: Keras, layer: KerasLayer, indent: str = "") -> Iterator[str
 # --- the test
 
 
-def differences(expected: dict[str, Array], trace: lstm_inspect.Trace) -> Iterator[str]:
+def faults(expected: dict[str, Array], trace: lstm_inspect.Trace) -> Iterator[str]:
     yield from (f"{path}: {why}" for path, why in trace.untraced.items())
     yield from (f"{path}: unknown to Keras" for path in trace if f"{path}/h" not in expected)
-    recorded = trace.arrays()
-    for key, array in expected.items():
-        own = recorded.get(key)
-        if own is None or own.shape != array.shape or own.dtype != array.dtype:
-            received = "nothing" if own is None else f"{own.dtype} {own.shape}"
-            yield f"{key}: {received}, Keras {array.dtype} {array.shape}"
-        else:
-            largest = np.abs(array.astype(float) - own).max() / max(1, np.abs(array).max())
-            if not largest <= TOLERANCE.get(str(array.dtype), 0):
-                yield f"{key}: differs by {largest:.2g}"
+    yield from differences(expected, trace.arrays(), TOLERANCE)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -469,4 +469,4 @@ def test_states_of_a_random_model(keras: Keras, tmp_path: Path, seed: int) -> No
         given = dict(zip((each.name for each in opened.inputs), inputs, strict=True))
         record = ("h", "c", "x", "mask")
         trace = lstm_inspect.trace(opened, given, record=record, stateful=stateful)
-        assert not [*differences(expected, trace)], path.suffix
+        assert not [*faults(expected, trace)], path.suffix
