@@ -93,7 +93,12 @@ def read_recurrence(
         "zero_output_for_mask": layer.flag("zero_output_for_mask"),
         "unroll": layer.flag("unroll"),
         "time_major": layer.flag("time_major"),
+        **overrides,
     }
+    if kind is CONV_LSTM and cell.dialect.keras < 3:
+        # Keras 2 writes this option of a ConvLSTM, and a Bidirectional sets it, but the layer does
+        # not read it (tf_keras 2.21.0, layers/rnn/base_conv_rnn.py, `ConvRNN.call`).
+        fields["zero_output_for_mask"] = False
     return Recurrence(
         path=path,
         kind=kind,
@@ -107,7 +112,7 @@ def read_recurrence(
         options=_options(kind, cell),
         drops=any(cell.config.get(key) for key in ("dropout", "recurrent_dropout")),
         dtype=cell.dtype,
-        **(fields | overrides),
+        **fields,
     )
 
 
