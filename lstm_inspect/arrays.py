@@ -1,5 +1,6 @@
 """The array type, and casts to the dtypes of models, among them bfloat16, which NumPy lacks."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,22 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 NUMBERS = (*FLOATS, "bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+
+
+def as_floats(numbers: Any) -> Array:
+    """Numbers as Keras takes them where it gives fractions: whole ones as float32."""
+    array = np.asarray(numbers)
+    return array if array.dtype.kind == "f" else array.astype(np.float32)
+
+
+def in_one_dtype(arrays: Sequence[Array]) -> list[Array]:
+    """Arrays in one dtype, as Keras 3 combines them: whole numbers take the dtype of floats.
+
+    Source: keras 3.15.1, backend/common/dtypes.py. NumPy would make float64 of int32 and float32.
+    """
+    dtypes = {array.dtype for array in arrays}
+    dtype = np.result_type(*({each for each in dtypes if each.kind == "f"} or dtypes))
+    return [array.astype(dtype, copy=False) for array in arrays]
 
 
 def cast(array: Array, dtype: str) -> Array:

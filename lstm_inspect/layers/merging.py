@@ -5,23 +5,29 @@ from functools import partial, reduce
 
 import numpy as np
 
-from lstm_inspect.arrays import Array
+from lstm_inspect.arrays import Array, in_one_dtype
 from lstm_inspect.layers.form import Form, Value, mask_over, pass_mask
 from lstm_inspect.model import Concatenate, Layer, Merge, MergeDirections, Shape
 
 
 def _concatenate(layer: Layer, options: Concatenate, inputs: Sequence[Value]) -> Array:
-    return np.concatenate([given.array for given in inputs], axis=options.axis)
+    arrays = in_one_dtype([given.array for given in inputs])
+    return np.concatenate(arrays, axis=options.axis)
 
 
 def _concatenate_mask(options: Concatenate, inputs: Sequence[Value]) -> Array | None:
+    """The merged mask; ``"all"`` is of Keras 2, where a mask may have fewer axes than its tensor.
+
+    Source: keras 3.15.1 and tf_keras 2.21.0, layers/merging/concatenate.py, ``compute_mask``.
+    """
     if options.masks == "none" or all(given.mask is None for given in inputs):
         return None
-    merge = np.any if options.masks == "any" else np.all
     masks = []
     for given in inputs:
-        mask = np.ones(given.array.shape[:2], bool) if given.mask is None else given.mask
-        masks.append(np.broadcast_to(mask_over(mask, given.array), given.array.shape))
+        shape = given.array.shape
+        mask = np.ones(shape, bool) if given.mask is None else given.mask[..., np.newaxis]
+        masks.append(np.broadcast_to(mask, shape) if options.masks == "any" else mask)
+    merge = np.any if options.masks == "any" else np.all
     joined: Array = merge(np.concatenate(masks, axis=options.axis), axis=-1)
     return joined
 
@@ -35,18 +41,35 @@ def _concatenate_shape(options: Concatenate, shapes: Sequence[Shape]) -> Shape |
 
 
 def _merge(layer: Layer, options: Merge, inputs: Sequence[Value]) -> Array:
+    alike = _alike(inputs)
     if options.masks == "any" and options.how in _AROUND_MASKS:
-        return _AROUND_MASKS[options.how](options, inputs)
-    return _COMBINE[options.how]([given.array for given in inputs])
+        return _AROUND_MASKS[options.how](options, alike)
+    return _COMBINE[options.how]([given.array for given in alike])
+
+
+def _alike(inputs: Sequence[Value]) -> list[Value]:
+    """Tensors in one dtype and of one rank; those of a lower rank get axes behind the batch.
+
+    With new axes a tensor is another one, without a mask (keras 3.15.1 and tf_keras 2.21.0,
+    layers/merging/base_merge.py, ``call``).
+    """
+    rank = max(given.array.ndim for given in inputs)
+    arrays = in_one_dtype([given.array for given in inputs])
+    return [
+        Value(array, given.mask)
+        if array.ndim == rank
+        else Value(np.expand_dims(array, tuple(range(1, 1 + rank - array.ndim))))
+        for given, array in zip(inputs, arrays, strict=True)
+    ]
 
 
 def _merge_mask(options: Merge, inputs: Sequence[Value]) -> Array | None:
     masks = [given.mask for given in inputs if given.mask is not None]
     match options.masks:
         case "all" if masks:
-            merged: Array = np.logical_and.reduce(masks)
+            merged: Array = reduce(np.logical_and, masks)
         case "any" if len(masks) == len(inputs):
-            merged = np.logical_or.reduce(masks)
+            merged = reduce(np.logical_or, masks)
         case _:
             return None
     return merged
@@ -55,7 +78,7 @@ def _merge_mask(options: Merge, inputs: Sequence[Value]) -> Array | None:
 def _merge_shape(options: Merge, shapes: Sequence[Shape]) -> Shape:
     """The shape of a merge; an axis of size 1 takes the size of the others."""
     rank = max(map(len, shapes))
-    padded = [(1,) * (rank - len(shape)) + shape for shape in shapes]
+    padded = [(shape[0], *(1,) * (rank - len(shape)), *shape[1:]) for shape in shapes]
     return tuple(
         next((size for size in sizes if size != 1), 1) for sizes in zip(*padded, strict=True)
     )
@@ -66,7 +89,11 @@ _product: Callable[[list[Array]], Array] = partial(reduce, np.multiply)
 
 
 def _average(arrays: list[Array]) -> Array:
-    return np.divide(_sum(arrays), len(arrays), dtype=arrays[0].dtype)
+    total = _sum(arrays)
+    if total.dtype.kind == "f":
+        return np.divide(total, len(arrays), dtype=total.dtype)
+    # What TensorFlow divides whole numbers in (tensorflow 2.21.0, ops/math_ops.py, `truediv`).
+    return np.divide(total, len(arrays), dtype="f4" if total.dtype.itemsize < 4 else "f8")
 
 
 _COMBINE: dict[str, Callable[[list[Array]], Array]] = {

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_inspect.arrays import NUMBERS, Array, cast
+from lstm_inspect.arrays import NUMBERS, Array, as_floats, cast
 from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.model import Layer, Operation
 
@@ -62,19 +62,13 @@ def _is_dtype(name: object) -> bool:
     return name is None or name in NUMBERS
 
 
-def _floats(x: Any) -> Array:
-    """Numbers as the functions of Keras take them that give fractions: whole ones as float32."""
-    array = np.asarray(x)
-    return array if array.dtype.kind == "f" else array.astype(np.float32)
-
-
 def _axes(axis: Axes) -> Any:
     return axis if axis is None or isinstance(axis, int) else tuple(axis)
 
 
 def _elementwise(function: Callable[[Any], Any], *, floats: bool = False) -> Callable[..., Any]:
     def operation(x: Any) -> Any:
-        return function(_floats(x) if floats else x)
+        return function(as_floats(x) if floats else x)
 
     return operation
 
@@ -83,14 +77,14 @@ def _pairwise(function: Callable[[Any, Any], Any], *, floats: bool = False) -> C
     def operation(x1: Any, x2: Any) -> Any:
         both = (x1, x2)
         has_fraction = any(np.asarray(x).dtype.kind == "f" for x in both)
-        return function(*map(_floats, both)) if floats and not has_fraction else function(x1, x2)
+        return function(*map(as_floats, both)) if floats and not has_fraction else function(x1, x2)
 
     return operation
 
 
 def _reduction(function: Callable[..., Any], *, floats: bool = False) -> Callable[..., Any]:
     def operation(x: Any, *, axis: Axes = None, keepdims: bool = False) -> Any:
-        given = _floats(x) if floats else x
+        given = as_floats(x) if floats else x
         return function(given, axis=_axes(axis), keepdims=keepdims)
 
     return operation
@@ -112,7 +106,7 @@ def _extreme(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _activation(name: str, *, floats: bool = True) -> Callable[..., Any]:
     def operation(x: Any) -> Array:
-        z = np.array(_floats(x) if floats else x)
+        z = np.array(as_floats(x) if floats else x)
         ACTIVATIONS[name](z)
         return z
 
@@ -121,7 +115,7 @@ def _activation(name: str, *, floats: bool = True) -> Callable[..., Any]:
 
 def _softmax(x: Any, *, axis: Axes = -1) -> Array:
     """Over one axis, or over several as if they were one (ops/nn.py, ``softmax``)."""
-    z = _floats(x)
+    z = as_floats(x)
     over = _axes(axis)
     e: Array = np.exp(z - z.max(axis=over, keepdims=True))
     e /= e.sum(axis=over, keepdims=True)
