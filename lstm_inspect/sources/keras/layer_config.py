@@ -270,11 +270,11 @@ class LayerConfig:
     def number_or_numbers(self, key: str) -> float | tuple[float, ...]:
         """A number of the config, or a list of numbers; 0 if the config leaves it out.
 
-        Keras 3 writes an array as an object of the class ``__tensor__``
+        Keras 3 writes an array as an object of the class ``__tensor__`` or ``__numpy__``
         (keras 3.15.1, saving/serialization_lib.py, ``serialize_keras_object``).
         """
         value = self.config.get(key, 0.0)
-        if isinstance(value, dict) and value.get("class_name") == "__tensor__":
+        if isinstance(value, dict) and value.get("class_name") in ("__tensor__", "__numpy__"):
             stored = value.get("config")
             value = stored.get("value") if isinstance(stored, dict) else stored
         if isinstance(value, list):
