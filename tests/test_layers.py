@@ -13,7 +13,7 @@ from lstm_inspect.genuine.bridge import BUILT_IN
 from lstm_inspect.genuine.pure_operations import OPERATIONS
 from lstm_inspect.layers import Form, Value, form_of, operation_of
 from lstm_inspect.layers.operations import FUNCTIONS
-from lstm_inspect.model import Layer, Merge, MergeDirections, Ref
+from lstm_inspect.model import Concatenate, Layer, Merge, MergeDirections, Ref
 from lstm_inspect.sources.keras.layer_config import Dialect, LayerConfig
 from lstm_inspect.sources.keras.layer_options import READERS
 from lstm_inspect.sources.keras.nodes import read_index
@@ -34,12 +34,17 @@ KERAS_3 = Dialect(keras=3, minor=15, is_tf_keras=True, is_theano=False)
 
 
 def make(
-    class_name: str, weights: Sequence[Array] = (), *, dtype: str = "float32", **config: Any
+    class_name: str,
+    weights: Sequence[Array] = (),
+    *,
+    dtype: str = "float32",
+    dialect: Dialect = KERAS_2,
+    **config: Any,
 ) -> Layer:
     """A layer as Keras saves it, called "it"."""
     config = {"dtype": dtype, **config}
     entry = {"class_name": class_name, "module": "keras.layers", "config": config}
-    return read_layer(LayerConfig(entry, KERAS_2), weights, "it")
+    return read_layer(LayerConfig(entry, dialect), weights, "it")
 
 
 def operation(name: str, **parameters: Any) -> Layer:
@@ -378,7 +383,6 @@ def test_a_layer_and_an_operation_of_one_name_are_told_apart() -> None:
         ("Dropout", {"rate": 0.5}),
         ("GaussianDropout", {"rate": 0.5}),
         ("GaussianNoise", {"stddev": 0.5}),
-        ("Identity", {}),
         ("SpatialDropout1D", {"rate": 0.5}),
     ],
 )
@@ -389,6 +393,60 @@ def test_a_layer_that_acts_in_training_only_passes_on_what_it_gets(
     output = apply(make(class_name, **settings), x, masks=[MASK])
     np.testing.assert_array_equal(output.array, x)
     assert output.mask is MASK
+
+
+@pytest.mark.parametrize(("dialect", "keeps"), [(KERAS_2, False), (KERAS_3, True)])
+def test_an_identity_keeps_its_mask_since_keras_3(dialect: Dialect, keeps: bool) -> None:
+    output = apply(make("Identity", dialect=dialect), random(2, 3, 2), masks=[MASK])
+    assert output.mask is (MASK if keeps else None)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint8"])
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (make("Dense", [f32([[1], [2]])], units=1), [[4]]),
+        (make("LeakyReLU", alpha=0.5), [[2, 1]]),
+        (make("Add", dialect=KERAS_3), [[2.5, 1.5]]),
+        (make("Concatenate", dialect=KERAS_3), [[2, 1, 0.5]]),
+    ],
+    ids=described,
+)
+def test_whole_numbers_become_float32_and_not_float64(
+    layer: Layer, expected: Any, dtype: str
+) -> None:
+    others = [f32([[0.5]])] if isinstance(layer.options, (Merge, Concatenate)) else []
+    output = apply(layer, np.array([[2, 1]], dtype), *others)
+    assert output.array.dtype == "float32"
+    assert output.array.tolist() == expected
+
+
+def test_what_renorm_needs_in_training_is_no_mean_and_no_variance() -> None:
+    gamma, beta, mean, variance = f32([2]), f32([1]), f32([3]), f32([4])
+    arrays = [gamma, beta, mean, variance, f32([9]), f32([9]), f32([9])]
+    layer = make("BatchNormalization", arrays, renorm=True, epsilon=0.0, dialect=KERAS_3)
+    assert apply(layer, f32([[5]])).array.tolist() == [[3]]
+
+
+def test_a_batch_normalization_of_keras_2_may_have_several_axes() -> None:
+    mean, variance = f32([[1, 2], [3, 4]]), f32(np.ones((2, 2)))
+    layer = make(
+        "BatchNormalization", [mean, variance], axis=[1, 2], scale=False, center=False, epsilon=0.0
+    )
+    assert apply(layer, f32([[[1, 2], [3, 5]]])).array.tolist() == [[[0, 0], [0, 1]]]
+
+
+def test_a_merge_puts_new_axes_behind_the_batch() -> None:
+    vectors, sequences = f32([[1, 2], [3, 4]]), f32(np.zeros((2, 3, 2)))
+    output = apply(make("Add"), vectors, sequences)
+    assert output.array.tolist() == [[[1, 2]] * 3, [[3, 4]] * 3]
+
+
+def test_masking_may_have_a_value_for_each_feature() -> None:
+    written = {"class_name": "__numpy__", "config": {"value": [7.0, 1.0], "dtype": "float32"}}
+    output = apply(make("Masking", mask_value=written), f32([[[7, 1], [7, 7]]]))
+    assert output.mask is not None
+    assert output.mask.tolist() == [[False, True]]
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
@@ -507,6 +565,7 @@ CASES = [
     (make("Add"), [(2, 3, 4), (2, 3, 4)]),
     (make("Add", name="broadcast"), [(2, 3, 1), (2, 3, 4)]),
     (make("Average"), [(2, 3, 4), (2, 3, 4)]),
+    (make("Average", name="of two ranks"), [(2, 4), (2, 3, 4)]),
     (make("Dropout"), [(2, 3, 4)]),
     (directions("concat"), [(2, 3, 4), (2, 3, 4)]),
     (directions("sum"), [(2, 3, 4), (2, 3, 4)]),

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lstm_inspect.arrays import Array, cast
+from lstm_inspect.arrays import Array, as_floats, cast
 from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.errors import InputError
-from lstm_inspect.layers.form import Form, Value, no_mask, pass_mask, same_shape
+from lstm_inspect.layers.form import Form, Value, pass_mask, same_shape
 from lstm_inspect.model import (
     Activation,
     Augmentation,
@@ -25,6 +25,10 @@ from lstm_inspect.model import (
 
 def _identity(layer: Layer, options: Identity, inputs: Sequence[Value]) -> Array:
     return inputs[0].array
+
+
+def _identity_mask(options: Identity, inputs: Sequence[Value]) -> Array | None:
+    return inputs[0].mask if options.keeps_mask else None
 
 
 def _augmentation(layer: Layer, options: Augmentation, inputs: Sequence[Value]) -> Array:
@@ -67,7 +71,7 @@ def _embedding_shape(options: Embedding, shapes: Sequence[Shape]) -> Shape:
 
 def _dense(layer: Layer, options: Dense, inputs: Sequence[Value]) -> Array:
     kernel, *bias = (cast(array, layer.dtype) for array in layer.weights)
-    z: Array = inputs[0].array @ kernel
+    z: Array = cast(inputs[0].array, layer.dtype) @ kernel
     for b in bias:
         z += b
     ACTIVATIONS[layer.activation](z)
@@ -79,59 +83,77 @@ def _dense_shape(options: Dense, shapes: Sequence[Shape]) -> Shape:
 
 
 def _activation(layer: Layer, options: Activation, inputs: Sequence[Value]) -> Array:
-    z = inputs[0].array.copy()
+    x = inputs[0].array
+    z = np.array(as_floats(x))
     ACTIVATIONS[layer.activation](z)
-    return z
+    return z.astype(x.dtype) if layer.activation in _OF_WHOLE_NUMBERS else z
+
+
+# The activations that give whole numbers for whole numbers.
+_OF_WHOLE_NUMBERS = ("linear", "relu", "relu6", "hard_tanh")
+
+
+def _to_normalize(x: Array) -> Array:
+    """A copy of x in the dtype in which Keras normalizes: float32, or float64 if x has it.
+
+    Source: keras 3.15.1, ``result_type(inputs.dtype, "float32")`` in layers/normalization/
+    batch_normalization.py and in ops/nn.py, ``layer_normalization``.
+    """
+    return as_floats(x).astype(np.promote_types(as_floats(x).dtype, np.float32))
+
+
+def _weights_along(x: Array, axes: Sequence[int], weights: Sequence[Array]) -> list[Array]:
+    """Weights with one number for each feature, in the shape and the dtype to combine with x."""
+    features = {axis % x.ndim for axis in axes}
+    along = [size if axis in features else 1 for axis, size in enumerate(x.shape)]
+    return [array.astype(x.dtype).reshape(along) for array in weights]
 
 
 def _batch_normalization(
     layer: Layer, options: BatchNormalization, inputs: Sequence[Value]
 ) -> Array:
-    x = inputs[0].array
-    *affine, mean, variance = (cast(array, layer.dtype) for array in layer.weights)
-    along = [1] * x.ndim
-    along[options.axis] = -1
-    z: Array = x - mean.reshape(along)
-    z /= np.sqrt(variance + options.epsilon).reshape(along)
+    z = _to_normalize(inputs[0].array)
+    # Behind the variance stand the arrays that Keras needs for renorm in training.
+    affine = options.scale + options.center
+    weights = _weights_along(z, options.axis, layer.weights[: affine + 2])
+    z -= weights[affine]
+    z /= np.sqrt(weights[affine + 1] + options.epsilon)
     if options.scale:
-        z *= affine.pop(0).reshape(along)
+        z *= weights[0]
     if options.center:
-        z += affine.pop(0).reshape(along)
-    return z
+        z += weights[affine - 1]
+    return cast(z, layer.dtype)
 
 
 def _layer_normalization(
     layer: Layer, options: LayerNormalization, inputs: Sequence[Value]
 ) -> Array:
-    x = inputs[0].array
-    # In half precision Keras normalizes in single precision (keras 3.15.1, ops/nn.py,
-    # `layer_normalization`).
-    z: Array = x.astype(np.promote_types(x.dtype, np.float32))
+    x = inputs[0].array if options.keeps_dtype else cast(inputs[0].array, layer.dtype)
+    z = _to_normalize(x)
     z -= z.mean(axis=options.axis, keepdims=True)
     z /= np.sqrt(np.square(z).mean(axis=options.axis, keepdims=True) + options.epsilon)
-    axes = {axis % x.ndim for axis in options.axis}
-    along = [size if axis in axes else 1 for axis, size in enumerate(x.shape)]
-    affine = [cast(array, layer.dtype).reshape(along) for array in layer.weights]
+    affine = _weights_along(z, options.axis, layer.weights)
     if options.scale:
         z *= affine.pop(0)
     if options.center:
         z += affine.pop(0)
-    return cast(z, layer.dtype)
+    return cast(z.astype(x.dtype), layer.dtype)
 
 
 def _leaky_relu(layer: Layer, options: LeakyReLU, inputs: Sequence[Value]) -> Array:
-    x = inputs[0].array
-    return np.where(x >= 0, x, x * x.dtype.type(options.negative_slope))
+    x = as_floats(inputs[0].array)
+    # The slope is a float32 for numbers of any dtype (tensorflow 2.21.0, `tf.nn.leaky_relu`).
+    return np.where(x >= 0, x, x * x.dtype.type(np.float32(options.negative_slope)))
 
 
 FORMS: dict[type, Form] = {
-    Identity: Form(_identity, pass_mask, same_shape),
-    Augmentation: Form(_augmentation, no_mask, same_shape),
+    Identity: Form(_identity, _identity_mask, same_shape),
+    Augmentation: Form(_augmentation, pass_mask, same_shape),
     Masking: Form(_masking, _masking_mask, same_shape),
     Embedding: Form(_embedding, _embedding_mask, _embedding_shape, casts=False),
     Dense: Form(_dense, pass_mask, _dense_shape),
     Activation: Form(_activation, pass_mask, same_shape),
-    LayerNormalization: Form(_layer_normalization, pass_mask, same_shape),
+    LayerNormalization: Form(_layer_normalization, pass_mask, same_shape, casts=False),
     LeakyReLU: Form(_leaky_relu, pass_mask, same_shape),
     BatchNormalization: Form(_batch_normalization, pass_mask, same_shape),
 }

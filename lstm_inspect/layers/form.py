@@ -51,8 +51,9 @@ class Form:
             tuple of output arrays.
         mask: Takes the options and the inputs. Returns the mask of the output.
         shape: Takes the options and the shapes of the inputs. Returns the shape of the output.
-        casts: Whether float inputs are cast to the layer's dtype; an Embedding does not cast them
-            (keras 3.15.1, layers/core/embedding.py, ``autocast=False``).
+        casts: Whether float inputs are cast to the layer's dtype; an Embedding and a
+            LayerNormalization do not cast them (keras 3.15.1, layers/core/embedding.py and
+            layers/normalization/layer_normalization.py, ``autocast = False``).
     """
 
     compute: Compute

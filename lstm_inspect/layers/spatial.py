@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lstm_inspect.arrays import Array, cast
+from lstm_inspect.arrays import Array, as_floats, cast
 from lstm_inspect.cells import ACTIVATIONS, convolve, windows_of
 from lstm_inspect.layers.form import Form, Value, mask_over, no_mask
 from lstm_inspect.model import Convolve, GlobalAverage, Layer, Pool, Shape, output_sizes
@@ -28,7 +28,8 @@ def _pool(layer: Layer, options: Pool, inputs: Sequence[Value]) -> Array:
     x = inputs[0].array
     axes = tuple(range(2 - x.ndim, 0))
     if options.how == "max":
-        largest: Array = windows_of(x, options.pool_size, options.moves, -np.inf).max(axis=axes)
+        smallest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+        largest: Array = windows_of(x, options.pool_size, options.moves, smallest).max(axis=axes)
         return largest
     totals: Array = windows_of(x, options.pool_size, options.moves).sum(axis=axes)
     # Padding does not count in an average.
@@ -47,11 +48,13 @@ def _global_average(layer: Layer, options: GlobalAverage, inputs: Sequence[Value
 
     Source: keras 3.15.1, layers/pooling/global_average_pooling1d.py, ``call``.
     """
-    x, mask = inputs[0].array, inputs[0].mask
+    given, mask = inputs[0].array, inputs[0].mask
+    x = as_floats(given)
     over = tuple(range(1, x.ndim - 1))
     if mask is None or x.ndim != 3:
         mean: Array = x.mean(axis=over, keepdims=options.keepdims)
-        return mean
+        is_whole = options.keeps_whole and given.dtype.kind in "iu"
+        return mean.astype(given.dtype) if is_whole else mean
     counts = mask_over(mask, x)
     totals: Array = np.where(counts, x, 0).sum(axis=over, keepdims=options.keepdims)
     totals /= counts.sum(axis=over, keepdims=options.keepdims).astype(x.dtype)

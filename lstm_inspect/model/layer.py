@@ -12,11 +12,17 @@ from lstm_inspect.cells import Moves
 
 
 class Identity(NamedTuple):
-    """Returns its input unchanged."""
+    """Returns its input unchanged.
+
+    Attributes:
+        keeps_mask: Whether its output has the mask of its input.
+    """
+
+    keeps_mask: bool = True
 
 
 class Augmentation(NamedTuple):
-    """Returns an image unchanged, without its mask."""
+    """Returns an image unchanged."""
 
 
 class Masking(NamedTuple):
@@ -59,13 +65,13 @@ class BatchNormalization(NamedTuple):
     """Normalizes by the mean and variance in the file.
 
     Attributes:
-        axis: The axis of the features.
+        axis: The axes of the features.
         epsilon: The number that is added to the variance.
         scale: Whether the first array scales the result.
         center: Whether the next array is added to the result.
     """
 
-    axis: int
+    axis: tuple[int, ...]
     epsilon: float
     scale: bool
     center: bool
@@ -79,12 +85,15 @@ class LayerNormalization(NamedTuple):
         epsilon: The number that is added to the variance.
         scale: Whether the first array scales the result.
         center: Whether the next array is added to the result.
+        keeps_dtype: Whether the result is rounded to the dtype of the input, whole numbers too,
+            before it is cast to the dtype of the layer.
     """
 
     axis: tuple[int, ...]
     epsilon: float
     scale: bool
     center: bool
+    keeps_dtype: bool
 
 
 class LeakyReLU(NamedTuple):
@@ -102,9 +111,11 @@ class GlobalAverage(NamedTuple):
 
     Attributes:
         keepdims: Whether these axes stay, with length 1.
+        keeps_whole: Whether the average of whole numbers is a whole number.
     """
 
     keepdims: bool
+    keeps_whole: bool
 
 
 class Merge(NamedTuple):

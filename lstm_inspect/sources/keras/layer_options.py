@@ -88,7 +88,9 @@ def acts_in_training(layer: LayerConfig) -> bool:
 
 
 def _identity(layer: LayerConfig) -> Options:
-    return Identity()
+    # tf_keras 2.21.0, layers/core/identity.py: the class does not support masks.
+    drops_mask = layer.class_name == "Identity" and layer.dialect.keras < 3
+    return Identity(keeps_mask=not drops_mask)
 
 
 def _augmentation(layer: LayerConfig) -> Options:
@@ -112,11 +114,8 @@ def _activation(layer: LayerConfig) -> Options:
 
 
 def _batch_normalization(layer: LayerConfig) -> Options:
-    axis = layer.config.get("axis", -1)
-    # keras 2.15.0 writes a list with the axis in it.
-    single = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
     return BatchNormalization(
-        axis=layer.whole("axis", single),
+        axis=_axes(layer),  # keras 2.15.0 writes a list, which may have several
         epsilon=layer.number("epsilon", default=1e-3),
         scale=layer.flag("scale", default=True),
         center=layer.flag("center", default=True),
@@ -126,14 +125,20 @@ def _batch_normalization(layer: LayerConfig) -> Options:
 def _layer_normalization(layer: LayerConfig) -> Options | None:
     if layer.config.get("rms_scaling"):  # keras 3.5.0 to 3.9.2: another formula
         return None
-    axis = layer.config.get("axis", -1)
-    axes = axis if isinstance(axis, list) else [axis]
     return LayerNormalization(
-        axis=tuple(layer.whole("axis", each) for each in axes),
+        axis=_axes(layer),
         epsilon=layer.number("epsilon", default=1e-3),
         scale=layer.flag("scale", default=True),
         center=layer.flag("center", default=True),
+        # keras 3.10.0 and 3.11.3, layers/normalization/layer_normalization.py, `call`.
+        keeps_dtype=layer.dialect.keras == 3 and layer.dialect.minor >= 11,
     )
+
+
+def _axes(layer: LayerConfig) -> tuple[int, ...]:
+    axis = layer.config.get("axis", -1)
+    axes = axis if isinstance(axis, list) else [axis]
+    return tuple(layer.whole("axis", each) for each in axes)
 
 
 def _leaky_relu(layer: LayerConfig) -> Options:
@@ -145,7 +150,8 @@ def _leaky_relu(layer: LayerConfig) -> Options:
 def _global_average(layer: LayerConfig) -> Options | None:
     if not _is_channels_last(layer):
         return None
-    return GlobalAverage(keepdims=layer.flag("keepdims"))
+    # Keras 2 averages whole numbers as TensorFlow does (keras 2.15.0, backend.py, `mean`).
+    return GlobalAverage(keepdims=layer.flag("keepdims"), keeps_whole=layer.dialect.keras < 3)
 
 
 def _merge(how: str, layer: LayerConfig) -> Options:

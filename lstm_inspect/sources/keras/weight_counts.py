@@ -62,5 +62,7 @@ def _own_counts(layer: LayerConfig) -> tuple[int, int] | None:
         return 1, 0
     if layer.class_name in ("BatchNormalization", "LayerNormalization"):
         affine = layer.flag("scale", default=True) + layer.flag("center", default=True)
-        return affine, 2 if layer.class_name == "BatchNormalization" else 0
+        if layer.class_name == "LayerNormalization":
+            return affine, 0
+        return affine, 5 if layer.flag("renorm") else 2
     return None
