@@ -8,6 +8,8 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.errors import UnsupportedLayerError
 from lstm_inspect.files.limits import Limits
@@ -15,6 +17,7 @@ from lstm_inspect.genuine.process import PROCESS, KerasError
 from lstm_inspect.genuine.pure_operations import OPERATIONS
 from lstm_inspect.layers import Value, map_values
 from lstm_inspect.model import Layer, Operation
+from lstm_inspect.nested import leaves
 
 BUILT_IN = frozenset(
     """
@@ -68,6 +71,7 @@ def call_layer(
     """
     arrays = map_values(args, lambda value: value.array)
     named = map_values(dict(kwargs), lambda value: value.array)
+    options = {key: each for key, each in kwargs.items() if key not in ("mask", "training")}
     try:
         if isinstance(layer.options, Operation):
             outputs = PROCESS.ask(
@@ -92,8 +96,12 @@ def call_layer(
             dtype=layer.dtype,
             weights=list(layer.weights),
             args=arrays,
-            kwargs={key: each for key, each in named.items() if key not in ("mask", "training")},
-            masks=map_values(args[0], lambda value: value.mask) if args else None,
+            kwargs={key: named[key] for key in options},
+            masks=[
+                value.mask if isinstance(value, Value) else None
+                for value in leaves((args, options))
+                if isinstance(value, (Value, np.ndarray))
+            ],
         )
     except KerasError as error:
         raise UnsupportedLayerError(f"{layer.label}: today's Keras rejects it ({error})") from error

@@ -61,8 +61,19 @@ def keras_may_reject(what: str = "") -> Iterator[None]:
         raise RejectedError(f"{what}{line:.160}") from error
 
 
+def as_tensor(library: ModuleType, array: Array) -> Any:
+    """Makes a tensor of Keras 3 or tf_keras of an array, in the dtype of the array."""
+    if hasattr(library, "ops"):
+        return library.ops.convert_to_tensor(array)
+    return library.backend.constant(array, array.dtype)
+
+
 def as_array(library: ModuleType, tensor: Any) -> Array:
     """Copies a tensor of Keras 3 or tf_keras to an array; bfloat16 becomes float32."""
-    # tf_keras has no `ops`; its tensors are those of TensorFlow, which NumPy takes as they are.
-    array = np.array(library.ops.convert_to_numpy(tensor) if hasattr(library, "ops") else tensor)
+    # tf_keras has no `ops`; its tensors are those of TensorFlow. NumPy takes all but the sparse.
+    array = np.array(
+        library.ops.convert_to_numpy(tensor)
+        if hasattr(library, "ops")
+        else library.backend.to_dense(tensor)
+    )
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

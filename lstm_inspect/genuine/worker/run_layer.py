@@ -5,9 +5,16 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from lstm_inspect.arrays import Array
-from lstm_inspect.genuine.worker.keras_library import RejectedError, as_array, keras_may_reject
-from lstm_inspect.nested import leaves
+from lstm_inspect.genuine.worker.keras_library import (
+    RejectedError,
+    as_array,
+    as_tensor,
+    keras_may_reject,
+)
+from lstm_inspect.nested import LOOK_INSIDE, leaves, rewritten
 
 # Arguments that Keras 2 calls by another name (keras 2.15.0, layers/activation/leaky_relu.py).
 _RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
@@ -40,7 +47,7 @@ def run_layer(
     weights: Sequence[Array],
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
-    masks: Any,
+    masks: Sequence[Array | None],
 ) -> list[tuple[Array, Array | None]]:
     """Calls a layer as a model does.
 
@@ -51,14 +58,18 @@ def run_layer(
         dtype: The dtype that it computes in.
         weights: Its arrays.
         args: The positional arguments of the call.
-        kwargs: The keyword arguments, except for the mask.
-        masks: The mask of the first argument, in lists or dicts as the argument is.
+        kwargs: The keyword arguments, except for masks.
+        masks: The mask of each array in the arguments, in their order.
 
     Returns:
         Each output, with its mask.
     """
     with keras_may_reject():
         layer = _made(library, class_name, config, dtype)
+        if "training" in inspect.signature(layer.call).parameters:
+            # A layer that changes images acts as in training unless it is told otherwise
+            # (keras 3.15.1, layers/preprocessing/image_preprocessing/equalization.py).
+            kwargs = {**kwargs, "training": False}
         layer(*args, **kwargs)  # makes its weights
         if len(layer.weights) != len(weights):
             raise RejectedError(
@@ -67,31 +78,43 @@ def run_layer(
         layer.set_weights(list(weights))
         if hasattr(layer, "finalize_state"):
             layer.finalize_state()
-        is_masked = any(mask is not None for mask in leaves(masks))
-        takes = inspect.signature(layer.call).parameters
-        if "training" in takes:
-            kwargs = {**kwargs, "training": False}
-        if "mask" in takes and is_masked:
-            kwargs = {**kwargs, "mask": masks}
-        outputs = layer(*args, **kwargs)
-        mask = None
-        if layer.supports_masking and is_masked:
-            mask = layer.compute_mask(args[0], masks)
-        if isinstance(mask, (list, tuple)):
-            mask = mask[0] if mask else None
-        of_outputs = None if mask is None else as_array(library, mask)
-        return [(as_array(library, output), of_outputs) for output in leaves(outputs)]
+        tensors, named = _masked(library, (args, kwargs), masks)
+        outputs = layer(*tensors, **named)
+        return [
+            (as_array(library, output), None if mask is None else as_array(library, mask))
+            for output in leaves(outputs)
+            for mask in [getattr(output, "_keras_mask", None)]
+        ]
+
+
+def _masked(library: ModuleType, arguments: Any, masks: Sequence[Array | None]) -> Any:
+    """Arguments with a tensor for each array; Keras takes the mask of a tensor from the tensor.
+
+    Source: keras 3.15.1, layers/layer.py, and tf_keras 2.21.0, engine/base_layer.py, ``__call__``.
+    """
+    left = iter(masks)
+
+    def tensor(value: Any) -> Any:
+        if not isinstance(value, np.ndarray):
+            return LOOK_INSIDE
+        made, mask = as_tensor(library, value), next(left)
+        if mask is not None:
+            made._keras_mask = as_tensor(library, mask)
+        return made
+
+    return rewritten(arguments, tensor)
 
 
 def _made(library: ModuleType, class_name: str, config: Mapping[str, Any], dtype: str) -> Any:
     """Makes a layer from the plain values of its config."""
     cls = getattr(library.layers, _EXPORTED.get(class_name, class_name))
     renamed = _RENAMED.get(class_name, {})
+    # A class hands on to the classes above it what it does not name itself.
     parameters = {
-        name
+        key
         for each in cls.__mro__
-        if each not in library.layers.Layer.__mro__ and "__init__" in vars(each)
-        for name in inspect.signature(each.__init__).parameters
+        if "__init__" in vars(each)
+        for key in inspect.signature(each.__init__).parameters
     }
     plain: dict[str, Any] = {}
     for written, value in config.items():
@@ -108,7 +131,14 @@ def _made(library: ModuleType, class_name: str, config: Mapping[str, Any], dtype
             raise RejectedError(f"it does not know {key}={value!r:.60}")
     if "activation" in parameters:
         plain["activation"] = None  # the caller applies it, as the Keras that saved it did
-    return cls(**{**plain, "dtype": dtype, "name": None})
+    return cls(**{**plain, "dtype": _policy(config.get("dtype"), dtype), "name": None})
+
+
+def _policy(stated: Any, dtype: str) -> str:
+    """The dtype to make a layer with: with a mixed policy its weights stay in single precision."""
+    name = stated["config"].get("name") if isinstance(stated, dict) else stated
+    mixed = f"mixed_{dtype}"
+    return mixed if name == mixed else dtype
 
 
 def _is_plain(value: Any) -> bool:
