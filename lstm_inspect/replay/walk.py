@@ -96,6 +96,7 @@ class Walk:
             return LOOK_INSIDE
 
         args, kwargs = rewritten(call.args, value_of), rewritten(call.kwargs, value_of)
+        args = _with_masks(args, kwargs.get("mask"))
         custom = self._options.layers.get(layer.name) or self._options.layers.get(layer.class_name)
         if custom is not None:
             given = [value for value in leaves(args) if isinstance(value, Value)]
@@ -169,6 +170,19 @@ def _fed_value(name: str, given: Mapping[str, Array]) -> Value:
     path = name.removesuffix(FED_INPUT)
     mask = given.get(path + FED_MASK)
     return Value(given[name], None if mask is None else fitted_mask(path, mask, given[name]))
+
+
+def _with_masks(args: Any, wired: Any) -> Any:
+    """Arguments with the masks that a call is wired to, which count instead of their own."""
+    masks = iter([] if wired is None else leaves(wired))
+
+    def masked(given: Any) -> Any:
+        if not isinstance(given, Value):
+            return LOOK_INSIDE
+        mask = next(masks, given.mask)
+        return Value(given.array, mask.array.astype(bool) if isinstance(mask, Value) else mask)
+
+    return rewritten(args, masked)
 
 
 def _dims(call: Call, recurrence: Recurrence) -> tuple[str, ...]:

@@ -17,7 +17,16 @@ from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.checks.verification import WHOLE_MODEL, verify
 from lstm_inspect.cli import cli
 from lstm_inspect.replay.options import ReplayOptions
-from tests.conftest import SAMPLES, functional, input_layer, layer, lstm, lstm_weights, write_h5
+from tests.conftest import (
+    SAMPLES,
+    functional,
+    input_layer,
+    layer,
+    lstm,
+    lstm_weights,
+    random,
+    write_h5,
+)
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
@@ -399,3 +408,23 @@ def test_a_setting_that_todays_keras_does_not_know_is_refused(
     path = write_h5(tmp_path / "m.h5", config, {"lstm": lstm_weights("lstm", 2, 2)})
     with pytest.raises(lstm_inspect.UnsupportedLayerError, match="it does not know"):
         lstm_inspect.trace(lstm_inspect.open_model(path), np.ones((1, 3, 2), "float32"))
+
+
+@pytest.mark.parametrize("kind", ["average", "attention", "attention of both"])
+def test_a_mask_that_a_call_is_wired_to_counts(kind: str, tmp_path: Path) -> None:
+    from keras import Input, Model, layers
+
+    x, mask = Input((4, 2), name="x"), Input((4,), dtype="bool", name="mask")
+    match kind:
+        case "average":
+            average = layers.GlobalAveragePooling1D()(x, mask=mask)
+            front = layers.RepeatVector(3)(average)
+        case "attention":
+            front = layers.Attention()([x, x], mask=[None, mask])
+        case _:
+            front = layers.Attention()([x, x], mask=[mask, mask])
+    model = Model([x, mask], layers.LSTM(2, name="lstm")(front))
+    model.save(tmp_path / "m.keras")
+    inputs = {"x": random(2, 4, 2), "mask": np.array([[1, 1, 0, 0], [0, 1, 0, 1]], bool)}
+    trace = lstm_inspect.trace(lstm_inspect.open_model(tmp_path / "m.keras"), inputs)
+    np.testing.assert_allclose(trace["lstm"].h[:, -1], model.predict(inputs, verbose=0), atol=1e-6)
