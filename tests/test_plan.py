@@ -143,8 +143,8 @@ def unchanged(layer: Layer, x: Array) -> Array:
     return x
 
 
-def test_a_custom_layer_of_keras_2_hands_on_the_mask(tmp_path: Path) -> None:
-    model = masked(tmp_path, "2.15.0")
+def test_a_custom_layer_of_keras_on_its_own_hands_on_the_mask(tmp_path: Path) -> None:
+    model = masked(tmp_path, "2.2.4")
     trace = lstm_inspect.trace(model, masked_x(), record="mask", layers={"Mine": unchanged})
     np.testing.assert_array_equal(trace["lstm"].mask, MASK)
 
@@ -155,8 +155,11 @@ def test_a_lambda_has_no_mask(tmp_path: Path) -> None:
     assert trace["lstm"].mask.all()
 
 
-def test_of_a_custom_layer_of_keras_3_that_is_warned_of(tmp_path: Path) -> None:
-    model = masked(tmp_path, "3.15.1")
+@pytest.mark.parametrize("keras_version", ["2.15.0", "3.15.1"])
+def test_of_a_custom_layer_of_later_versions_that_is_warned_of(
+    keras_version: str, tmp_path: Path
+) -> None:
+    model = masked(tmp_path, keras_version)
     with pytest.warns(InspectWarning, match="return \\(output, mask\\) or \\(output, None\\)"):
         trace = lstm_inspect.trace(model, masked_x(), record="mask", layers={"Mine": unchanged})
     assert trace["lstm"].mask.all()

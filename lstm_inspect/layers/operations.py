@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_inspect.arrays import NUMBERS, Array, as_floats, cast
+from lstm_inspect.arrays import NUMBERS, Array, as_floats, cast, in_one_dtype
 from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.model import Layer, Operation
 
@@ -75,11 +75,39 @@ def _elementwise(function: Callable[[Any], Any], *, floats: bool = False) -> Cal
 
 def _pairwise(function: Callable[[Any, Any], Any], *, floats: bool = False) -> Callable[..., Any]:
     def operation(x1: Any, x2: Any) -> Any:
-        both = (x1, x2)
+        both = _in_one_dtype((x1, x2))
         has_fraction = any(np.asarray(x).dtype.kind == "f" for x in both)
-        return function(*map(as_floats, both)) if floats and not has_fraction else function(x1, x2)
+        return function(*(map(as_floats, both) if floats and not has_fraction else both))
 
     return operation
+
+
+def _in_one_dtype(values: Sequence[Any]) -> list[Any]:
+    """Arrays and numbers in the dtype in which Keras combines them; a number takes that of arrays.
+
+    Source: keras 3.15.1, backend/common/dtypes.py. A fraction makes float32 of whole arrays, and a
+    whole number makes int32 of booleans.
+    """
+    arrays = [value for value in values if isinstance(value, np.ndarray)]
+    if any(isinstance(value, float) for value in values):
+        arrays = [as_floats(array) for array in arrays]
+    elif any(type(value) is int for value in values):
+        arrays = [array.astype(np.int32) if array.dtype == bool else array for array in arrays]
+    alike = iter(in_one_dtype(arrays)) if arrays else iter(())
+    return [next(alike) if isinstance(value, np.ndarray) else value for value in values]
+
+
+def _square(x: Any) -> Any:
+    array = np.asarray(x)
+    return np.square(array.astype(np.int32) if array.dtype == bool else array)
+
+
+def _sum(x: Any, *, axis: Axes = None, keepdims: bool = False) -> Any:
+    array = np.asarray(x)
+    # Short whole numbers are summed in 32 bits (keras 3.15.1, backend/tensorflow/numpy.py, `sum`).
+    wide = {"b": "int32", "i": "int32", "u": "uint32"}.get(array.dtype.kind, array.dtype)
+    dtype = np.promote_types(array.dtype, wide)
+    return np.sum(array, axis=_axes(axis), keepdims=keepdims, dtype=dtype)
 
 
 def _reduction(function: Callable[..., Any], *, floats: bool = False) -> Callable[..., Any]:
@@ -122,12 +150,13 @@ def _softmax(x: Any, *, axis: Axes = -1) -> Array:
     return e
 
 
-def _cast(x: Any, *, dtype: str) -> Array:
-    return cast(np.asarray(x).real, dtype)  # of complex numbers, Keras takes the real part
+def _cast(x: Any, *, dtype: str | None) -> Array:
+    # Of complex numbers, Keras takes the real part.
+    return cast(np.asarray(x).real, dtype or "float32")
 
 
 def _concatenate(xs: Sequence[Any], *, axis: int = 0) -> Array:
-    joined: Array = np.concatenate(xs, axis=axis)
+    joined: Array = np.concatenate(_in_one_dtype(xs), axis=axis)
     return joined
 
 
@@ -161,7 +190,7 @@ def _squeeze(x: Any, *, axis: Axes = None) -> Array:
 
 
 def _stack(x: Sequence[Any], *, axis: int = 0) -> Array:
-    return np.stack(x, axis=axis)
+    return np.stack(_in_one_dtype(x), axis=axis)
 
 
 def _transpose(x: Any, *, axes: Sequence[int] | None = None) -> Array:
@@ -169,7 +198,7 @@ def _transpose(x: Any, *, axes: Sequence[int] | None = None) -> Array:
 
 
 def _where(condition: Any, x1: Any, x2: Any) -> Array:
-    picked: Array = np.where(condition, x1, x2)
+    picked: Array = np.where(condition, *_in_one_dtype((x1, x2)))
     return picked
 
 
@@ -209,11 +238,11 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "Sigmoid": _activation("sigmoid"),
     "Softmax": _softmax,
     "Sqrt": _elementwise(np.sqrt, floats=True),
-    "Square": _elementwise(np.square),
+    "Square": _square,
     "Squeeze": _squeeze,
     "Stack": _stack,
     "Subtract": _pairwise(np.subtract),
-    "Sum": _reduction(np.sum),
+    "Sum": _sum,
     "Tanh": _activation("tanh"),
     "Transpose": _transpose,
     "TrueDivide": _pairwise(np.true_divide, floats=True),

@@ -54,6 +54,9 @@ class Recurrence:
             backwards.
         drops: Whether it has dropout, which acts in training.
         dtype: The dtype it computes in.
+        input_dtype: The dtype to which its x and initial states are cast before that; None for the
+            same. An RNN may have another dtype than its cells.
+        output_dtype: The dtype to which its outputs are cast behind that; None for the same.
         notes: What the file leaves open about the layer, one line for each point.
 
     Raises:
@@ -77,6 +80,8 @@ class Recurrence:
     restores_order: bool = False
     drops: bool = False
     dtype: str = "float32"
+    input_dtype: str | None = None
+    output_dtype: str | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -47,7 +47,7 @@ def replay_recurrence(
     Raises:
         InputError: x or an initial state does not have the shape that the weights need.
     """
-    x = cast(given.array, recurrence.dtype)
+    x = cast(_as_given(recurrence, given.array), recurrence.dtype)
     if recurrence.time_major:
         x = x.swapaxes(0, 1)
         mask = None if mask is None else mask.swapaxes(0, 1)
@@ -86,10 +86,16 @@ def replay_recurrence(
     signals["mask"] = np.ones(x.shape[:2], bool) if mask is None else mask
     for name, state in states.items():
         signals[f"{name}0"] = cast(_features_back(recurrence, state, 1), recurrence.dtype)
-    return (
-        outputs_of(recurrence, computed, mask, given.mask),
-        {name: signals[name] for name in record if name in signals},
-    )
+    outputs = outputs_of(recurrence, computed, mask, given.mask)
+    if recurrence.output_dtype is not None:
+        dtype = recurrence.output_dtype
+        outputs = tuple(Value(cast(each.array, dtype), each.mask) for each in outputs)
+    return outputs, {name: signals[name] for name in record if name in signals}
+
+
+def _as_given(recurrence: Recurrence, array: Array) -> Array:
+    """An input in the dtype of the layer around the cell."""
+    return array if recurrence.input_dtype is None else cast(array, recurrence.input_dtype)
 
 
 def _features_last(recurrence: Recurrence, array: Array, axis: int) -> Array:
@@ -116,7 +122,7 @@ def _check_x(path: str, recurrence: Recurrence, x: Array) -> None:
 def _fitted_state(
     path: str, recurrence: Recurrence, name: str, given: Array, zeros: Array
 ) -> Array:
-    state = _features_last(recurrence, given, 1)
+    state = _features_last(recurrence, _as_given(recurrence, given), 1)
     if state.shape != zeros.shape:
         raise InputError(
             f"layer {path}: expected an initial {name} of shape {zeros.shape}, "

@@ -61,14 +61,16 @@ def read_options(layer: LayerConfig) -> Options | None:
 def passes_mask(layer: LayerConfig) -> bool | None:
     """Whether a layer that is not built in hands on the mask of its input; None if code decides.
 
-    Up to Keras 2 a layer that is called on a masked input and does not support masks is an error
-    (keras 2.15.0, engine/base_layer.py, ``compute_mask``). In Keras 3 it drops the mask, and the
-    file does not say whether it supports masks (keras 3.15.1, layers/layer.py, ``Layer.__call__``).
+    In the Keras that was installed on its own, a layer that is called on a masked input and does
+    not support masks is an error (keras 2.2.4, engine/base_layer.py, ``compute_mask``). In tf.keras
+    and Keras 3 it drops the mask, and the file does not say whether it supports masks (tf_keras
+    2.21.0, engine/base_layer.py, ``_set_mask_metadata``; keras 3.15.1, layers/layer.py,
+    ``Layer.__call__``).
     A Lambda has no mask unless it was given one (layers/core/lambda_layer.py, ``compute_mask``).
     """
     if layer.class_name == "Lambda":
         return False if layer.config.get("mask") is None else None
-    return True if layer.dialect.keras < 3 else None
+    return None if layer.dialect.is_tf_keras else True
 
 
 def merge_directions(layer: LayerConfig) -> MergeDirections:

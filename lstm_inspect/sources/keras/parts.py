@@ -198,19 +198,16 @@ def _recurrent_part(
         overrides["zero_output_for_mask"] = layer.flag("return_sequences")
     if len(cells) == 1:
         return RecurrentPart((read_recurrence(layer, cells[0], arrays[0], path, **overrides),))
-    below = {**overrides, "return_sequences": True, "unroll": False, "restores_order": True}
-    return RecurrentPart(
-        tuple(
-            read_recurrence(
-                layer,
-                cell,
-                own,
-                f"{path}/{number}",
-                **(below if number < len(cells) - 1 else overrides),
-            )
-            for number, (cell, own) in enumerate(zip(cells, arrays, strict=True))
-        )
-    )
+    below = {"return_sequences": True, "unroll": False, "restores_order": True}
+    stack = []
+    for number, (cell, own) in enumerate(zip(cells, arrays, strict=True)):
+        fields = dict(overrides)
+        if number > 0:
+            fields["input_dtype"] = None
+        if number < len(cells) - 1:
+            fields |= {**below, "output_dtype": None}
+        stack.append(read_recurrence(layer, cell, own, f"{path}/{number}", **fields))
+    return RecurrentPart(tuple(stack))
 
 
 def read_layer(layer: LayerConfig, arrays: Sequence[Array], path: str) -> Layer:

@@ -93,8 +93,11 @@ def read_recurrence(
         "zero_output_for_mask": layer.flag("zero_output_for_mask"),
         "unroll": layer.flag("unroll"),
         "time_major": layer.flag("time_major"),
-        **overrides,
     }
+    if layer.dtype != cell.dtype and cell.dialect.keras == 3:
+        # keras 3.15.1, layers/rnn/rnn.py, `call`; Keras 2 cannot run such a layer.
+        fields |= {"input_dtype": layer.dtype, "output_dtype": layer.dtype}
+    fields |= overrides
     if kind is CONV_LSTM and cell.dialect.keras < 3:
         # Keras 2 writes this option of a ConvLSTM, and a Bidirectional sets it, but the layer does
         # not read it (tf_keras 2.21.0, layers/rnn/base_conv_rnn.py, `ConvRNN.call`).
