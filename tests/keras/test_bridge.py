@@ -207,7 +207,9 @@ def nested(folder: Path) -> list[str]:
 
     inner_x = Input((3, 2))
     inner = Model(inner_x, layers.LSTM(2, return_sequences=True, name="lstm")(inner_x), name="it")
-    outer = layers.TimeDistributed(Model(inner_x, layers.LSTM(2)(inner_x)), name="outer")
+    outer = layers.TimeDistributed(
+        Model(inner_x, layers.LSTM(2, name="lstm")(inner_x)), name="outer"
+    )
     x = Input((3, 2), name="x")
     images = Input((4, 3, 2), name="images")
     once = inner(x)
