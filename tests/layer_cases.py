@@ -59,11 +59,12 @@ def cases_of(generation: int, class_name: str, is_brief: bool, **further: Any) -
         further: Settings that are read and that genuine Keras does not get.
     """
     cls = getattr(importlib.import_module(KERAS[generation]).layers, class_name)
+    dtypes = ("int64", "float32") if class_name in _TO_INDICES else DTYPES
     for number, settings in enumerate(settings_of(cls, 2 if is_brief else 12)):
         is_plain = number == 0
         accepted = 0
         for dtype, shapes in itertools.product(
-            DTYPES if is_plain else DTYPES[:1], shapes_of(class_name)
+            dtypes if is_plain else dtypes[:1], shapes_of(class_name)
         ):
             if is_brief and not is_plain and accepted == 2:
                 break
@@ -152,8 +153,14 @@ CALLS: dict[str, list[dict[str, Any]]] = {
 def shapes_of(class_name: str) -> list[Any]:
     """The shapes to call a class on; a list of shapes if it takes several tensors."""
     spatial: dict[int, list[Any]] = {1: [(3, 7, 4)], 2: [(3, 6, 7, 4)], 3: [(3, 5, 4, 6, 4)]}
-    if class_name in (*AUGMENTATIONS, "CenterCrop", "Equalization", "Resizing"):
+    if class_name in (*AUGMENTATIONS, *_OF_IMAGES, "CenterCrop", "Resizing"):
         return [(3, 6, 8, 3)]
+    if class_name == "MelSpectrogram":
+        return [(3, 64)]
+    if class_name == "STFTSpectrogram":
+        return [(3, 64, 20)]  # long enough for a frame along either axis
+    if class_name == "HashedCrossing":
+        return [[(3, 1), (3, 1)], [(3, 1), (3, 1), (3, 1)]]
     if rank := rank_of(class_name):
         return spatial[rank]
     if class_name in ("Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply"):
@@ -165,7 +172,12 @@ def shapes_of(class_name: str) -> list[Any]:
     return [(3, 4), (3, 5, 4), (3, 4, 5, 4), (3, 2, 3, 4, 4)]
 
 
-_OF_INDICES = ("Embedding", "CategoryEncoding")
+_OF_IMAGES = (
+    *("AutoContrast", "ContrastLimitedAdaptiveHistogramEqualization", "Equalization"),
+    *("RandomCrop", "Solarization"),
+)
+_TO_INDICES = ("HashedCrossing", "Hashing", "IntegerLookup")
+_OF_INDICES = ("CategoryEncoding", "Embedding", "ReversibleEmbedding", *_TO_INDICES)
 _PAIRS: list[Any] = [
     *([shape] * 2 for shape in [(3, 4), (3, 5, 4), (3, 4, 5, 4)]),
     [(3, 5, 4), (3, 1, 4)],
@@ -180,7 +192,7 @@ _PAIRS: list[Any] = [
 def numbers(class_name: str, shape: Sequence[int], dtype: str, seed: int) -> Array:
     """Numbers for a layer, with steps that are 0: indices, colours, or numbers from -3 to 3."""
     low, high = (0, 6) if class_name in _OF_INDICES else (-3, 3)
-    if class_name in (*AUGMENTATIONS, "Equalization"):
+    if class_name in (*AUGMENTATIONS, *_OF_IMAGES):
         low, high = 0, 256
     x = np.random.default_rng(seed).uniform(low, high, shape)
     x[:, -1] = 0

@@ -55,6 +55,16 @@ def values_of(class_name: str, parameter: str) -> list[Any]:
         ("Dot", "axes"): [1, 2, -1, (1, 2), (2, 1), [-1, -2]],
         ("EinsumDense", "output_shape"): [3, (None, 3), (None, None, 3)],
         ("ELU", "alpha"): [1.0, 0.5, 0, 2],
+        ("Hashing", "mask_value"): [None, 2],
+        ("HashedCrossing", "output_mode"): ["int", "one_hot"],
+        ("MelSpectrogram", "fft_length"): [16, 32],
+        ("MelSpectrogram", "sampling_rate"): [1000],
+        ("MelSpectrogram", "num_mel_bins"): [8, 5],
+        ("MelSpectrogram", "sequence_stride"): [8, 16],
+        ("Solarization", "value_range"): [(0, 255), (0, 1)],
+        ("STFTSpectrogram", "fft_length"): [16, 32],
+        ("IntegerLookup", "salt"): [None],
+        ("STFTSpectrogram", "padding"): ["valid", "same"],
         ("GroupNormalization", "axis"): [-1, 1],
         ("GroupNormalization", "groups"): [1, 2, -1],
         ("MultiHeadAttention", "output_shape"): [None, 5, (2, 3)],
@@ -73,6 +83,7 @@ def values_of(class_name: str, parameter: str) -> list[Any]:
         return _OF_AUGMENTATIONS[parameter]
     known: dict[str, list[Any]] = {
         "activation": [None, "relu", "tanh", "softmax", "hard_sigmoid", "gelu", "elu", "swish"],
+        "addition_factor": [0.0, 0.5],
         "alpha": [0.3, 0.0, 1, -0.5],
         "antialias": [False, True],
         "attention_axes": [None, 1, (1,), (1, 2)],
@@ -81,6 +92,7 @@ def values_of(class_name: str, parameter: str) -> list[Any]:
         "bin_boundaries": [[-0.5, 0.0, 0.5]],
         "bins": [256, 8],
         "center": [True, False],
+        "clip_limit": [4.0, 1.5],
         "crop_to_aspect_ratio": [False, True],
         "data_format": [None, "channels_last", "channels_first"],
         "depth_multiplier": [1, 2],
@@ -88,13 +100,18 @@ def values_of(class_name: str, parameter: str) -> list[Any]:
         "dims": [(2, 1), (1, 2), (3, 1, 2), (1, 3, 2), (1,)],
         "dropout": [0.0, 0.5],
         "epsilon": [1e-3, 0.5, 1e-4],
+        "expand_dims": [False, True],
         "equation": ["ab,bd->ad", "abc,cd->abd", "abc,bcd->ad", "...c,cd->...d", "abce,ed->abcd"],
         "fill_mode": ["constant"],
         "fill_value": [0.0, 2.5],
         "filters": [4, 2],
+        "frame_length": [16, 12],
+        "frame_step": [None, 5],
         "gptq_unpacked_column_size": [None],
         "groups": [1, 2],
         "height": [3, 8],
+        "idf_weights": [None],
+        "implementation": [1, 2, 3],
         "input_dim": [6],
         "interpolation": ["bilinear", "nearest", "bicubic"],
         "invert": [False, True],
@@ -103,34 +120,53 @@ def values_of(class_name: str, parameter: str) -> list[Any]:
         "key_dim": [3, 1],
         "l1": [0.0, 0.5],
         "l2": [0.0, 0.5],
+        "logit_soft_cap": [None, 2.0],
         "lora_alpha": [None, 3],
         "lora_rank": [None, 2],
+        "mag_exp": [2.0, 1.0],
+        "mask_token": [None, 0],
         "mask_value": [0.0, 1, -0.5, np.array([0.0, 1.0, 0.0, -0.5])],
         "mask_zero": [False, True],
+        "max_freq": [None, 300.0],
+        "max_tokens": [None, 6],
         "max_value": [None, 0.75, 0, 2],
         "mean": [None, 0.5, [0.5, 0.25, -1.0, 2.0]],
+        "min_freq": [20.0, 50.0],
+        "min_power": [1e-10, 1e-3],
+        "mode": ["log", "magnitude", "psd", "real", "imag", "angle", "stft"],
         "n": [3, 1],
         "negative_slope": [0.0, 0.3, 1, -0.5],
         "noise_shape": [None, (3, 1, 4)],
         "normalize": [False, True],
-        "num_bins": [None],
+        "num_bins": [None] if class_name == "Discretization" else [7, 2],
         "num_heads": [2, 1],
+        "num_oov_indices": [1, 0, 2],
         "num_tokens": [6],
+        "oov_method": ["floormod", "farmhash"],
+        "oov_token": [-1, -7],
         "offset": [0.0, -1, 0.5],
         "output_dim": [2, 5],
         "output_mode": ["int", "multi_hot", "one_hot", "count"],
         "output_padding": [None, *_sizes(rank, 0, 1)],
         # TensorFlow 2.21.0 divides by 0, and ends, in an adaptive maximum of float32 to size 1.
         "output_size": [2, 3, (3, 2, 4)[:rank]],
+        "pad_to_max_tokens": [False, True],
         "pad_to_aspect_ratio": [False, True],
         "padding": ["valid", "same", *(["causal"] if rank == 1 and not is_pooling else [])],
         "pool_size": _sizes(rank, 2, 1, 3),
+        "periodic": [False, True],
+        "power_to_db": [True, False],
         "quantization_config": [None],
         "rate": [0.5, 0.0],
+        "ref_power": [1.0, 0.5],
         "renorm": [False, True],
+        "reverse_dtype": [None],
         "robust_masking": [False, True],
+        "salt": [None, 3, [3, 4]],
+        "scaling": ["density", "spectrum", None],
         "scale": [True, False] if "Normalization" in class_name else [2, -0.5, [1.0, 2.0, 0.5, -1]],
         "score_mode": ["dot", "concat"],
+        "sequence_length": [None, 12],
         "shared_axes": [None, [1], [1, 2], [2]],
         "size": _sizes(rank, 2, 1),
         "sliding_window": [None, 1, 2],
@@ -139,6 +175,11 @@ def values_of(class_name: str, parameter: str) -> list[Any]:
         "stddev": [0.5, 0.0],
         "strides": [*([None] if is_pooling else []), *_sizes(rank, 1, 2, 3)],
         "target_shape": [(-1,), (2, -1), (-1, 4), (2, -1, 2), (4,), (4, 5), (20,)],
+        "theta": [1.0, 0.5, 0],
+        "threshold_factor": [0.0, 0.5],
+        "tie_weights": [True, False],
+        "tile_grid_size": [(8, 8), (2, 4)],
+        "top_db": [80.0, 10.0],
         "threshold": [0.0, 0.5, -0.5],
         "units": [2, 5],
         "use_bias": [True, False],
@@ -146,7 +187,10 @@ def values_of(class_name: str, parameter: str) -> list[Any]:
         "use_scale": [False, True],
         "value_range": [(0, 255), (-1, 1)],
         "variance": [None, 0.5, [0.5, 0.25, 1.0, 2.0]],
+        "vocabulary": [[3, 5, 7]],
+        "vocabulary_dtype": ["int64"],
         "width": [4, 7],
+        "window": ["hann", "hamming", None],
     }
     if parameter not in known:
         raise LookupError(f"{class_name} has a parameter without values in the tests: {parameter}")
@@ -199,11 +243,17 @@ def changeable(cls: type) -> set[str]:
     }
 
 
-def _together(class_name: str) -> list[dict[str, Any]]:
+def _together(generation: int, class_name: str) -> list[dict[str, Any]]:
     """Parameters that a class takes together alone; each other value is tried with the last."""
     rank = rank_of(class_name)
     steps = {"strides": (2, 3, 4)[:rank], "output_padding": (1, 2, 3)[:rank]}
     by_feature = {"mean": [0.5, 0.25, -1.0, 2.0], "variance": [0.5, 0.25, 1.0, 2.0]}
+    lookups: list[dict[str, Any]] = [
+        {"output_mode": "count", "sparse": True},
+        {"output_mode": "multi_hot", "max_tokens": 6, "pad_to_max_tokens": True},
+        *({"oov_method": "farmhash", "salt": salt} for salt in (3, 4) if generation == 3),
+        {},
+    ]
     both: dict[str, list[dict[str, Any]]] = {
         "CategoryEncoding": [{"num_tokens": 6}],
         "Discretization": [{"num_bins": 3}, {"bin_boundaries": [-0.5, 0.0, 0.5]}],
@@ -213,6 +263,20 @@ def _together(class_name: str) -> list[dict[str, Any]]:
             {},
         ],
         "GroupNormalization": [{"groups": 2}],
+        "Hashing": [
+            {"salt": 3},
+            {"salt": [3, 4]},
+            {"output_mode": "count", "sparse": True},
+            {},
+        ],
+        "HashedCrossing": [{"output_mode": "one_hot", "sparse": True}, {}],
+        "IntegerLookup": [{"vocabulary": [3, 5, 7], **more} for more in lookups],
+        "LocallyConnected1D": [{"padding": "same", "implementation": 3}, {}],
+        "LocallyConnected2D": [{"padding": "same", "implementation": 3}, {}],
+        "MelSpectrogram": [
+            {"fft_length": 16, "sampling_rate": 1000, "num_mel_bins": 8, "sequence_stride": 8}
+        ],
+        "STFTSpectrogram": [{"frame_length": 16, "fft_length": 16}],
         "Normalization": [by_feature, {"axis": None, "mean": 0.5, "variance": 0.25}, {}],
     }
     if class_name.endswith("Transpose"):
@@ -232,7 +296,7 @@ def settings_of(cls: type, pairs: int) -> Iterator[dict[str, Any]]:
     plain = {
         key: values[key][0] for key in values if signature[key].default is inspect.Parameter.empty
     }
-    *others, last = _together(cls.__name__)
+    *others, last = _together(2 if "tf_keras" in cls.__module__ else 3, cls.__name__)
     required = {**plain, **last}
     usual = {key: required.get(key, signature[key].default) for key in values}
     singles = [

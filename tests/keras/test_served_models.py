@@ -39,6 +39,7 @@ def lstm(**options: Any) -> Any:
 def test_a_layer_is_proven_by_the_result_that_depends_on_it(tmp_path: Path) -> None:
     model = saved(tmp_path, model_of(lstm(), tf_keras.layers.Dense(2, "softmax", name="head")))
     verification = verify(model, X)
+    assert verification.skipped == {}
     assert verification.agrees
     assert [layer.proof for layer in verification.layers] == ["whole model"]
     assert [each.what for each in verification.comparisons][-1] == "output head"
@@ -67,6 +68,7 @@ def test_a_function_for_batches_of_one_sample_gets_them_one_by_one(tmp_path: Pat
     spec = tf.TensorSpec((1, 4, 2), "float32", name="anything")
     opened = saved(tmp_path, model, function.get_concrete_function(spec))
     verification = verify(opened, X)
+    assert verification.skipped == {}
     assert verification.agrees
     assert [layer.proof for layer in verification.layers] == ["whole model"]
 
