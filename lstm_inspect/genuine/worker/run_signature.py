@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lstm_inspect.arrays import Array
-from lstm_inspect.genuine.worker.keras_library import as_array, keras_may_reject
+from lstm_inspect.genuine.worker.keras_library import keras_may_reject
 
 
 def run_signature(
@@ -35,10 +35,7 @@ def run_signature(
                 function(**{name: library.constant(array) for name, array in part.items()})
                 for part in _in_parts(given, specs)
             ]
-        return {
-            name: np.concatenate([as_array(library, part[name]) for part in parts])
-            for name in parts[0]
-        }
+        return {name: np.concatenate([np.array(part[name]) for part in parts]) for name in parts[0]}
 
 
 def _in_parts(
