@@ -41,12 +41,7 @@ from lstm_inspect.errors import InspectWarning
 from lstm_inspect.files.npy import read_arrays
 from tests.conftest import (
     SAMPLES,
-    functional,
-    input_layer,
-    layer,
-    lstm,
     lstm_weights,
-    write_h5,
 )
 
 LONGEST_MESSAGE = 300
@@ -108,7 +103,6 @@ def sources() -> tuple[Source, ...]:
         x = np.load(SAMPLES / "one_unit_sequences.npy")
         trace(open_model(model), x, record=("h", "c", "x", "mask")).save(folder / "dump.npz")
         np.savez(folder / "inputs.npz", a=x, b=x.astype(">i2"))
-        _write_chunked(folder / "chunked.h5")
         _write_tree(folder / "tree.weights.h5")
         written = {
             path.name: path.read_bytes() for path in (*folder.glob("*.npz"), *folder.glob("*.h5"))
@@ -133,42 +127,6 @@ def sources() -> tuple[Source, ...]:
         )
         for name, data in sorted({**samples, **written}.items())
     )
-
-
-def _write_chunked(path: Path) -> None:
-    """A whole model with its arrays in HDF5 chunks, with every filter that the tool reads."""
-    front = lstm("front", 3, "x", return_sequences=True, go_backwards=True)
-    layers = [
-        input_layer("x", 4, 2),
-        front,
-        lstm("back", 2, "front"),
-        layer("Dense", "d", "back", units=1),
-    ]
-    config = functional(*layers, inputs=["x"], outputs=["d"])
-    weights = {"front": lstm_weights("front", 2, 3), "back": lstm_weights("back", 3, 2)}
-    write_h5(path, config, weights)
-    with h5py.File(path, "r") as plain:
-        layout = {
-            name: each[()]
-            for name, each in ((n, plain[f"model_weights/{n}"]) for n in _names(weights))
-        }
-    write_h5(path, config, {name: {} for name in weights})
-    with h5py.File(path, "r+") as file:
-        for name, arrays in weights.items():
-            file["model_weights"][name].attrs["weight_names"] = list(arrays)
-        for name, array in layout.items():
-            file["model_weights"].create_dataset(
-                name,
-                data=array,
-                chunks=tuple(-(-size // 2) for size in array.shape),
-                compression="gzip",
-                shuffle=True,
-                fletcher32=True,
-            )
-
-
-def _names(weights: dict[str, dict[str, Any]]) -> list[str]:
-    return [f"{layer_name}/{name}" for layer_name, arrays in weights.items() for name in arrays]
 
 
 def _write_tree(path: Path) -> None:

@@ -16,6 +16,7 @@ from lstm_inspect.sources.keras.stores.by_content import read_saved_file
 from lstm_inspect.sources.keras.stores.saved_file import LayerWeights, VariableTree
 from tests.conftest import (
     SAMPLES,
+    functional,
     input_layer,
     lstm,
     lstm_weights,
@@ -224,8 +225,6 @@ def test_arrays_are_read_only(path: Path) -> None:
 @pytest.mark.parametrize(
     "storage",
     [
-        pytest.param({"chunks": (1, 3)}, id="chunked"),
-        pytest.param({"chunks": True, "compression": "gzip", "shuffle": True}, id="compressed"),
         pytest.param({"dtype": ">f4"}, id="big-endian"),
         pytest.param({"dtype": "f8"}, id="double"),
     ],
@@ -310,19 +309,6 @@ def test_the_config_of_a_zip_comes_as_it_is() -> None:
     assert read_saved_file(ZIP, ZIP.read_bytes(), DEFAULT_LIMITS).config == stored
 
 
-def test_chunks_that_all_claim_one_place_are_refused(tmp_path: Path) -> None:
-    """Otherwise the rest of the array would be old content of memory."""
-    path = tmp_path / "model.weights.h5"
-    with h5py.File(path, "w") as file:
-        kernel = np.arange(8, dtype="float32").reshape(2, 4)
-        file.create_dataset("layers/lstm/cell/vars/0", data=kernel, chunks=(1, 4))
-    data = path.read_bytes()
-    key = (16).to_bytes(4, "little") + bytes(4) + (1).to_bytes(8, "little") + bytes(8)
-    assert data.count(key) >= 1  # size, filters, first indices of the second chunk
-    path.write_bytes(data.replace(key, key[:8] + bytes(16), 1))
-    assert "do not cover it" in refusal(path)
-
-
 def test_only_two_bytes_are_a_bfloat16(tmp_path: Path) -> None:
     path = tmp_path / "model.weights.h5"
     with h5py.File(path, "w") as file:
@@ -344,11 +330,55 @@ def test_the_arrays_of_all_shards_count(tmp_path: Path) -> None:
     for number in range(3):
         with h5py.File(tmp_path / f"m_{number}.weights.h5", "w") as file:
             file.create_dataset(f"layers/lstm_{number}/cell/vars/0", data=np.zeros((1, 100)))
-    names = {f"/layers/lstm_{number}": f"m_{number}.weights.h5" for number in range(3)}
+    names = {f"/layers/lstm_{number}/cell/vars": f"m_{number}.weights.h5" for number in range(3)}
     (tmp_path / "m.weights.json").write_text(json.dumps({"weight_map": names}))
     limits = lstm_inspect.Limits(weight_bytes=1600)
     with pytest.raises(LimitError, match="2400 is more than the limit weight_bytes=1600"):
         lstm_inspect.open_model(tmp_path / "m.weights.json", limits=limits)
+
+
+@pytest.mark.parametrize(
+    "listed", [{"/layers/lstm/cell/vars": "m_0.weights.h5", "/other/vars": "m_1.weights.h5"}, {}]
+)
+def test_an_array_in_a_shard_that_the_index_does_not_name_is_refused(
+    tmp_path: Path, listed: dict[str, Any]
+) -> None:
+    for number in range(2):
+        with h5py.File(tmp_path / f"m_{number}.weights.h5", "w") as file:
+            file.create_dataset("layers/lstm/cell/vars/0", data=random(2, 8))
+    listed = listed or {"/layers/lstm/cell/vars": ["m_0.weights.h5", "m_1.weights.h5"]}
+    path = tmp_path / "m.weights.json"
+    path.write_text(json.dumps({"weight_map": listed}))
+    assert "layers/lstm/cell/vars/0 in m_1.weights.h5" in refusal(path)
+
+
+def test_arrays_numbered_with_a_gap_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.weights.h5"
+    with h5py.File(path, "w") as file:
+        for number, array in zip((0, 1, 3), lstm_weights("lstm", 2, 2).values(), strict=True):
+            file.create_dataset(f"layers/lstm/cell/vars/{number}", data=array)
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(sequential(input_layer("x", 3, 2), lstm("lstm", 2))))
+    with pytest.raises(ModelFileError, match="without a gap, received 0, 1, 3"):
+        lstm_inspect.open_model(path, config)
+
+
+def test_layers_listed_in_another_order_than_in_the_config_are_refused(tmp_path: Path) -> None:
+    """Keras gives the weights to the layers by their order, whatever the names are."""
+    layers = [input_layer("x", 3, 2), lstm("a", 2, "x", return_sequences=True), lstm("b", 2, "a")]
+    weights = {"b": lstm_weights("b", 2, 2), "a": lstm_weights("a", 2, 2)}
+    path = write_h5(tmp_path / "m.h5", functional(*layers, inputs=["x"], outputs=["b"]), weights)
+    assert "in the order of the layers, as Keras loads them (a, b), received b, a" in refusal(path)
+
+
+def test_whole_numbers_that_an_attribute_calls_bfloat16_are_refused(tmp_path: Path) -> None:
+    path = written(tmp_path / "model.h5")
+    with h5py.File(path, "a") as file:
+        name = f"model_weights/lstm/{H5_NAMES[0]}"
+        shape = file[name].shape
+        del file[name]
+        file.create_dataset(name, data=np.ones(shape, "u2")).attrs["dtype"] = "bfloat16"
+    assert "expected floating-point numbers in" in refusal(path)
 
 
 @pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "x" * 300])

@@ -277,9 +277,40 @@ def test_layers_may_stand_in_any_order_in_the_config(tmp_path: Path) -> None:
         inputs=["x"],
         outputs=["second"],
     )
-    weights = {"first": lstm_weights("first", 2, 2), "second": lstm_weights("second", 2, 1)}
+    weights = {"second": lstm_weights("second", 2, 1), "first": lstm_weights("first", 2, 2)}
     model = lstm_inspect.open_model(write_h5(tmp_path / "model.h5", config, weights))
     assert paths(model) == ["first", "second"]
+
+
+def test_two_layers_of_one_name_are_refused(tmp_path: Path) -> None:
+    layers = [input_layer("x", 3, 2), lstm("a", 2, return_sequences=True), lstm("a", 2)]
+    path = write_h5(tmp_path / "m.h5", sequential(*layers), {"a": lstm_weights("a", 2, 2)})
+    with pytest.raises(ModelFileError, match="received two layers called a"):
+        lstm_inspect.open_model(path)
+
+
+def test_two_layers_of_one_path_are_refused(tmp_path: Path) -> None:
+    inner = functional(input_layer("y", 3, 2), lstm("l", 2, "y"), inputs=["y"], outputs=["l"])
+    inner["config"]["name"] = "m"
+    config = functional(
+        input_layer("x", 3, 2),
+        lstm("m/l", 2, "x", return_sequences=True),
+        {**inner, "name": "m", "inbound_nodes": [[["m/l", 0, 0, {}]]]},
+        inputs=["x"],
+        outputs=["m"],
+    )
+    with pytest.raises(ModelFileError, match="received two of m/l"):
+        lstm_inspect.open_model(write_h5(tmp_path / "m.h5", config, {}))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "bool", "complex64"])
+def test_a_layer_that_computes_in_other_numbers_than_fractions_is_refused(
+    tmp_path: Path, dtype: str
+) -> None:
+    config = sequential(input_layer("x", 3, 2), lstm("a", 2, dtype=dtype))
+    path = write_h5(tmp_path / "m.h5", config, {"a": lstm_weights("a", 2, 2)})
+    with pytest.raises(ModelFileError, match=f"expected a dtype of .*, received {dtype}"):
+        lstm_inspect.open_model(path)
 
 
 def test_a_sequential_may_state_its_input_at_its_first_layer(tmp_path: Path) -> None:

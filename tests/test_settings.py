@@ -12,7 +12,7 @@ from tests.conftest import functional, input_layer, layer, lstm, lstm_weights, r
 
 def saved(folder: Path, *layers: Any, **weights: Any) -> lstm_inspect.Model:
     config = functional(input_layer("x", 3, 2), *layers, inputs=["x"], outputs=["lstm"])
-    weights = {"lstm": lstm_weights("lstm", 2, 2), **weights}
+    weights = {**weights, "lstm": lstm_weights("lstm", 2, 2)}
     return lstm_inspect.open_model(write_h5(folder / "m.h5", config, weights))
 
 

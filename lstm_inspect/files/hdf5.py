@@ -2,7 +2,6 @@
 
 import math
 import struct
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +12,7 @@ import numpy as np
 from lstm_inspect.arrays import Array
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.files.confined import run_confined
-from lstm_inspect.files.hdf5_survey import DEFLATE, FLETCHER32, SHUFFLE, survey
+from lstm_inspect.files.hdf5_survey import survey
 from lstm_inspect.files.limits import Limits
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -33,12 +32,14 @@ class Group:
         groups: The groups in it by name.
         arrays: The arrays in it by name.
         unread: The names of the arrays in it that have no numbers, and why.
+        said_bfloat16: The names of its arrays that only an attribute calls bfloat16.
     """
 
     attributes: Mapping[str, str | list[str] | None] = field(default_factory=dict)
     groups: "dict[str, Group]" = field(default_factory=dict)
     arrays: dict[str, Array] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
+    said_bfloat16: list[str] = field(default_factory=list)
 
     def at(self, path: str) -> "Group | None":
         """Returns the group at a path below this one, or None; a layer name may be such a path."""
@@ -79,8 +80,8 @@ def read_hdf5(data: bytes | memoryview, what: str, limits: Limits) -> Group:
         limits: What the file may ask for.
 
     Returns:
-        The root group. Its arrays are read-only. An array that the file stores in one piece, as
-        Keras does, is a view into ``data``.
+        The root group. Its arrays are read-only views into ``data``. Those in chunks count as not
+        read: Keras writes each array in one piece.
 
     Raises:
         ModelFileError: The file is damaged or truncated, or it refers to other files.
@@ -95,7 +96,9 @@ def read_hdf5(data: bytes | memoryview, what: str, limits: Limits) -> Group:
             groups[above].groups[name] = group
     for path, lies in found["arrays"].items():
         above, _, name = path.rpartition("/")
-        groups[above].arrays[name] = _array(lies, data, f"{what}: {path}")
+        groups[above].arrays[name] = _array(lies, data)
+        if lies["is_said_bfloat16"]:
+            groups[above].said_bfloat16.append(name)
     for path, reason in found["unread"].items():
         above, _, name = path.rpartition("/")
         groups[above].unread[name] = reason
@@ -115,65 +118,14 @@ def _check_end(data: bytes | memoryview, what: str) -> None:
         raise ModelFileError(f"{damaged} (its superblock says {end} bytes, it has {len(data)})")
 
 
-def _array(lies: Mapping[str, Any], data: bytes | memoryview, what: str) -> Array:
+def _array(lies: Mapping[str, Any], data: bytes | memoryview) -> Array:
     dtype, shape = np.dtype(lies["dtype"]), tuple(lies["shape"])
     count = math.prod(shape)
     if "offset" in lies:
         array = np.frombuffer(data, dtype, count, lies["offset"]).reshape(shape)
-    elif "hex" in lies:
-        array = np.frombuffer(bytes.fromhex(lies["hex"]), dtype).reshape(shape)
     else:
-        array = _joined(lies, data, what)
+        array = np.frombuffer(bytes.fromhex(lies["hex"]), dtype).reshape(shape)
     if lies["is_bfloat16"]:  # the upper half of a float32
         array = (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
     array.flags.writeable = False
     return array
-
-
-def _joined(lies: Mapping[str, Any], data: bytes | memoryview, what: str) -> Array:
-    """Joins the chunks of an array."""
-    array = np.empty(lies["shape"], lies["dtype"])
-    chunk_shape = lies["chunk_shape"]
-    for first, mask, offset, size in lies["chunks"]:
-        filters = [each for n, each in enumerate(lies["filters"]) if not mask >> n & 1]
-        size_read = math.prod(chunk_shape) * array.itemsize
-        raw = _unfiltered(data[offset : offset + size], filters, size_read, array.itemsize)
-        if len(raw) != size_read:
-            raise ModelFileError(f"{what}: damaged (a chunk has a wrong size or checksum)")
-        chunk = np.frombuffer(raw, array.dtype).reshape(chunk_shape)
-        place = tuple(slice(at, at + width) for at, width in zip(first, chunk_shape, strict=True))
-        array[place] = chunk[tuple(slice(width) for width in array[place].shape)]
-    return array
-
-
-def _unfiltered(
-    raw: bytes | memoryview, filters: list[int], size: int, itemsize: int
-) -> bytes | memoryview:
-    """Undoes the HDF5 filters of a chunk; returns no bytes if the chunk is damaged."""
-    for each in reversed(filters):
-        if each == DEFLATE:
-            try:
-                raw = zlib.decompressobj().decompress(raw, size + 5)  # a checksum may follow
-            except zlib.error:
-                return b""
-        elif each == FLETCHER32:
-            raw, stored = raw[:-4], raw[-4:]
-            if _fletcher32(raw) != int.from_bytes(stored, "little"):
-                return b""
-        elif each == SHUFFLE:
-            if len(raw) % itemsize:
-                return b""
-            raw = np.frombuffer(raw, np.uint8).reshape(itemsize, -1).T.tobytes()
-    return raw
-
-
-def _fletcher32(raw: bytes | memoryview) -> int:
-    """Computes the checksum of a chunk (HDF5 1.14.6, H5checksum.c, `H5_checksum_fletcher32`)."""
-    words = np.frombuffer(raw, ">u2", len(raw) // 2).astype(np.uint64)
-    weights = np.arange(len(words), 0, -1, dtype=np.uint64)
-    sums = [int(words.sum()), int((words * weights).sum())]
-    if len(raw) % 2:
-        sums[0] += raw[-1] << 8
-        sums[1] += sums[0]
-    low, high = (each and (each - 1) % 65535 + 1 for each in sums)
-    return high << 16 | low

@@ -4,11 +4,10 @@ HDF5 itself reads no array, except one that lies in a header. The result is JSON
 code runs in a confined child::
 
     {"groups": {path: {attribute: str, list of str, or null for anything else}},
-     "arrays": {path: {"dtype": "<f4", "shape": [2, 4], "is_bfloat16": False, and one of
+     "arrays": {path: {"dtype": "<f4", "shape": [2, 4], "is_bfloat16": False,
+                       "is_said_bfloat16": False (only by an attribute), and one of
                        "offset": 2048,
-                       "hex": the bytes of an array in the header of its object,
-                       "chunks": [[first indices, filter mask, offset, stored size] ...]
-                       with "chunk_shape": [1, 4] and "filters": [2, 1]}},
+                       "hex": the bytes of an array in the header of its object}},
      "unread": {path: why it has no numbers}}
 
 Keras writes only text attributes, and empty lists, which count as neither text nor lists of text.
@@ -16,7 +15,6 @@ Keras writes only text attributes, and empty lists, which count as neither text 
 
 import codecs
 import io
-import itertools
 import math
 import os
 from collections.abc import Iterator
@@ -42,9 +40,6 @@ finally:
 # Python imports a codec at its first use; the child can no longer open the module then.
 codecs.lookup("ascii")
 
-DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
-
-_SMALL = 1 << 20
 _LONGEST_EMPTY = 1 << 31
 _BFLOAT16 = np.dtype("V2")
 
@@ -189,12 +184,12 @@ class _Survey:
         # NumPy has no bfloat16. Keras stores the two bytes as they are, and only a .keras says that
         # they are bfloat16 (keras 3.15.1, saving_lib.py, `H5IOStore`).
         is_said = dtype == np.uint16 and ("dtype", "bfloat16") in self._texts(dataset)
-        found["is_bfloat16"] = dtype == _BFLOAT16 or is_said
+        found |= {"is_bfloat16": dtype == _BFLOAT16 or is_said, "is_said_bfloat16": is_said}
         if not size:
             empty = max(shape, default=0) < _LONGEST_EMPTY
             return {**found, "hex": ""} if empty else "claims a very long axis but holds no numbers"
         if layout == h5d.CHUNKED:
-            return self._chunks(path, dataset, creation, size, found)
+            return "is stored in chunks, which Keras never writes (h5repack -l CONTI removes them)"
         if dataset.get_storage_size() != size:
             return "was never written: the file holds no numbers for it"
         if layout == h5d.CONTIGUOUS:
@@ -204,38 +199,6 @@ class _Survey:
         stored = np.empty(shape, dtype)
         dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, stored)
         return {**found, "hex": stored.tobytes().hex()}
-
-    def _chunks(
-        self, path: str, dataset: Any, creation: Any, size: int, found: dict[str, Any]
-    ) -> dict[str, Any] | str:
-        filters = [creation.get_filter(each)[0] for each in range(creation.get_nfilters())]
-        if not {DEFLATE, SHUFFLE, FLETCHER32}.issuperset(filters):
-            return f"is stored with an unsupported filter ({filters}; h5repack -f NONE removes it)"
-        shape, chunk_shape = found["shape"], creation.get_chunk()
-        chunk_size = math.prod(chunk_shape) * np.dtype(found["dtype"]).itemsize
-        count = dataset.get_num_chunks()
-        self._count(count)
-        if chunk_size > max(4 * size, _SMALL) or chunk_size * count > max(8 * size, 16 * _SMALL):
-            raise self._refusal(
-                f"the chunks of {path} are too large: {count} x {chunk_size} bytes for {size} bytes"
-            )
-        if count != math.prod(-(-a // b) for a, b in zip(shape, chunk_shape, strict=True)):
-            return "was only partly written: the file lacks some of its numbers"
-        chunks = [dataset.get_chunk_info(each) for each in range(count)]
-        grid = itertools.product(
-            *(range(0, axis, width) for axis, width in zip(shape, chunk_shape, strict=True))
-        )
-        if sorted(tuple(each.chunk_offset) for each in chunks) != list(grid):
-            raise self._refusal(f"the chunks of {path} do not cover it")
-        return {
-            **found,
-            "chunk_shape": chunk_shape,
-            "filters": filters,
-            "chunks": [
-                (each.chunk_offset, each.filter_mask, each.byte_offset, each.size)
-                for each in chunks
-            ],
-        }
 
     def _count(self, more: int = 1) -> None:
         self._objects += more

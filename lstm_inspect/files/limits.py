@@ -24,7 +24,7 @@ class Limits:
         json_depth: How deep the values of a JSON text may nest.
         json_values: Number of values in a JSON text.
         graph_calls: Number of layer calls; those in a nested model count each time it is called.
-        hdf5_objects: Number of groups, arrays, attributes and chunks of an HDF5 file.
+        hdf5_objects: Number of groups, arrays and attributes of an HDF5 file.
         hdf5_depth: How deep the groups of an HDF5 file may nest.
         hdf5_metadata_bytes: Size of an HDF5 file without its arrays, both stored and once read.
         checkpoint_objects: Variables, objects or shards of a TensorFlow checkpoint.

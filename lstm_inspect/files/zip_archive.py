@@ -23,6 +23,7 @@ _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 
+_LOCATOR = b"PK\x06\x07"
 _STORED, _DEFLATED = 0, 8
 _ENCRYPTED_OR_PATCHED = 0x2061
 _HAS_DESCRIPTOR = 0x8
@@ -167,10 +168,15 @@ class ZipArchive:
         _, disk, first_disk, here, count, size, offset, comment = self._unpack(_END, end)
         if end + _END.size + comment != whole:
             raise self._damaged("something follows its end")
-        if _IN_EXTRA in (size, offset) or count == 0xFFFF:
+        is_wide = _IN_EXTRA in (size, offset) or count == 0xFFFF
+        # zipfile obeys a zip64 end wherever its locator stands, be it the comment of a member
+        # (CPython 3.11, zipfile.py, `_EndRecData64`).
+        if not is_wide and self._data[max(0, end - _END64_LOCATOR.size) : end][:4] == _LOCATOR:
+            raise self._damaged("it has a zip64 end that its end does not name")
+        if is_wide:
             stop = end - _END64_LOCATOR.size
             sign, _, stop, _ = self._unpack(_END64_LOCATOR, max(stop, 0))
-            if sign != b"PK\x06\x07" or stop + _END64.size != end - _END64_LOCATOR.size:
+            if sign != _LOCATOR or stop + _END64.size != end - _END64_LOCATOR.size:
                 raise self._damaged("its zip64 end is not where it should be")
             sign, _, _, _, disk, first_disk, here, count, size, offset = self._unpack(_END64, stop)
             if sign != b"PK\x06\x06":

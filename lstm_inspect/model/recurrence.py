@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_inspect.arrays import Array
+from lstm_inspect.arrays import FLOATS, Array
 from lstm_inspect.cells import SPATIAL_DIMS, Axis, CellKind, Convolution
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.model.sizes import Shape, output_sizes
@@ -95,6 +95,10 @@ class Recurrence:
                 raise TypeError(f"a {self.kind.name} has no {', '.join(sorted(strange))}")
         if problem := mismatch(self.kind, self.units, self.weights):
             raise ModelFileError(f"layer {self.path}: {problem}")
+        if self.dtype not in FLOATS:
+            raise ModelFileError(
+                f"layer {self.path}: expected a dtype of {', '.join(FLOATS)}, received {self.dtype}"
+            )
         for name, array in self.weights.items():
             if array.dtype.kind != "f":
                 raise ModelFileError(

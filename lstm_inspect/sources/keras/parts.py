@@ -3,11 +3,13 @@
 Parts are not wired yet. Each is read once, however often the model calls it.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from lstm_inspect.arrays import Array
+from lstm_inspect.errors import ModelFileError
 from lstm_inspect.model import Identity, Layer, MergeDirections, Recurrence, Shape
 from lstm_inspect.sources.keras.cell_weights import turn_kernels
 from lstm_inspect.sources.keras.layer_config import LayerConfig
@@ -96,8 +98,19 @@ def read_parts(file: SavedFile, config: LayerConfig) -> ModelPart:
     Raises:
         ModelFileError: The config contradicts itself or the arrays.
     """
-    layers = config.children("layers")
+    layers = _layers_of(config)
     return _model_part(config, layers, weights_of_layers(file, layers), prefix="")
+
+
+def _layers_of(model: LayerConfig) -> list[LayerConfig]:
+    layers = model.children("layers")
+    names = Counter(layer.name for layer in layers)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise ModelFileError(
+            f"model {model.name}: expected a name of its own for each layer, received two layers "
+            f"called {twice[0]}"
+        )
+    return layers
 
 
 def _model_part(
@@ -126,7 +139,7 @@ def read_part(layer: LayerConfig, weights: Weights, path: str) -> Part:
     if layer.class_name == "InputLayer":
         return InputPart(layer.batch_shape, layer.dtype)
     if layer.is_model:
-        layers = layer.children("layers")
+        layers = _layers_of(layer)
         return _model_part(layer, layers, weights.of_layers(layers), prefix=f"{path}/")
     if layer.class_name in ("TimeDistributed", "Bidirectional", "SpectralNormalization"):
         check_settings(layer)

@@ -93,7 +93,15 @@ def _names_of(
     """
     names = [layer.name for layer in layers]
     weighted = [name for name, weights in named.items() if weights]
-    if set(weighted) <= set(names) or any(layer.merged_models for layer in layers):
+    if any(layer.merged_models for layer in layers):
+        return names
+    if set(weighted) <= set(names):
+        of_config = [name for name in names if name in weighted]
+        if of_config != weighted:
+            raise ModelFileError(
+                f"{file.path}: expected weights in the order of the layers, as Keras loads them "
+                f"({', '.join(of_config):.60}), received {', '.join(weighted):.60}"
+            )
         return names
     takers = [layer.name for layer in layers if weight_counts(layer) != (0, 0)]
     if len(takers) != len(weighted):
@@ -144,6 +152,11 @@ class _TreeWeights:
         prefix, arrays = f"{self._prefix}vars/", self._tree.arrays
         numbers = (path.removeprefix(prefix) for path in arrays if path.startswith(prefix))
         ordered = sorted(int(number) for number in numbers if _NUMBER.fullmatch(number))
+        if ordered != [*range(len(ordered))]:
+            raise ModelFileError(
+                f"{prefix[:-1]}: expected arrays 0, 1 ... without a gap, received "
+                f"{', '.join(map(str, ordered[:8]))}"
+            )
         return tuple(arrays[f"{prefix}{number}"] for number in ordered)
 
     def of_cells(self, cells: Sequence[LayerConfig]) -> list[tuple[Array, ...]]:

@@ -25,6 +25,7 @@ def read_keras_h5(path: Path, data: bytes, limits: Limits) -> SavedFile:
     named = root.groups.get("model_weights", root)
     weights: LayerWeights | VariableTree
     if _names(named, "layer_names"):
+        _check_numbers(named, path)
         weights = _layer_weights(named)
     elif is_variable_tree(root):
         weights = read_variable_tree(root, str(path))
@@ -54,6 +55,18 @@ def _text(group: Group, name: str, path: Path) -> str | None:
     if name in group.attributes and not isinstance(value, str):
         raise ModelFileError(f"{path}: expected its {name} to be text, received another type")
     return value if isinstance(value, str) else None
+
+
+def _check_numbers(group: Group, path: Path) -> None:
+    """Refuses numbers of which an attribute says that their bits are those of a bfloat16.
+
+    In such a file Keras reads no attribute of an array (keras 3.15.1, legacy_h5_format.py).
+    """
+    for where, each in group.walk():
+        for name in each.said_bfloat16:
+            raise ModelFileError(
+                f"{path}: expected floating-point numbers in {where}/{name}, received whole ones"
+            )
 
 
 def _layer_weights(group: Group) -> LayerWeights:

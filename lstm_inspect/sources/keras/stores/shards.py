@@ -1,6 +1,5 @@
 """Reads weights in shards: a ``*.weights.json`` index and the ``.weights.h5`` files beside it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,8 @@ def read_shards(path: Path, data: bytes, index: dict[str, Any], limits: Limits) 
     arrays: dict[str, Array] = {}
     names: dict[str, str] = {}
     unread: dict[str, str] = {}
-    for name in sorted(set(_shard_names(path, index))):
+    listed = _listed(path, index)
+    for name in sorted({name for names in listed.values() for name in names}):
         shard = path.with_name(name)
         try:
             content = read_bytes(shard, limits, "file_bytes")
@@ -42,6 +42,16 @@ def read_shards(path: Path, data: bytes, index: dict[str, Any], limits: Limits) 
             ) from error
         root = read_hdf5(content, str(shard), limits)
         tree = read_variable_tree(root, str(shard))
+        strange = [
+            each
+            for each in tree.arrays
+            if each in arrays or name not in listed.get(each.rpartition("/")[0], ())
+        ]
+        if strange:
+            raise ModelFileError(
+                f"{path}: expected each array in the shard that the index names, received "
+                f"{strange[0]} in {name}"
+            )
         unread.update(root.all_unread())
         arrays.update(tree.arrays)
         names.update(tree.names)
@@ -62,7 +72,8 @@ def _is_name(name: str) -> bool:
     return name not in ("", "..") and name.isprintable()
 
 
-def _shard_names(path: Path, index: dict[str, Any]) -> Iterator[str]:
+def _listed(path: Path, index: dict[str, Any]) -> dict[str, list[str]]:
+    """The shards of the arrays of each layer: ``layers/lstm/cell/vars`` is in these."""
     weight_map = index.get("weight_map")
     if not isinstance(weight_map, dict):
         how = advice(
@@ -72,8 +83,11 @@ def _shard_names(path: Path, index: dict[str, Any]) -> Iterator[str]:
             f"{path}: expected an index of weights in shards, received other JSON; "
             f"if it is the config of a model, pass it with the weights: {how}"
         )
-    for value in weight_map.values():
-        for name in value if isinstance(value, list) else [value]:
-            if not isinstance(name, str) or Path(name).name != name or not _is_name(name):
-                raise ModelFileError(f"{path}: expected shards beside the index, received {name!r}")
-            yield name
+    listed = {
+        variables.lstrip("/"): names if isinstance(names, list) else [names]
+        for variables, names in weight_map.items()
+    }
+    for name in (name for names in listed.values() for name in names):
+        if not isinstance(name, str) or Path(name).name != name or not _is_name(name):
+            raise ModelFileError(f"{path}: expected shards beside the index, received {name!r}")
+    return listed
