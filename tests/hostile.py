@@ -649,6 +649,20 @@ def doubling(levels: int) -> Json:
     return model
 
 
+def doubling_nothing(levels: int) -> Json:
+    """Models that give back their input, each of which calls the next one twice."""
+    model = functional(input_layer("x", 3, FEATURES), inputs=["x"], outputs=["x"])
+    for number in range(levels):
+        name = f"model_{number}"
+        calls = [[["x", 0, 0, {}]], [[name, 0, 0, {}]]]
+        inner = {**model, "name": name, "inbound_nodes": calls}
+        inner["config"] = {**model["config"], "name": name}
+        model = functional(
+            input_layer("x", 3, FEATURES), inner, inputs=["x"], outputs=[(name, 1, 0)]
+        )
+    return model
+
+
 def config_text(text: "Text") -> Recipe:
     """A ``.keras`` with this text as its config.json."""
     return lambda path: good_keras(path, text() if callable(text) else text)
@@ -731,6 +745,10 @@ TEXTS: dict[str, tuple[str, Text]] = {
         sequential() | {"config": {"layers": [1]}},
     ),
     "no layers": ("expected layers, received none", sequential()),
+    "calls of nothing that double 40 times": (
+        "20001 is more than the limit graph_calls",
+        lambda: doubling_nothing(40),
+    ),
     "20,000 layers that nobody knows": ("no recurrent layer", lambda: dense_layers(20_000)),
     "class name of escapes": (
         "no recurrent layer",

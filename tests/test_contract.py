@@ -211,6 +211,13 @@ def test_a_contract_in_toml_says_the_same_as_in_json(tmp_path: Path) -> None:
         ("c.json", "[]", "expected a JSON object, received list"),
         ("c.json", '{"layers": [], "layers": []}', "'layers' appears twice"),
         ("c.toml", "layers =", "c.toml: not valid TOML"),
+        ("c.toml", "a." * 200_000 + "b = 1", "200000 is more than the limit json_depth=128"),
+        ("c.toml", f"parameters = 0x{'f' * 9000}", "c.toml: expected numbers of at most 64 bits"),
+        (
+            "c.json",
+            json.dumps({"layers": [{"path": "[" * 20_000, "units": 1}]}),
+            "c.json: expected texts of at most 1000 characters",
+        ),
         ("c.toml", "[parameter]", "no such field: parameter"),
     ],
 )

@@ -313,6 +313,17 @@ def test_a_layer_that_computes_in_other_numbers_than_fractions_is_refused(
         lstm_inspect.open_model(path)
 
 
+def test_a_bidirectional_in_itself_60_deep_is_counted_once(tmp_path: Path) -> None:
+    wrapped = layer("Dense", "dense", units=1)
+    for number in range(60):
+        wrapped = layer("Bidirectional", f"b{number}", layer=wrapped)
+    inner = sequential(input_layer("y", 3, 2), wrapped)
+    inner["config"]["name"] = "inner"
+    config = sequential(input_layer("x", 3, 2), lstm("a", 2, return_sequences=True), inner)
+    path = write_h5(tmp_path / "m.h5", config, {"a": lstm_weights("a", 2, 2)})
+    assert paths(lstm_inspect.open_model(path)) == ["a"]
+
+
 def test_a_sequential_may_state_its_input_at_its_first_layer(tmp_path: Path) -> None:
     config = sequential(lstm("lstm", 2, batch_input_shape=[None, 7, 3]))
     path = write_h5(tmp_path / "model.h5", config, {"lstm": lstm_weights("lstm", 3, 2)})

@@ -24,7 +24,7 @@ if IS_CONFINED:
     import resource
 
 _REFUSALS = {error.__name__: error for error in (ModelFileError, LimitError)}
-_WALL_CLOCK_SLACK = 60
+_BYTES_IN_TIME = 20 << 20
 
 # Warning filters belong to the whole process: only one thread at a time may change them.
 _FORK = threading.Lock()
@@ -32,7 +32,7 @@ _SHORT_ANSWER = 1 << 20
 _SIZE_BYTES = 8
 
 
-def run_confined(parse: Callable[[], Any], what: str, limits: Limits) -> Any:
+def run_confined(parse: Callable[[], Any], what: str, limits: Limits, size: int = 0) -> Any:
     """Runs a parser where it can open no file and no connection, and returns its answer.
 
     A forked child sees the bytes that this process has read. Its only descriptor is the pipe for
@@ -43,6 +43,7 @@ def run_confined(parse: Callable[[], Any], what: str, limits: Limits) -> Any:
         parse: Returns JSON data, or raises ModelFileError or LimitError.
         what: The name of the bytes in errors.
         limits: The limits on memory and time.
+        size: How many bytes there are to parse.
 
     Raises:
         ModelFileError: The parser refuses the bytes, crashes or does not finish.
@@ -58,7 +59,8 @@ def run_confined(parse: Callable[[], Any], what: str, limits: Limits) -> Any:
         receiving, sending = os.pipe()
         child = os.fork()
         if not child:
-            _answer(parse, what, sending, limits)
+            seconds = limits.parser_seconds * (1 + size // _BYTES_IN_TIME)
+            _answer(parse, what, sending, limits, seconds)
         os.close(sending)
     status = 0
     try:
@@ -79,7 +81,7 @@ def _outcome(text: bytes, status: int, what: str, limits: Limits) -> Any:
         answer = json.loads(text)
     except ValueError:
         code = os.waitstatus_to_exitcode(status)
-        if code == -signal.SIGXCPU:
+        if code in (-signal.SIGXCPU, -signal.SIGALRM):
             limit = f"parser_seconds={limits.parser_seconds}"
             reason = f"took longer than the limit {limit}; {limits.advice('parser_seconds')}"
         else:
@@ -106,10 +108,12 @@ def _within_memory(parse: Callable[[], Any], what: str, limits: Limits) -> Any:
         ) from error
 
 
-def _answer(parse: Callable[[], Any], what: str, sending: int, limits: Limits) -> NoReturn:
+def _answer(
+    parse: Callable[[], Any], what: str, sending: int, limits: Limits, seconds: int
+) -> NoReturn:
     """Parses in the child and sends the result; never returns, even after an exception."""
     try:
-        _confine(sending, limits)
+        _confine(sending, limits, seconds)
         try:
             text = _within_memory(lambda: json.dumps({"parsed": parse()}), what, limits)
         except InspectError as error:
@@ -126,7 +130,7 @@ def _answer(parse: Callable[[], Any], what: str, sending: int, limits: Limits) -
         os._exit(1)
 
 
-def _confine(sending: int, limits: Limits) -> None:
+def _confine(sending: int, limits: Limits, seconds: int) -> None:
     """Takes away from the child everything that a parser does not need."""
     for each in (*ENDING, signal.SIGALRM, signal.SIGXCPU):
         signal.signal(each, signal.SIG_DFL)
@@ -134,8 +138,8 @@ def _confine(sending: int, limits: Limits) -> None:
     os.closerange(0, sending)
     os.closerange(sending + 1, os.sysconf("SC_OPEN_MAX"))
     _end_without_reader(sending)
-    _limit_resources(limits)
-    signal.alarm(limits.parser_seconds + _WALL_CLOCK_SLACK)
+    _limit_resources(limits, seconds)
+    signal.alarm(seconds)  # waiting does not count as processor time
 
 
 def _end_without_reader(sending: int) -> None:
@@ -149,11 +153,11 @@ def _end_without_reader(sending: int) -> None:
     fcntl.fcntl(sending, fcntl.F_SETFL, fcntl.fcntl(sending, fcntl.F_GETFL) | os.O_ASYNC)
 
 
-def _limit_resources(limits: Limits) -> None:
+def _limit_resources(limits: Limits, seconds: int) -> None:
     own = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     for name, most in {
         resource.RLIMIT_AS: own + limits.parser_bytes,
-        resource.RLIMIT_CPU: limits.parser_seconds,
+        resource.RLIMIT_CPU: seconds,
         resource.RLIMIT_NOFILE: 0,
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_CORE: 0,

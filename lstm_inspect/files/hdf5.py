@@ -88,7 +88,7 @@ def read_hdf5(data: bytes | memoryview, what: str, limits: Limits) -> Group:
         LimitError: The file asks for more than the limits allow.
     """
     _check_end(data, what)
-    found = run_confined(partial(survey, data, what, limits), what, limits)
+    found = run_confined(partial(survey, data, what, limits), what, limits, len(data))
     groups = {path: Group(attributes) for path, attributes in found["groups"].items()}
     for path, group in groups.items():
         if path:

@@ -30,7 +30,8 @@ class Limits:
         checkpoint_objects: Variables, objects or shards of a TensorFlow checkpoint.
         weight_bytes: Size of all arrays of a model.
         parser_bytes: Memory for parsing an HDF5 file.
-        parser_seconds: Processor time for parsing an HDF5 file.
+        parser_seconds: Time for parsing an HDF5 file of up to 20 MiB; a larger one gets more, in
+            proportion.
         keras_bytes: Memory for Keras, beyond what it takes at its start.
         keras_seconds: Time for Keras to compute one layer, or the whole model.
         input_bytes: Size of a file of input arrays.
@@ -53,7 +54,7 @@ class Limits:
     checkpoint_objects: int = 100_000
     weight_bytes: int = 1 << 30
     parser_bytes: int = 96 << 20
-    parser_seconds: int = 60
+    parser_seconds: int = 5
     keras_bytes: int = 4 << 30
     keras_seconds: int = 600
     input_bytes: int = 1 << 30

@@ -19,9 +19,11 @@ from lstm_inspect.files.atomic import replacing
 from lstm_inspect.files.json_text import parse_object
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.files.whole_file import read_bytes
-from lstm_inspect.nested import LOOK_INSIDE, rewritten
+from lstm_inspect.nested import LOOK_INSIDE, leaves, rewritten
 
 _RANGE = re.compile(r"(-?\d{1,18})?\.\.(-?\d{1,18})?")
+_LONGEST_TEXT = 1000  # a longer glob takes fnmatch quadratic time
+_BITS = 64
 _WORDS = {"true": True, "false": False, "null": None}
 
 
@@ -74,11 +76,16 @@ def read_contract(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Contract:
     try:
         data = read_bytes(path, limits, "config_bytes")
         if path.suffix.lower() == ".toml":
-            content = _toml(data, path)
+            content = _toml(data, path, limits)
         else:
             content = parse_object(data, str(path), limits)
     except ModelFileError as error:
         raise ContractError(str(error)) from error
+    for each in leaves(content):
+        if type(each) is int and each.bit_length() > _BITS:
+            raise ContractError(f"{path}: expected numbers of at most {_BITS} bits")
+        if isinstance(each, str) and len(each) > _LONGEST_TEXT:
+            raise ContractError(f"{path}: expected texts of at most {_LONGEST_TEXT} characters")
     return Contract(content, path)
 
 
@@ -144,9 +151,12 @@ def expectations(given: Sequence[str]) -> Contract:
     return Contract(content)
 
 
-def _toml(data: bytes, path: Path) -> dict[str, Any]:
+def _toml(data: bytes, path: Path, limits: Limits) -> dict[str, Any]:
     import tomllib
 
+    # tomllib takes quadratic time for a dotted key.
+    for key in re.split(rb"[^\w\"'. \t-]+", data):
+        limits.check("json_depth", key.count(b"."), f"{path}: a dotted key")
     try:
         return tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:

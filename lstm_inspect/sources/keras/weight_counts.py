@@ -35,6 +35,9 @@ def weight_counts(layer: LayerConfig) -> tuple[int, int] | None:
     elif layer.class_name == "TimeDistributed":
         members = [weight_counts(layer.child("layer"))]
     elif layer.class_name == "Bidirectional":
+        # Keras has none of other layers; to count both ways of nested ones takes 2**depth steps.
+        if not cell_configs(layer.child("layer")):
+            return None
         members = [weight_counts(layer.child("layer")), weight_counts(layer.backward_layer)]
     else:
         members = [_own_counts(layer)]

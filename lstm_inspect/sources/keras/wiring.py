@@ -108,6 +108,7 @@ class _Writer:
     def __init__(self, what: str, limits: Limits) -> None:
         self._what = what
         self._limits = limits
+        self._calls = 0
         self._paths: set[str] = set()
         self.inputs: list[ModelInput] = []
         self.calls: list[Call] = []
@@ -210,6 +211,7 @@ class _Writer:
         node = node._replace(kwargs=kwargs)
         match member.part:
             case ModelPart() as model:
+                self._count()
                 given = node.args[0] if node.args else []
                 return self.call_model(model, around._replace(prefix=f"{path}/"), given)
             case TimeDistributedPart(member=child):
@@ -293,8 +295,13 @@ class _Writer:
             outputs += [way(1 + number) for number in range(states)]
         return _outputs(outputs)
 
+    def _count(self) -> None:
+        """Counts a call of a layer or of a model, which may hold no layer at all."""
+        self._calls += 1
+        self._limits.check("graph_calls", self._calls, self._what, so_far=True)
+
     def _add(self, call: Call, around: _Surroundings) -> Outputs:
-        self._limits.check("graph_calls", len(self.calls) + 1, self._what, so_far=True)
+        self._count()
         self._take(call.path)
         self.calls.append(replace(call, in_training=around.in_training, folds=around.folds))
         return lambda index: Ref(call.path, index)
