@@ -632,26 +632,18 @@ NO_JSON = "config.json: not valid JSON"
 
 def doubling(levels: int) -> Json:
     """Models within models, each of which calls the next one twice."""
-    model = functional(
-        input_layer("x", 3, FEATURES),
-        lstm("lstm", UNITS, "x", return_sequences=True),
-        inputs=["x"],
-        outputs=["lstm"],
+    recurrent = lstm("lstm", UNITS, "x", return_sequences=True)
+    return _doubled(
+        functional(input_layer("x", 3, FEATURES), recurrent, inputs=["x"], outputs=["lstm"]), levels
     )
-    for number in range(levels):
-        name = f"model_{number}"
-        calls = [[["x", 0, 0, {}]], [[name, 0, 0, {}]]]
-        inner = {**model, "name": name, "inbound_nodes": calls}
-        inner["config"] = {**model["config"], "name": name}
-        model = functional(
-            input_layer("x", 3, FEATURES), inner, inputs=["x"], outputs=[(name, 1, 0)]
-        )
-    return model
 
 
 def doubling_nothing(levels: int) -> Json:
-    """Models that give back their input, each of which calls the next one twice."""
-    model = functional(input_layer("x", 3, FEATURES), inputs=["x"], outputs=["x"])
+    """The same around a model that gives back its input."""
+    return _doubled(functional(input_layer("x", 3, FEATURES), inputs=["x"], outputs=["x"]), levels)
+
+
+def _doubled(model: Json, levels: int) -> Json:
     for number in range(levels):
         name = f"model_{number}"
         calls = [[["x", 0, 0, {}]], [[name, 0, 0, {}]]]

@@ -298,6 +298,23 @@ def between(tmp_path: Path, class_name: str, *args: Any, **config: Any) -> lstm_
     return lstm_inspect.open_model(path)
 
 
+def test_an_operation_is_held_to_the_limit_of_an_array_before_it_computes(tmp_path: Path) -> None:
+    column = {"class_name": "__numpy__", "config": {"value": [[[1.0]]] * 300, "dtype": "float32"}}
+    limits = lstm_inspect.Limits(array_bytes=11_999)
+    model = between(tmp_path, "Add", column)
+    with pytest.raises(lstm_inspect.LimitError, match="layer op: 12000 is more than the limit"):
+        lstm_inspect.trace(model, random(1, 5, 2), limits=limits)
+
+
+def test_an_array_that_a_call_names_is_read(tmp_path: Path) -> None:
+    row = {"class_name": "__numpy__", "config": {"value": [1.0, 2.0], "dtype": "float32"}}
+    trace = lstm_inspect.trace(between(tmp_path, "Add", row), random(1, 5, 2), record="x")
+    np.testing.assert_array_equal(trace["lstm"].x, random(1, 5, 2) + np.array([1, 2], "float32"))
+    strange = {"class_name": "__numpy__", "config": {"value": ["a"], "dtype": "float32"}}
+    with pytest.raises(lstm_inspect.ModelFileError, match="expected an array of numbers"):
+        between(tmp_path, "Add", strange)
+
+
 def test_an_index_beyond_the_timesteps_is_one_line(tmp_path: Path) -> None:
     every = {"class_name": "__slice__", "config": {"start": None, "stop": None, "step": None}}
     model = between(tmp_path, "GetItem", [every, 10])

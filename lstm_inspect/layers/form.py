@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lstm_inspect.arrays import Array, cast
-from lstm_inspect.errors import InspectError, ModelFileError
+from lstm_inspect.errors import InspectError, LimitError, ModelFileError
 from lstm_inspect.model import Layer, Shape, fits
 from lstm_inspect.nested import LOOK_INSIDE, rewritten
 from lstm_inspect.notation import shape_text
@@ -100,6 +100,10 @@ def blaming(layer: Layer) -> Iterator[None]:
     """Turns an error of NumPy into one of the file: a form does not check config and weights."""
     try:
         yield
+    except MemoryError as error:
+        raise LimitError(
+            f"layer {layer.label}: its output takes more memory than there is"
+        ) from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         if isinstance(error, InspectError):
             raise

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,8 @@ class Walk:
             outputs: tuple[Value, ...] = (custom_output(layer, result, mask),)
         elif operation := operation_of(layer, call.args, call.kwargs):
             plain = map_values((args, kwargs), lambda value: value.array)
+            what = f"the output of layer {call.path}"
+            self._options.limits.check("array_bytes", _most_bytes(plain), what)
             with blaming(layer):
                 outputs = (Value(operation(*plain)),)
         elif form := form_of(layer, call.kwargs):
@@ -170,6 +173,15 @@ def _fed_value(name: str, given: Mapping[str, Array]) -> Value:
     path = name.removesuffix(FED_INPUT)
     mask = given.get(path + FED_MASK)
     return Value(given[name], None if mask is None else fitted_mask(path, mask, given[name]))
+
+
+def _most_bytes(arguments: Any) -> int:
+    """The most that an operation makes of its arguments: it broadcasts them, or joins them."""
+    arrays = [each for each in leaves(arguments) if isinstance(each, np.ndarray)]
+    count = sum(array.size for array in arrays)
+    with suppress(ValueError):
+        count = max(count, math.prod(np.broadcast_shapes(*(array.shape for array in arrays))))
+    return count * max((array.itemsize for array in arrays), default=0)
 
 
 def _with_masks(args: Any, wired: Any) -> Any:
