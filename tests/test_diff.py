@@ -264,6 +264,14 @@ def test_a_dump_does_not_differ_from_itself(tmp_path: Path) -> None:
     assert lines(path, path) == []
 
 
+@pytest.mark.parametrize(("a", "b"), [(2**53, 2**53 + 1), (-(2**63), 2**63 - 1)])
+def test_whole_numbers_are_compared_as_whole_numbers(a: int, b: int) -> None:
+    parts = parting((1,), [(np.array([a]), np.array([b]))], Tolerance())
+    assert parts is not None
+    assert parts.largest == float(b - a)
+    assert parting((1,), [(np.array([a]), np.array([a]))], Tolerance()) is None
+
+
 def test_the_first_step_in_which_two_dumps_part_is_told(tmp_path: Path) -> None:
     h = random(2, 5, 4)
     changed = h.copy()

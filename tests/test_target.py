@@ -736,6 +736,17 @@ def test_a_standard_output_that_takes_nothing_is_an_error(
     assert says in ended.err
 
 
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("shapes", "--help")], ids=str)
+def test_a_full_standard_output_is_an_error_of_what_only_prints(arguments: tuple[str, ...]) -> None:
+    ended = run(*arguments, shell='exec "$@" >/dev/full')
+    assert ended.status == 2
+    assert is_one_error(ended.err)
+
+
+def test_the_driver_that_the_environment_sets_for_hdf5_does_not_count(table: str) -> None:
+    assert run(*SHAPES, shell='HDF5_DRIVER=nonsense exec "$@"') == (0, table, "")
+
+
 def test_a_closed_standard_error_does_not_change_what_shapes_says(
     table: str, tmp_path: Path
 ) -> None:

@@ -41,6 +41,10 @@ class _Group(click.Group):
             return super().make_context(*args, **extra)
         except click.UsageError as error:
             raise _usage(error) from error
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # --help and --version print here
+            raise _no_output(error) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -68,10 +72,14 @@ class _Group(click.Group):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(EXIT_BROKEN_PIPE)
         except OSError as error:
-            raise _Failure(f"{error.strerror}: {error.filename or 'standard output'}") from error
+            raise _no_output(error) from error
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(EXIT_INTERRUPTED)
+
+
+def _no_output(error: OSError) -> _Failure:
+    return _Failure(f"{error.strerror}: {error.filename or 'standard output'}")
 
 
 def _usage(error: click.UsageError) -> click.ClickException:

@@ -23,19 +23,17 @@ from typing import Any
 from lstm_inspect.errors import InspectError, ModelFileError
 from lstm_inspect.files.limits import Limits
 
-# HDF5 would load code from a plugin folder for a filter that it lacks. It reads this variable once,
-# when it starts (HDF5 1.14.6, H5PLint.c, `H5PL__init_package`).
-_preload = os.environ.get("HDF5_PLUGIN_PRELOAD")
+# HDF5 would load code from a plugin folder for a filter or a driver that it lacks. It reads these
+# variables once, when it starts (HDF5 1.14.6, H5PLint.c, `H5PL__init_package`, and H5FD.c).
+_set = {name: os.environ.pop(name, None) for name in ("HDF5_PLUGIN_PRELOAD", "HDF5_DRIVER")}
 os.environ["HDF5_PLUGIN_PRELOAD"] = "::"
 try:
     import h5py
     import numpy as np
     from h5py import h5a, h5d, h5g, h5l, h5o, h5t
 finally:
-    if _preload is None:
-        del os.environ["HDF5_PLUGIN_PRELOAD"]
-    else:
-        os.environ["HDF5_PLUGIN_PRELOAD"] = _preload
+    del os.environ["HDF5_PLUGIN_PRELOAD"]
+    os.environ.update({name: value for name, value in _set.items() if value is not None})
 
 # Python imports a codec at its first use; the child can no longer open the module then.
 codecs.lookup("ascii")

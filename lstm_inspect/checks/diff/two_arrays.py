@@ -55,6 +55,12 @@ def distances(a: Array, b: Array) -> Array:
     return apart
 
 
+def _whole_distances(a: Array, b: Array) -> Array:
+    """The same of whole numbers, which float64 would round before they are compared."""
+    larger, smaller = (extreme(a, b).astype(np.uint64) for extreme in (np.maximum, np.minimum))
+    return (larger - smaller).astype(np.float64)
+
+
 def parting(
     shape: tuple[int, ...], pieces: Iterable[tuple[Array, Array]], tolerance: Tolerance
 ) -> Parting | None:
@@ -72,7 +78,8 @@ def parting(
     largest, largest_at, at = 0.0, 0, 0
     for one, other in pieces:
         a, b = one.astype(np.float64, copy=False), other.astype(np.float64, copy=False)
-        apart = distances(a, b)
+        is_whole = one.dtype == other.dtype and one.dtype.kind in "iu"
+        apart = _whole_distances(one, other) if is_whole else distances(a, b)
         apart[np.isnan(apart)] = np.inf
         with np.errstate(invalid="ignore"):
             share = np.where(np.isfinite(a), tolerance.relative * np.abs(a), 0)
