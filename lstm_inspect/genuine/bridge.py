@@ -104,7 +104,7 @@ def call_layer(
             ],
         )
     except KerasError as error:
-        raise UnsupportedLayerError(f"{layer.label}: today's Keras rejects it ({error})") from error
+        raise UnsupportedLayerError(f"{layer.label}: Keras cannot run it ({error})") from error
     for array, _ in outputs:
         ACTIVATIONS[layer.activation](array)
     return tuple(Value(array, mask) for array, mask in outputs)
