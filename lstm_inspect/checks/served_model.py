@@ -12,8 +12,8 @@ from lstm_inspect.replay.run import Replayed
 def compare_served(model: Model, replayed: Replayed, limits: Limits) -> Sequence[Comparison] | str:
     """Compares each result for each layer that it depends on, or says in one line why it cannot.
 
-    The function has no name for x and the states of a layer. If a result agrees, so do the x, the
-    weights and the states of every layer that it is computed from.
+    The function has no name for the x and the states of a layer. A result shows them as far as it
+    depends on them.
     """
     if replayed.is_fed:
         return "the output or the x of a layer was fed"

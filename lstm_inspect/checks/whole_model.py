@@ -1,6 +1,5 @@
 """Compares what recurrent layers get and give with a run of the whole model in genuine Keras."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -17,7 +16,6 @@ from lstm_inspect.model import Call, Convolve, Layer, Model, Recurrence, refs
 from lstm_inspect.replay.run import Replayed
 
 _THEANO = "tf_keras pads convolutions otherwise than Theano, which ran the model"
-_CALL_NUMBER = re.compile(r"#\d+(?=/|$)")
 
 
 class _LayerCall(NamedTuple):
@@ -26,12 +24,19 @@ class _LayerCall(NamedTuple):
     Attributes:
         parts: The calls of its recurrences; those of a layer of one recurrence are one.
         x: Its input, with the axes of TimeDistributed layers folded into the batch.
-        output: Its output, likewise.
+        outputs: Its outputs, likewise; of a layer that is no Bidirectional, the first one.
     """
 
     parts: Sequence[tuple[Call, Recurrence]]
     x: Array
-    output: Array
+    outputs: Sequence[Array]
+
+    @property
+    def name(self) -> str:
+        """The name of the layer, which all of its calls have in common."""
+        call, recurrence = self.parts[0]
+        part = "" if call.part_of is None else call.path.removeprefix(call.part_of)
+        return recurrence.path.removesuffix(part)
 
 
 def compare_whole(model: Model, replayed: Replayed, limits: Limits) -> Sequence[Comparison] | str:
@@ -41,8 +46,8 @@ def compare_whole(model: Model, replayed: Replayed, limits: Limits) -> Sequence[
     if unlike := _unlike_tf_keras(model, replayed):
         return unlike
     ours: dict[str, list[_LayerCall]] = defaultdict(list)
-    for path, call in _layer_calls(model, replayed):
-        ours[_CALL_NUMBER.sub("", path)].append(call)
+    for call in _layer_calls(model, replayed):
+        ours[call.name].append(call)
     theirs = run_whole_model(model, replayed.batches, [*ours], limits)
     if isinstance(theirs, str):
         return theirs
@@ -54,35 +59,32 @@ def compare_whole(model: Model, replayed: Replayed, limits: Limits) -> Sequence[
     ]
 
 
-def _layer_calls(model: Model, replayed: Replayed) -> list[tuple[str, _LayerCall]]:
-    """The calls of the recurrent layers, with their paths, as far as the replay recorded them."""
+def _layer_calls(model: Model, replayed: Replayed) -> Iterator[_LayerCall]:
+    """The calls of the recurrent layers, as far as the replay recorded them."""
     merges = {call.path: call for call in model.calls if isinstance(call.layer, Layer)}
     parts: dict[str, list[tuple[Call, Recurrence]]] = defaultdict(list)
     for call, recurrence in model.recurrent_calls:
         parts[call.part_of or call.path].append((call, recurrence))
-    found = []
     for path, own in parts.items():
         if all(call.path in replayed.outputs for call, _ in own):
             (first, recurrence), (last, _) = own[0], own[-1]
-            # Of a stateful replay, only the last batch is compared.
-            samples = len(next(iter(replayed.batches[-1].values())))
-            x = _folded(replayed.recorded[first.path].x[-samples:], first.folds)
-            output = _folded(replayed.outputs[last.path].array, last.folds)
+            x = replayed.recorded[first.path].x
+            if len(replayed.batches) > 1:  # of a stateful replay, only the last batch is compared
+                x = x[-len(next(iter(replayed.batches[-1].values()))) :]
+            x = _folded(x, first.folds)
+            outputs = [_folded(replayed.outputs[last.path].array, last.folds)]
             if path in merges:
-                output = _merged(merges[path], replayed.outputs)
-            found.append(
-                (path, _LayerCall(own, x.swapaxes(0, 1) if recurrence.time_major else x, output))
-            )
-    return found
+                outputs = _merged(merges[path], replayed.outputs)
+            yield _LayerCall(own, x.swapaxes(0, 1) if recurrence.time_major else x, outputs)
 
 
-def _merged(merge: Call, outputs: Mapping[str, Value]) -> Array:
-    """The output of a Bidirectional; the first one if it has two."""
+def _merged(merge: Call, outputs: Mapping[str, Value]) -> list[Array]:
+    """The outputs of a Bidirectional: one, or two if it does not merge them."""
     assert isinstance(merge.layer, Layer)
     form = form_of(merge.layer, merge.kwargs)
     assert form is not None
     ways = [Value(_folded(outputs[ref.path].array, merge.folds)) for ref in refs(merge.args)]
-    return form.apply(merge.layer, ways)[0].array
+    return [each.array for each in form.apply(merge.layer, ways)]
 
 
 def _folded(array: Array, folds: int) -> Array:
@@ -101,13 +103,20 @@ def _matched(
         fitting = [
             each
             for each in left
-            if (each.x.shape, each.output.shape) == (call.x.shape, call.output.shape)
+            if each.x.shape == call.x.shape
+            and all(a.shape == b.shape for a, b in zip(call.outputs, each.outputs, strict=False))
         ]
         if fitting:
-            nearest = min(fitting, key=lambda each: float(distances(call.x, each.x).max()))
+            nearest = min(fitting, key=lambda each: _apart(call, each))
             left = [each for each in left if each is not nearest]
             pairs.append((call, nearest))
     return pairs
+
+
+def _apart(ours: _LayerCall, theirs: LayerValues) -> tuple[float, float]:
+    """How far apart two calls are by x, and by the output if they read the same."""
+    x, output = distances(ours.x, theirs.x), distances(ours.outputs[0], theirs.outputs[0])
+    return float(x.max(initial=0)), float(output.max(initial=0))
 
 
 def _in_one_batch(calls: Sequence[LayerValues], folds: int, ndim: int) -> Iterator[LayerValues]:
@@ -117,11 +126,14 @@ def _in_one_batch(calls: Sequence[LayerValues], folds: int, ndim: int) -> Iterat
     layers/rnn/time_distributed.py).
     """
     if len(calls) > 1 and folds == 1:
-        x, output = (np.stack([each[n] for each in calls], 1) for n in (0, 1))
-        calls = [LayerValues(x, output)]
-    for x, output in calls:
-        is_folded = x.ndim == ndim
-        yield LayerValues(*(each if is_folded else _folded(each, folds) for each in (x, output)))
+        x = np.stack([each.x for each in calls], 1)
+        outputs = zip(*(each.outputs for each in calls), strict=True)
+        calls = [LayerValues(x, [np.stack(each, 1) for each in outputs])]
+    for x, outs in calls:
+        if x.ndim != ndim:
+            yield LayerValues(_folded(x, folds), [_folded(each, folds) for each in outs])
+        else:
+            yield LayerValues(x, outs)
 
 
 def _compared(ours: _LayerCall, theirs: LayerValues) -> Iterator[Comparison]:
@@ -129,7 +141,9 @@ def _compared(ours: _LayerCall, theirs: LayerValues) -> Iterator[Comparison]:
     for call, recurrence in ours.parts:
         if call.args == reading:  # in a stack, only the first cell reads the x of the layer
             yield difference(call.path, "x", ours.x, theirs.x, recurrence)
-        yield difference(call.path, "output", ours.output, theirs.output, recurrence)
+        for number, (one, other) in enumerate(zip(ours.outputs, theirs.outputs, strict=False)):
+            what = f"output {number}" if number else "output"
+            yield difference(call.path, what, one, other, recurrence)
 
 
 def _unlike_tf_keras(model: Model, replayed: Replayed) -> str | None:

@@ -59,8 +59,12 @@ class Message:
             raise self._damaged(field, "text") from None
 
     def message(self, field: int) -> "Message":
-        """The message in a field; an empty one if it is left out."""
-        return Message(self.data(field), self._what)
+        """The message in a field; an empty one if it is left out.
+
+        A message that repeats is one in several parts: protobuf merges them, as if the bytes of one
+        followed those of the other.
+        """
+        return Message(b"".join(self.all_data(field)), self._what)
 
     def messages(self, field: int) -> "list[Message]":
         """The messages in a field that repeats."""

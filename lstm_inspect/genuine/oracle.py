@@ -78,7 +78,7 @@ def run_recurrence(
             initial_state=list(initial_state),
         )
     except KerasError as error:
-        return f"Keras 3 cannot run it: {error}"
+        return f"Keras 3: {error}"
     return outputs
 
 
@@ -87,11 +87,11 @@ class LayerValues(NamedTuple):
 
     Attributes:
         x: Its first input.
-        output: Its first output.
+        outputs: Its outputs.
     """
 
     x: Array
-    output: Array
+    outputs: Sequence[Array]
 
 
 def run_served(
@@ -131,7 +131,7 @@ def run_served(
                 batches=[dict(batch) for batch in batches],
             )
         except KerasError as error:
-            return f"TensorFlow {error}"
+            return f"TensorFlow: {error}"
     return results
 
 
@@ -188,7 +188,7 @@ def run_whole_model(
                 layers=list(names),
             )
         except KerasError as error:
-            return f"{'Keras 3' if is_keras_3 else 'tf_keras'} {error}"
+            return f"{'Keras 3' if is_keras_3 else 'tf_keras'}: {error}"
     return {
         name: [LayerValues(*each) for each in own] for name, own in zip(names, calls, strict=True)
     }

@@ -30,7 +30,7 @@ class _KerasProcess:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running: subprocess.Popen[bytes] | None = None
-        self._owner = 0
+        self._foreign: list[subprocess.Popen[bytes] | None] = []
 
     def ask(
         self, request: str, library: str, needed_for: str, limits: Limits, **arguments: Any
@@ -39,7 +39,7 @@ class _KerasProcess:
 
         Args:
             request: A name in ``REQUESTS`` of `lstm_inspect.genuine.worker.server`.
-            library: ``"keras"`` or ``"tf_keras"``.
+            library: ``"keras"``, ``"tf_keras"`` or ``"tensorflow"``.
             needed_for: What needs it; the error names that if it is not installed.
             limits: How much memory and time the request may take.
             arguments: The arguments of the request: plain data and arrays.
@@ -52,7 +52,8 @@ class _KerasProcess:
             process = self._started()
             assert process.stdin is not None
             assert process.stdout is not None
-            timer = threading.Timer(limits.keras_seconds, process.kill)
+            seconds = min(limits.keras_seconds, threading.TIMEOUT_MAX)
+            timer = threading.Timer(seconds, process.kill)
             timer.start()
             try:
                 message = {
@@ -68,7 +69,7 @@ class _KerasProcess:
             finally:
                 in_time = timer.is_alive()
                 timer.cancel()
-            if answer is None:
+            if answer is None or not in_time:
                 self.stop()
         match answer:
             case {"answer": result}:
@@ -85,28 +86,32 @@ class _KerasProcess:
         if not in_time:
             limit = f"keras_seconds={limits.keras_seconds}"
             advice = limits.advice("keras_seconds")
-            raise KerasError(f"Keras takes longer than the limit {limit}; {advice}")
-        raise KerasError(f"Keras stopped with {_ending(process.returncode)}")
+            raise KerasError(f"it takes longer than the limit {limit}; {advice}")
+        raise KerasError(f"it stopped with {_ending(process.returncode)}")
 
     def stop(self) -> None:
         """Ends the process, if it runs."""
         process, self._running = self._running, None
-        if process is not None and self._owner == os.getpid():
+        if process is not None:
             process.kill()
             process.communicate()
 
+    def forget(self) -> None:
+        """Leaves the process to the program that this one was forked from."""
+        self._lock = threading.Lock()  # another thread there may have held it
+        self._foreign.append(self._running)  # so that nobody closes its pipes
+        self._running = None
+
     def _started(self) -> "subprocess.Popen[bytes]":
-        if self._owner != os.getpid():  # this is a fork: the process is another one's
-            self._running = None
         if self._running is None or self._running.poll() is not None:
             self.stop()
+            modules = json.dumps([each for each in sys.path if isinstance(each, str)])
             self._running = subprocess.Popen(
-                [sys.executable, "-I", "-c", _START.format(_WORKER), json.dumps(sys.path)],
+                [sys.executable, "-I", "-c", _START.format(_WORKER), modules],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
-            self._owner = os.getpid()
         return self._running
 
 
@@ -127,3 +132,5 @@ PROCESS = _KerasProcess()
 """The one process of this program in which Keras runs."""
 
 atexit.register(PROCESS.stop)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=PROCESS.forget)

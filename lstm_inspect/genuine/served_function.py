@@ -31,7 +31,10 @@ _PURE = frozenset(
     Where While ZerosLike
     """.split()  # noqa: SIM905 - one name a line would fill pages
 )
-"""Operations that only compute: none reads or writes files, or runs code of another language."""
+"""Operations that only compute: none reads or writes files, or runs code of another language.
+
+Those that call functions, such as While, are pure if these functions are.
+"""
 
 _CHILDREN, _BARE_FUNCTION = 1, 8
 
@@ -64,11 +67,15 @@ def why_not_served(saved_model: bytes, what: str) -> str | None:
     for number, name in _ACTIVE.items():
         if any(each.all_data(number) for each in objects):
             return f"it has {name}"
+    children = [[child.text(2) for child in each.messages(_CHILDREN)] for each in objects]
+    library = graphs[0].message(2).message(2).messages(1)
+    functions = {each.message(1).text(1): each for each in library}
+    if len(functions) != len(library) or any(len(set(own)) != len(own) for own in children):
+        return "two of its functions or attributes have one name"
     served = _served(objects)
     if served is None:
         return f"it has no function {SIGNATURE}"
-    library = graphs[0].message(2).message(2).messages(1)
-    strange = sorted(_operations({each.message(1).text(1): each for each in library}, served))
+    strange = sorted(_operations(functions, served))
     return f"its function {SIGNATURE} runs {', '.join(strange)}" if strange else None
 
 

@@ -227,6 +227,97 @@ def test_layers_of_nested_models_are_proven_in_the_whole_model(tmp_path: Path) -
     assert levels == dict.fromkeys(["it/lstm", "it#2/lstm", "outer/lstm"], "whole model")
 
 
+def whole(model: Any, tmp_path: Path, *inputs: Any) -> list[tuple[str, str, bool]]:
+    """What is compared in the whole model."""
+    model.save(tmp_path / "m.keras")
+    verification = verify(lstm_inspect.open_model(tmp_path / "m.keras"), list(inputs))
+    assert verification.skipped == {}
+    return [
+        (each.path, each.what, each.agrees)
+        for each in verification.comparisons
+        if each.what.startswith("output")
+    ]
+
+
+def test_both_outputs_of_a_bidirectional_that_does_not_merge_them_are_compared(
+    tmp_path: Path,
+) -> None:
+    from keras import Input, Model, layers
+
+    x = Input((3, 2))
+    inner = layers.LSTM(2, return_sequences=True)
+    model = Model(x, layers.Bidirectional(inner, merge_mode=None, name="bi")(x))
+    given = np.random.default_rng(0).normal(size=(2, 3, 2)).astype("float32")
+    assert whole(model, tmp_path, given) == [
+        (f"bi/{way}", what, True)
+        for way in ("forward", "backward")
+        for what in ("output", "output 1")
+    ]
+
+
+def test_calls_of_a_shared_layer_on_one_x_are_told_apart_by_their_outputs(tmp_path: Path) -> None:
+    from keras import Input, Model, layers
+
+    x, h, c = Input((3, 2)), Input((2,)), Input((2,))
+    shared = layers.LSTM(2, name="lstm")
+    model = Model([x, h, c], [shared(x, initial_state=[h, c]), shared(x)])
+    generator = np.random.default_rng(0)
+    given = [generator.normal(size=(4, *each.shape[1:])).astype("float32") for each in (x, h, c)]
+    assert whole(model, tmp_path, *given) == [
+        ("lstm", "output", True),
+        ("lstm#2", "output", True),
+    ]
+
+
+def test_a_layer_may_be_named_like_a_second_call(tmp_path: Path) -> None:
+    from keras import Input, Model, layers
+
+    x = Input((3, 2))
+    model = Model(x, layers.LSTM(2, name="l#2")(layers.LSTM(2, return_sequences=True, name="l")(x)))
+    given = np.ones((1, 3, 2), "float32")
+    assert [path for path, _, _ in whole(model, tmp_path, given)] == ["l", "l#2"]
+
+
+def test_a_bidirectional_that_casts_may_be_called_twice(tmp_path: Path) -> None:
+    from keras import Input, Model, layers
+
+    x = Input((3, 2))
+    bi = layers.Bidirectional(
+        layers.LSTM(2, return_sequences=True, dtype="float32"), name="bi", dtype="float16"
+    )
+    Model(x, bi(bi(x)[:, :, :2])).save(tmp_path / "m.keras")
+    model = lstm_inspect.open_model(tmp_path / "m.keras")
+    paths = [call.path for call in model.calls]
+    assert {"bi/cast", "bi#2/cast"} <= set(paths)
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {"class_name": ["a"], "config": {}},
+        {"class_name": "function", "config": ["tanh"]},
+        {"class_name": "TFOpLambda", "config": {"function": "io.write_file"}},
+        {"class_name": "Zeros", "module": "os", "config": {}},
+        {"class_name": "Mine", "registered_name": "pack>Mine", "config": {}},
+        {"compile_config": {"loss": {"class_name": "TFSMLayer", "config": {}}}},
+    ],
+    ids=str,
+)
+def test_keras_is_not_handed_a_config_with_objects_that_are_not_on_the_list(
+    strange: dict[str, Any], tmp_path: Path
+) -> None:
+    config = functional(
+        input_layer("x", 3, 2),
+        lstm("lstm", 2, "x", kernel_initializer=strange),
+        inputs=["x"],
+        outputs=["lstm"],
+    )
+    path = write_h5(tmp_path / "m.h5", config, {"lstm": lstm_weights("lstm", 2, 2)})
+    verification = verify(lstm_inspect.open_model(path), np.ones((1, 3, 2), "float32"))
+    assert "layers that are not built in" in verification.skipped[WHOLE_MODEL]
+    assert [layer.proof for layer in verification.layers] == ["layer only"]
+
+
 def test_a_second_call_that_is_wrong_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from lstm_inspect.replay.recurrent import replay_recurrence
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def test_a_crash_is_one_line_and_the_next_request_starts_anew(tmp_path: Path) ->
     assert running is not None
     os.kill(running.pid, signal.SIGSTOP)
     threading.Timer(0.5, os.kill, (running.pid, signal.SIGKILL)).start()
-    assert "Keras stopped with SIGKILL" in refusal(path, Limits())
+    assert "it stopped with SIGKILL" in refusal(path, Limits())
     assert lstm_inspect.trace(lstm_inspect.open_model(path), X)["lstm"].h.shape == (1, 5, 2)
 
 
@@ -96,6 +97,62 @@ print(os.waitpid(child, 0)[1])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "0\n"
+
+
+def test_a_fork_does_not_wait_for_a_request_of_another_thread(tmp_path: Path) -> None:
+    path = behind(tmp_path, "ZeroPadding1D", padding=1)
+    code = f"""
+import os, signal, threading, time, numpy, lstm_inspect
+from lstm_inspect.genuine.process import PROCESS
+model, x = lstm_inspect.open_model({str(path)!r}), numpy.ones((1, 3, 2), "float32")
+lstm_inspect.trace(model, x)
+os.kill(PROCESS._running.pid, signal.SIGSTOP)
+asking = threading.Thread(target=lstm_inspect.trace, args=[model, x])
+asking.start()
+time.sleep(0.5)
+if (child := os.fork()) == 0:
+    lstm_inspect.trace(model, x)
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+os.kill(PROCESS._running.pid, signal.SIGCONT)
+asking.join()
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "0\n"
+
+
+def test_the_process_ends_with_the_program(tmp_path: Path) -> None:
+    path = behind(tmp_path, "ZeroPadding1D", padding=1)
+    code = f"""
+import os, signal, numpy, lstm_inspect
+from lstm_inspect.genuine.process import PROCESS
+lstm_inspect.trace(lstm_inspect.open_model({str(path)!r}), numpy.ones((1, 3, 2), "float32"))
+print(PROCESS._running.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    worker = Path("/proc") / done.stdout.strip()
+    for _ in range(50):
+        if not worker.exists():
+            break
+        time.sleep(0.1)
+    assert not worker.exists()
+
+
+def test_a_vocabulary_is_not_read_from_a_file_that_the_model_names(tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("3\n5\n")
+    lookup = behind(
+        tmp_path, "IntegerLookup", vocabulary=str(tmp_path / "secret.txt"), vocabulary_dtype="int64"
+    )
+    assert "it does not know vocabulary=" in refusal(lookup, Limits())
+
+
+@pytest.mark.parametrize("limits", [{"keras_bytes": 10**20}, {"keras_seconds": 10**11}], ids=str)
+def test_a_limit_may_be_as_large_as_one_likes(limits: dict[str, int], tmp_path: Path) -> None:
+    model = lstm_inspect.open_model(behind(tmp_path, "ZeroPadding1D", padding=1))
+    assert list(lstm_inspect.trace(model, X, limits=Limits(**limits))) == ["lstm"]
 
 
 def test_the_current_folder_is_not_searched_for_modules(tmp_path: Path) -> None:

@@ -92,6 +92,43 @@ def test_a_function_that_does_more_than_compute_is_not_run(tmp_path: Path) -> No
     assert marker.exists()
 
 
+def test_a_graph_in_two_parts_is_read_as_tensorflow_reads_it(tmp_path: Path) -> None:
+    """The second part of the objects has a harmless function; TensorFlow merges both parts."""
+    import tensorflow as tf
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    model, marker = model_of(lstm()), tmp_path / "ran"
+
+    def trap(x: Any) -> Any:
+        with tf.control_dependencies([tf.io.write_file(str(marker), "ran")]):
+            return {"lstm": tf.identity(model(x))}
+
+    spec = tf.TensorSpec((None, 4, 2), "float32", name="x")
+    saved(tmp_path, model, tf.function(trap, [spec]))
+    path = tmp_path / "saved" / "saved_model.pb"
+    parsed = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    graph = parsed.meta_graphs[0].SerializeToString() + b"\x3a\x02\x0a\x00"  # an object more
+    start = b"\x08\x01\x12"  # the version, then a graph of this many bytes
+    size = len(graph)
+    while size > 0x7F:
+        start += bytes([size & 0x7F | 0x80])
+        size >>= 7
+    path.write_bytes(start + bytes([size]) + graph)
+    verification = verify(lstm_inspect.open_model(tmp_path / "saved"), X)
+    assert verification.skipped[WHOLE_MODEL] == "its function serving_default runs WriteFile"
+    assert not marker.exists()
+
+
+def test_each_of_several_results_of_one_layer_is_compared(tmp_path: Path) -> None:
+    x = tf_keras.Input((4, 2), name="x")
+    model = tf_keras.Model(x, lstm(return_state=True)(x))
+    verification = verify(saved(tmp_path, model), X)
+    assert verification.skipped == {}
+    assert verification.agrees
+    named = [each.what for each in verification.comparisons if each.what.startswith("output")]
+    assert named == ["output lstm", "output lstm_1", "output lstm_2"]
+
+
 def test_a_model_with_a_table_is_not_loaded(tmp_path: Path) -> None:
     import tensorflow as tf
 

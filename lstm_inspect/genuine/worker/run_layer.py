@@ -31,6 +31,7 @@ _CHANGE_NOTHING = frozenset(
         "vocabulary_size",  # that of the vocabulary, without which Keras refuses
     }
 )
+_FILES = ("vocabulary", "idf_weights")
 _INITIAL = ("_constraint", "_initializer", "_regularizer")
 
 # Settings that other versions write and today's Keras lacks, with the value that it computes
@@ -119,8 +120,9 @@ def _made(library: ModuleType, class_name: str, config: Mapping[str, Any], dtype
     plain: dict[str, Any] = {}
     for written, value in config.items():
         key = renamed.get(written, written)
-        # Only plain values: Keras would look up the names in an object of the config.
-        if key in parameters and _is_plain(value):
+        # Only plain values: Keras would look up the names in an object of the config, and read a
+        # vocabulary from the file that a text names.
+        if key in parameters and _is_plain(value) and not (key in _FILES and _has_text(value)):
             plain[key] = value
         elif not (
             key in _CHANGE_NOTHING
@@ -139,6 +141,10 @@ def _policy(stated: Any, dtype: str) -> str:
     name = stated["config"].get("name") if isinstance(stated, dict) else stated
     mixed = f"mixed_{dtype}"
     return mixed if name == mixed else dtype
+
+
+def _has_text(value: Any) -> bool:
+    return any(isinstance(each, str) for each in leaves(value))
 
 
 def _is_plain(value: Any) -> bool:

@@ -18,7 +18,7 @@ def run_model(
     inputs: Sequence[str],
     batches: Sequence[Mapping[str, Array]],
     layers: Sequence[str],
-) -> list[list[tuple[Array, Array]]]:
+) -> list[list[tuple[Array, list[Array]]]]:
     """Runs a model.
 
     Args:
@@ -31,7 +31,7 @@ def run_model(
             the name of that in front: ``encoder/lstm``.
 
     Returns:
-        For each of the layers its calls in the last batch: its first input and its first output.
+        For each of the layers its calls in the last batch: its first input and its outputs.
         A layer that Keras does not have under this name has none.
     """
     # An .h5 does not say where an operation is from (keras 3.15.1, legacy/saving/serialization.py).
@@ -51,7 +51,10 @@ def run_model(
                 each.clear()
             given = [batch[name] for name in inputs]
             loaded(given[0] if len(given) == 1 else given, training=False)
-        return [[(as_array(library, x), as_array(library, y)) for x, y in each] for each in calls]
+        return [
+            [(as_array(library, x), [as_array(library, y) for y in outputs]) for x, outputs in each]
+            for each in calls
+        ]
 
 
 def _layer_of(model: Any, name: str) -> Any:
@@ -66,9 +69,9 @@ def _layer_of(model: Any, name: str) -> Any:
     return None
 
 
-def _recorded(layer: Any) -> list[tuple[Any, Any]]:
-    """The list to which a layer adds its first input and output at each of its calls."""
-    calls: list[tuple[Any, Any]] = []
+def _recorded(layer: Any) -> list[tuple[Any, list[Any]]]:
+    """The list to which a layer adds its first input and its outputs at each of its calls."""
+    calls: list[tuple[Any, list[Any]]] = []
     if layer is None:
         return calls
     call = layer.call
@@ -76,7 +79,7 @@ def _recorded(layer: Any) -> list[tuple[Any, Any]]:
     @functools.wraps(call)
     def recording(*args: Any, **kwargs: Any) -> Any:
         outputs = call(*args, **kwargs)
-        calls.append((next(leaves((args, kwargs))), next(leaves(outputs))))
+        calls.append((next(leaves((args, kwargs))), [*leaves(outputs)]))
         return outputs
 
     layer.call = recording

@@ -2,6 +2,8 @@
 
 import os
 import sys
+import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -28,6 +30,7 @@ REQUESTS: dict[str, Callable[..., Any]] = {
 
 def serve() -> None:
     """Answers requests from standard input on standard output, until there are no more."""
+    threading.Thread(target=_end_without_parent, args=[os.getppid()], daemon=True).start()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what Keras prints must not come between the answers
     warnings.simplefilter("ignore")
@@ -37,6 +40,13 @@ def serve() -> None:
         except EOFError:
             return
         write_message(answers, _answer(**message))
+
+
+def _end_without_parent(parent: int) -> None:
+    """Ends this process if the program was killed, which then stops no request that takes long."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _answer(request: str, library: str, memory: int, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -62,6 +72,7 @@ def _limit_memory(most: int) -> None:
 
     own = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    soft = own + most if hard == resource.RLIM_INFINITY else min(own + most, hard)
+    highest = sys.maxsize if hard == resource.RLIM_INFINITY else hard
+    soft = min(own + most, highest)
     resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -76,7 +76,11 @@ def wire(model: ModelPart, what: str, limits: Limits) -> Wiring:
     return Wiring(
         inputs=tuple(writer.inputs),
         calls=tuple(writer.calls),
-        outputs=tuple(ModelOutput(name, results(number)) for number, name in enumerate(names)),
+        outputs=tuple(
+            ModelOutput(f"{name}_{again}" if (again := names[:number].count(name)) else name, ref)
+            for number, name in enumerate(names)
+            if (ref := results(number))
+        ),
     )
 
 
@@ -276,7 +280,7 @@ class _Writer:
         self, path: str, part: BidirectionalPart, given: _RecurrentArguments, around: _Surroundings
     ) -> Outputs:
         if part.cast is not None:
-            cast = self._add(Call(path=part.cast.name, layer=part.cast, args=(given.x,)), around)
+            cast = self._add(Call(path=f"{path}/cast", layer=part.cast, args=(given.x,)), around)
             given = given._replace(x=cast(0))
         half = len(given.states) // 2
         ours, theirs = given.states[:half], given.states[half:]
