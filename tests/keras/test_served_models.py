@@ -26,6 +26,17 @@ def model_of(*layers: Any, **options: Any) -> Any:
     return tf_keras.Sequential([tf_keras.layers.InputLayer((4, 2), name="x", **options), *layers])
 
 
+def trap(model: Any, marker: Path) -> Any:
+    """A function that serves a model, and writes a file."""
+    import tensorflow as tf
+
+    def serve(x: Any) -> Any:
+        with tf.control_dependencies([tf.io.write_file(str(marker), "ran")]):
+            return {"lstm": tf.identity(model(x))}
+
+    return tf.function(serve, [tf.TensorSpec((None, 4, 2), "float32", name="x")])
+
+
 def saved(folder: Path, model: Any, signature: Any = None) -> Any:
     """A model that was saved as a SavedModel, opened."""
     model.save(folder / "saved", save_format="tf", signatures=signature)
@@ -78,12 +89,7 @@ def test_a_function_that_does_more_than_compute_is_not_run(tmp_path: Path) -> No
 
     model, marker = model_of(lstm()), tmp_path / "ran"
 
-    def trap(x: Any) -> Any:
-        with tf.control_dependencies([tf.io.write_file(str(marker), "ran")]):
-            return {"lstm": tf.identity(model(x))}
-
-    spec = tf.TensorSpec((None, 4, 2), "float32", name="x")
-    verification = verify(saved(tmp_path, model, tf.function(trap, [spec])), X)
+    verification = verify(saved(tmp_path, model, trap(model, marker)), X)
     assert verification.skipped[WHOLE_MODEL] == "its function serving_default runs WriteFile"
     assert [layer.proof for layer in verification.layers] == ["layer only"]
     assert not marker.exists()
@@ -94,17 +100,10 @@ def test_a_function_that_does_more_than_compute_is_not_run(tmp_path: Path) -> No
 
 def test_a_graph_in_two_parts_is_read_as_tensorflow_reads_it(tmp_path: Path) -> None:
     """The second part of the objects has a harmless function; TensorFlow merges both parts."""
-    import tensorflow as tf
     from tensorflow.core.protobuf import saved_model_pb2
 
     model, marker = model_of(lstm()), tmp_path / "ran"
-
-    def trap(x: Any) -> Any:
-        with tf.control_dependencies([tf.io.write_file(str(marker), "ran")]):
-            return {"lstm": tf.identity(model(x))}
-
-    spec = tf.TensorSpec((None, 4, 2), "float32", name="x")
-    saved(tmp_path, model, tf.function(trap, [spec]))
+    saved(tmp_path, model, trap(model, marker))
     path = tmp_path / "saved" / "saved_model.pb"
     parsed = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     graph = parsed.meta_graphs[0].SerializeToString() + b"\x3a\x02\x0a\x00"  # an object more
