@@ -112,6 +112,23 @@ print({{"keras", "tensorflow"}} & set(sys.modules))
     assert (result.stdout, result.stderr) == ("set()\n", "")
 
 
+def test_a_recurrent_layer_without_weights_is_named_by_a_trace(tmp_path: Path) -> None:
+    config = functional(
+        input_layer("x", 3, 2),
+        lstm("first", 2, "x", return_sequences=True),
+        lstm("second", 2, "x"),
+        inputs=["x"],
+        outputs=["first", "second"],
+    )
+    path = write_h5(tmp_path / "m.h5", config, {"first": lstm_weights("first", 2, 2)})
+    x = random(1, 3, 2)
+    trace = lstm_inspect.trace(lstm_inspect.open_model(path), x)
+    assert list(trace) == ["first"]
+    assert trace.untraced == {"second": "second (LSTM): the file lacks some of its weights"}
+    alone = lstm_inspect.trace(lstm_inspect.open_model(path), x, select=["first"])
+    assert alone.untraced == {}
+
+
 # --- masks in front of a layer that the caller computes
 
 

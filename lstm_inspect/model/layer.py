@@ -287,6 +287,8 @@ class Layer:
         activation: The name of its activation, as in `lstm_inspect.cells.ACTIVATIONS`.
         dtype: The dtype it computes in; float inputs are cast to it.
         is_whole: Whether the file holds all of its weights.
+        is_recurrent: Whether it is a recurrent layer; as a `Layer` it stands for one of whose cells
+            the file has no weights.
         acts_in_training: Whether it computes something different in training.
         passes_mask: Whether its output has the mask of its input. None if only its code says so. It
             counts for a layer without options.
@@ -302,6 +304,7 @@ class Layer:
     activation: str = "linear"
     dtype: str = "float32"
     is_whole: bool = True
+    is_recurrent: bool = False
     acts_in_training: bool = False
     passes_mask: bool | None = None
     config: Mapping[str, Any]

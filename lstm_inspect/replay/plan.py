@@ -83,8 +83,20 @@ def plan_replay(model: Model, options: ReplayOptions, also: Collection[Ref] = ()
         recorded=recorded,
         tensors=tensors,
         inputs=frozenset(each.name for each in model.inputs if each.name in needed),
-        blocked={path: obstacles[path] for path in selected if obstacles[path]},
+        blocked={
+            path: obstacles[path]
+            for path in (*selected, *_without_cells(model, options.select))
+            if obstacles[path]
+        },
     )
+
+
+def _without_cells(model: Model, patterns: Sequence[str]) -> Iterator[str]:
+    """The selected recurrent layers that cannot be replayed, as the file lacks their weights."""
+    for call in model.calls:
+        is_selected = any(fnmatchcase(call.path, pattern) for pattern in patterns)
+        if isinstance(call.layer, Layer) and call.layer.is_recurrent and is_selected:
+            yield call.path
 
 
 def needs_of(call: Call, feed: Collection[str]) -> tuple[Ref, ...]:

@@ -157,7 +157,7 @@ def read_part(layer: LayerConfig, weights: Weights, path: str) -> Part:
         other = _recurrent_part(backward, theirs, f"{path}/backward", True)
         merge = read_layer(layer, (), path)
         if one is None or other is None:
-            return replace(merge, is_whole=False)
+            return replace(merge, is_whole=False, is_recurrent=True)
         options = merge_directions(layer)
         cast = Layer(
             name=f"{path}/cast",
@@ -173,7 +173,9 @@ def read_part(layer: LayerConfig, weights: Weights, path: str) -> Part:
         )
     if cell_configs(layer):
         part = _recurrent_part(layer, weights, path)
-        return replace(read_layer(layer, (), path), is_whole=False) if part is None else part
+        if part is None:
+            return replace(read_layer(layer, (), path), is_whole=False, is_recurrent=True)
+        return part
     if models := layer.merged_models:
         own = zip(models, weights.of_layers(models), strict=True)
         parts = (read_part(model, part, path) for model, part in own)
