@@ -23,6 +23,7 @@ import pytest
 import lstm_inspect
 from lstm_inspect import InspectError, LimitError, Limits, ModelFileError
 from lstm_inspect.files.confined import IS_CONFINED, run_confined
+from lstm_inspect.genuine.process import PROCESS
 from tests.conftest import input_layer, lstm, lstm_weights, sequential, write_h5
 
 pytestmark = pytest.mark.skipif(not IS_CONFINED, reason="this system has no confined process")
@@ -315,6 +316,12 @@ def test_what_waits_to_be_printed_is_printed_once() -> None:
 
 
 # --- the process around it
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_other_child() -> None:
+    """Keras may still run for tests of another file; here, any child counts as one left behind."""
+    PROCESS.stop()
 
 
 def program(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -48,6 +48,11 @@ class Comparison:
         return {**with_nulls(asdict(self)), "agrees": self.agrees}
 
 
+def folded(array: Array, folds: int) -> Array:
+    """Folds the axes of TimeDistributed layers into the batch: Keras calls the layer inside so."""
+    return array.reshape(-1, *array.shape[1 + folds :])
+
+
 def difference(
     path: str, what: str, ours: Array, theirs: Array, recurrence: Recurrence
 ) -> Comparison:

@@ -6,8 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from lstm_inspect.arrays import Array
-from lstm_inspect.checks.comparison import Comparison, difference
+from lstm_inspect.checks.comparison import Comparison, difference, folded
 from lstm_inspect.checks.served_model import compare_served
 from lstm_inspect.checks.whole_model import compare_whole
 from lstm_inspect.files.limits import Limits
@@ -147,8 +146,7 @@ def compare(model: Model, replayed: Replayed, limits: Limits) -> Verification:
             skipped[call.path] = alone
         else:
             comparisons += alone
-    compare_all = compare_served if model.source.format == _SERVED else compare_whole
-    whole = compare_all(model, replayed, limits)
+    whole = _compare_model(model, replayed, limits)
     if isinstance(whole, str):
         skipped[WHOLE_MODEL] = whole
     else:
@@ -156,28 +154,32 @@ def compare(model: Model, replayed: Replayed, limits: Limits) -> Verification:
     return Verification(comparisons=tuple(comparisons), skipped=skipped)
 
 
+def _compare_model(model: Model, replayed: Replayed, limits: Limits) -> Sequence[Comparison] | str:
+    """Compares a run of the whole model, or says in one line why it cannot."""
+    if replayed.is_fed:
+        return "the output or the x of a layer was fed"
+    compare_all = compare_served if model.source.format == _SERVED else compare_whole
+    return compare_all(model, replayed, limits)
+
+
 def _compare_layer(
     call: Call, recurrence: Recurrence, recorded: LayerTrace, limits: Limits
 ) -> Sequence[Comparison] | str:
     """Compares the states of a layer alone, or says in one line why it cannot."""
-    axes = 1 + call.folds
-
-    def folded(array: Array) -> Array:
-        return array.reshape(-1, *array.shape[axes:])
-
-    x, mask = folded(recorded.x), folded(recorded.mask)
-    initial = [folded(recorded.signals[f"{state}0"]) for state in recurrence.states]
+    folds = call.folds
+    x, mask = folded(recorded.x, folds), folded(recorded.mask, folds)
+    initial = [folded(recorded.signals[f"{state}0"], folds) for state in recurrence.states]
     outputs = run_recurrence(recurrence, x, mask, initial, limits)
     if isinstance(outputs, str):
         return outputs
     sequence, *last = outputs
     order = recurrence.reading_order
-    h = folded(recorded.h)
+    h = folded(recorded.h, folds)
     counts = mask.reshape(mask.shape + (1,) * (h.ndim - mask.ndim))
     # At a masked step the layer's output is not its state.
     theirs = np.where(counts, sequence[:, order], h)
     comparisons = [difference(call.path, "h", h, theirs, recurrence)]
     for state, expected in zip(recurrence.states, last, strict=True):
-        final = folded(recorded.signals[state])[:, order][:, -1]
+        final = folded(recorded.signals[state], folds)[:, order][:, -1]
         comparisons.append(difference(call.path, f"last {state}", final, expected, recurrence))
     return comparisons

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstm_inspect.arrays import Array
-from lstm_inspect.checks.comparison import Comparison, difference
+from lstm_inspect.checks.comparison import Comparison, difference, folded
 from lstm_inspect.checks.diff.two_arrays import distances
 from lstm_inspect.files.limits import Limits
 from lstm_inspect.genuine.oracle import LayerValues, run_whole_model
@@ -41,8 +41,6 @@ class _LayerCall(NamedTuple):
 
 def compare_whole(model: Model, replayed: Replayed, limits: Limits) -> Sequence[Comparison] | str:
     """Compares x and the output of each recurrent layer, or says in one line why it cannot."""
-    if replayed.is_fed:
-        return "the output or the x of a layer was fed"
     if unlike := _unlike_tf_keras(model, replayed):
         return unlike
     ours: dict[str, list[_LayerCall]] = defaultdict(list)
@@ -71,8 +69,8 @@ def _layer_calls(model: Model, replayed: Replayed) -> Iterator[_LayerCall]:
             x = replayed.recorded[first.path].x
             if len(replayed.batches) > 1:  # of a stateful replay, only the last batch is compared
                 x = x[-len(next(iter(replayed.batches[-1].values()))) :]
-            x = _folded(x, first.folds)
-            outputs = [_folded(replayed.outputs[last.path].array, last.folds)]
+            x = folded(x, first.folds)
+            outputs = [folded(replayed.outputs[last.path].array, last.folds)]
             if path in merges:
                 outputs = _merged(merges[path], replayed.outputs)
             yield _LayerCall(own, x.swapaxes(0, 1) if recurrence.time_major else x, outputs)
@@ -83,12 +81,8 @@ def _merged(merge: Call, outputs: Mapping[str, Value]) -> list[Array]:
     assert isinstance(merge.layer, Layer)
     form = form_of(merge.layer, merge.kwargs)
     assert form is not None
-    ways = [Value(_folded(outputs[ref.path].array, merge.folds)) for ref in refs(merge.args)]
+    ways = [Value(folded(outputs[ref.path].array, merge.folds)) for ref in refs(merge.args)]
     return [each.array for each in form.apply(merge.layer, ways)]
-
-
-def _folded(array: Array, folds: int) -> Array:
-    return array.reshape(-1, *array.shape[1 + folds :])
 
 
 def _matched(
@@ -131,7 +125,7 @@ def _in_one_batch(calls: Sequence[LayerValues], folds: int, ndim: int) -> Iterat
         calls = [LayerValues(x, [np.stack(each, 1) for each in outputs])]
     for x, outs in calls:
         if x.ndim != ndim:
-            yield LayerValues(_folded(x, folds), [_folded(each, folds) for each in outs])
+            yield LayerValues(folded(x, folds), [folded(each, folds) for each in outs])
         else:
             yield LayerValues(x, outs)
 

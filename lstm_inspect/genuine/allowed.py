@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lstm_inspect.cells import ACTIVATIONS
+from lstm_inspect.genuine.bridge import can_build
+from lstm_inspect.layers import in_numpy
 from lstm_inspect.model import Layer, Model, Operation
 
 _OBJECTS = frozenset(
@@ -21,20 +23,27 @@ _OBJECTS = frozenset(
     """.split()  # noqa: SIM905 - one name a line would fill two pages
 )
 _PACKAGES = ("builtins", "keras", "tf_keras")
-
-
 _FUNCTIONS = ("SlicingOpLambda", "TFOpLambda")
 
 
 def strange_objects(model: Model) -> list[str]:
-    """The classes and functions in a config that are not on the list of this module.
+    """The layers, classes and functions of a model that genuine Keras must not build.
 
-    Keras looks up what a config names, and its safe mode refuses less than this. The layers and
-    operations that the model calls are allowed here: the caller has looked at them.
+    Layers that the model calls must be built in. Keras also looks up everything else that the
+    config names, and its safe mode refuses less than the list of this module.
     """
-    layers = [call.layer for call in model.calls if isinstance(call.layer, Layer)]
-    known = {layer.class_name for layer in layers}
-    functions = {layer.config.get("function") for layer in layers if _is_operation(layer)}
+    strange = []
+    known = set()
+    functions = set()
+    for call in model.calls:
+        if isinstance(layer := call.layer, Layer):
+            if not (can_build(layer) or in_numpy(layer, call.args, call.kwargs)):
+                strange.append(layer.class_name)
+            known.add(layer.class_name)
+            if isinstance(layer.options, Operation):
+                functions.add(layer.config.get("function"))
+    if strange:
+        return strange
     config = {
         key: value
         for key, value in (model.source.config or {}).items()
@@ -45,10 +54,6 @@ def strange_objects(model: Model) -> list[str]:
         for entry in _objects(config)
         if not _is_known(entry, known, functions)
     ]
-
-
-def _is_operation(layer: Layer) -> bool:
-    return isinstance(layer.options, Operation)
 
 
 def _objects(value: Any) -> Iterator[Mapping[str, Any]]:

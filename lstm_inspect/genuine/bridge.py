@@ -6,6 +6,7 @@ path or function in a file ever chooses what runs.
 
 import importlib.util
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,13 +38,15 @@ BUILT_IN = frozenset(
     """.split()  # noqa: SIM905 - one name a line would fill two pages
 )
 
+_SET_HERE = ("mask", "training")  # a tensor carries its mask, and a replay never trains
+
 LIBRARIES = {"Keras 3": "keras", "Keras 2": "tf_keras"}
 """The package that has the layers of each framework."""
 
 
 def is_installed(layer: Layer) -> bool:
     """Whether the package that has a layer can be imported."""
-    return importlib.util.find_spec(LIBRARIES[layer.framework]) is not None
+    return importlib.util.find_spec(_library_of(layer)) is not None
 
 
 def can_build(layer: Layer) -> bool:
@@ -53,6 +56,11 @@ def can_build(layer: Layer) -> bool:
     if isinstance(layer.options, Operation):
         return layer.options.name in OPERATIONS
     return layer.class_name in BUILT_IN and layer.activation in ACTIVATIONS
+
+
+def _library_of(layer: Layer) -> str:
+    # A source translates its operations into the words of Keras 3.
+    return "keras" if isinstance(layer.options, Operation) else LIBRARIES[layer.framework]
 
 
 def call_layer(
@@ -69,16 +77,13 @@ def call_layer(
     Raises:
         UnsupportedLayerError: Keras rejects the layer's config, weights or input.
     """
-    arrays = map_values(args, lambda value: value.array)
-    named = map_values(dict(kwargs), lambda value: value.array)
-    options = {key: each for key, each in kwargs.items() if key not in ("mask", "training")}
+    given: tuple[Any, Any] = (args, dict(kwargs))
+    ask = partial(PROCESS.ask, library=_library_of(layer), needed_for=layer.label, limits=limits)
     try:
         if isinstance(layer.options, Operation):
-            outputs = PROCESS.ask(
+            arrays, named = map_values(given, lambda value: value.array)
+            outputs = ask(
                 "operation",
-                "keras",  # a source translates its operations into the words of Keras 3
-                layer.label,
-                limits,
                 module=OPERATIONS[layer.options.name],
                 class_name=layer.options.name,
                 parameters=dict(layer.options.parameters),
@@ -86,20 +91,19 @@ def call_layer(
                 kwargs=named,
             )
             return tuple(Value(array) for array in outputs)
-        outputs = PROCESS.ask(
+        given = (args, {key: each for key, each in kwargs.items() if key not in _SET_HERE})
+        arrays, named = map_values(given, lambda value: value.array)
+        outputs = ask(
             "layer",
-            LIBRARIES[layer.framework],
-            layer.label,
-            limits,
             class_name=layer.class_name,
             config=dict(layer.config),
             dtype=layer.dtype,
             weights=list(layer.weights),
             args=arrays,
-            kwargs={key: named[key] for key in options},
+            kwargs=named,
             masks=[
                 value.mask if isinstance(value, Value) else None
-                for value in leaves((args, options))
+                for value in leaves(given)
                 if isinstance(value, (Value, np.ndarray))
             ],
         )

@@ -8,11 +8,9 @@ from typing import Any, NamedTuple
 from lstm_inspect.arrays import Array
 from lstm_inspect.files.limits import Limits
 from lstm_inspect.genuine.allowed import strange_objects
-from lstm_inspect.genuine.bridge import can_build
 from lstm_inspect.genuine.process import PROCESS, KerasError
 from lstm_inspect.genuine.pure_operations import OPERATIONS
 from lstm_inspect.genuine.served_function import SIGNATURE, why_not_served
-from lstm_inspect.layers import in_numpy
 from lstm_inspect.model import Layer, Model, Operation, Recurrence
 
 # The error names this if Keras is not installed.
@@ -82,18 +80,6 @@ def run_recurrence(
     return outputs
 
 
-class LayerValues(NamedTuple):
-    """What a layer of the whole model got and gave in one call.
-
-    Attributes:
-        x: Its first input.
-        outputs: Its outputs.
-    """
-
-    x: Array
-    outputs: Sequence[Array]
-
-
 def run_served(
     model: Model, batches: Sequence[Mapping[str, Array]], limits: Limits
 ) -> dict[str, Array] | str:
@@ -135,6 +121,18 @@ def run_served(
     return results
 
 
+class LayerValues(NamedTuple):
+    """What a layer of the whole model got and gave in one call.
+
+    Attributes:
+        x: Its first input.
+        outputs: Its outputs.
+    """
+
+    x: Array
+    outputs: Sequence[Array]
+
+
 def run_whole_model(
     model: Model, batches: Sequence[Mapping[str, Array]], names: Sequence[str], limits: Limits
 ) -> dict[str, list[LayerValues]] | str:
@@ -153,13 +151,7 @@ def run_whole_model(
         The values of each call of each layer in the last batch, in the order of Keras; or one line
         that says why there are none.
     """
-    strange = [
-        layer.class_name
-        for call in model.calls
-        if isinstance(layer := call.layer, Layer)
-        and not (can_build(layer) or in_numpy(layer, call.args, call.kwargs))
-    ] or strange_objects(model)
-    if strange:
+    if strange := strange_objects(model):
         return f"it has layers that are not built in ({', '.join(dict.fromkeys(strange))})"
     if len(batches[0]) != len(model.inputs):
         return "not all of its inputs are given"

@@ -1,5 +1,6 @@
 """Imports Keras, and takes what it computes out of its tensors."""
 
+import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,23 +27,32 @@ def import_library(name: str) -> ModuleType:
         MissingError: It is not installed, or has no backend.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    library: ModuleType
     try:
+        # Tracebacks that are filtered put "Exception encountered when calling ..." in front of the
+        # reason.
         if name == "keras":
             import keras
 
-            # It would put "Exception encountered when calling ..." in front of the reason.
             keras.config.disable_traceback_filtering()
-            return keras  # type: ignore[no-any-return]  # mypy is to skip it: it has no types
-        import tensorflow
+            library = keras
+        else:
+            import tensorflow
 
-        if name == "tensorflow":
-            return tensorflow  # type: ignore[no-any-return]
-        import tf_keras
+            tensorflow.debugging.disable_traceback_filtering()
+            library = tensorflow
+        if name == "tf_keras":
+            import tf_keras
 
-        tensorflow.debugging.disable_traceback_filtering()
+            library = tf_keras
     except ImportError as error:
         raise MissingError(str(error)) from error
-    return tf_keras  # type: ignore[no-any-return]
+    return library
+
+
+def operation_class(module: str, name: str) -> Any:
+    """The class of an operation of Keras 3, which is public only as a function."""
+    return getattr(importlib.import_module(f"keras.src.ops.{module}"), name)
 
 
 @contextmanager

@@ -16,9 +16,6 @@ from lstm_inspect.genuine.worker.keras_library import (
 )
 from lstm_inspect.nested import LOOK_INSIDE, leaves, rewritten
 
-# Arguments that Keras 2 calls by another name (keras 2.15.0, layers/activation/leaky_relu.py).
-_RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
-
 # Classes that Keras exports under another name (keras 3.15.1,
 # layers/attention/grouped_query_attention.py).
 _EXPORTED = {"GroupedQueryAttention": "GroupQueryAttention"}
@@ -109,7 +106,6 @@ def _masked(library: ModuleType, arguments: Any, masks: Sequence[Array | None]) 
 def _made(library: ModuleType, class_name: str, config: Mapping[str, Any], dtype: str) -> Any:
     """Makes a layer from the plain values of its config."""
     cls = getattr(library.layers, _EXPORTED.get(class_name, class_name))
-    renamed = _RENAMED.get(class_name, {})
     # A class hands on to the classes above it what it does not name itself.
     parameters = {
         key
@@ -118,11 +114,10 @@ def _made(library: ModuleType, class_name: str, config: Mapping[str, Any], dtype
         for key in inspect.signature(each.__init__).parameters
     }
     plain: dict[str, Any] = {}
-    for written, value in config.items():
-        key = renamed.get(written, written)
-        # Only plain values: Keras would look up the names in an object of the config, and read a
-        # vocabulary from the file that a text names.
-        if key in parameters and _is_plain(value) and not (key in _FILES and _has_text(value)):
+    for key, value in config.items():
+        # Keras would look up the names in an object, and read the file that a vocabulary names.
+        may_read = key in _FILES and any(isinstance(each, str) for each in leaves(value))
+        if key in parameters and _is_plain(value) and not may_read:
             plain[key] = value
         elif not (
             key in _CHANGE_NOTHING
@@ -141,10 +136,6 @@ def _policy(stated: Any, dtype: str) -> str:
     name = stated["config"].get("name") if isinstance(stated, dict) else stated
     mixed = f"mixed_{dtype}"
     return mixed if name == mixed else dtype
-
-
-def _has_text(value: Any) -> bool:
-    return any(isinstance(each, str) for each in leaves(value))
 
 
 def _is_plain(value: Any) -> bool:

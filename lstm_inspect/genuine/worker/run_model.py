@@ -1,13 +1,12 @@
 """Loads a whole model, and records what some of its layers get and give."""
 
 import functools
-import importlib
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 from lstm_inspect.arrays import Array
-from lstm_inspect.genuine.worker.keras_library import as_array, keras_may_reject
+from lstm_inspect.genuine.worker.keras_library import as_array, keras_may_reject, operation_class
 from lstm_inspect.nested import leaves
 
 
@@ -36,7 +35,7 @@ def run_model(
     """
     # An .h5 does not say where an operation is from (keras 3.15.1, legacy/saving/serialization.py).
     classes = {
-        name: getattr(importlib.import_module(f"keras.src.ops.{module}"), name)
+        name: operation_class(module, name)
         for name, module in operations.items()
         if library.__name__ == "keras" and not hasattr(library.layers, name)
     }

@@ -1,6 +1,5 @@
 """Runs one genuine operation of Keras 3."""
 
-import importlib
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -8,7 +7,12 @@ from typing import Any
 from numpy import ndarray
 
 from lstm_inspect.arrays import Array
-from lstm_inspect.genuine.worker.keras_library import as_array, keras_may_reject
+from lstm_inspect.genuine.worker.keras_library import (
+    as_array,
+    as_tensor,
+    keras_may_reject,
+    operation_class,
+)
 from lstm_inspect.nested import LOOK_INSIDE, leaves, rewritten
 
 
@@ -35,12 +39,12 @@ def run_operation(
     """
 
     def tensors(argument: Any) -> Any:
-        convert = library.ops.convert_to_tensor
         return rewritten(
-            argument, lambda value: convert(value) if isinstance(value, ndarray) else LOOK_INSIDE
+            argument,
+            lambda each: as_tensor(library, each) if isinstance(each, ndarray) else LOOK_INSIDE,
         )
 
     with keras_may_reject():
-        operation = getattr(importlib.import_module(f"keras.src.ops.{module}"), class_name)
-        outputs = operation(**parameters)(*tensors(args), **tensors(kwargs))
+        operation = operation_class(module, class_name)(**parameters)
+        outputs = operation(*tensors(args), **tensors(kwargs))
         return [as_array(library, output) for output in leaves(outputs)]
