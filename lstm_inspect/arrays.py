@@ -37,6 +37,12 @@ def cast(array: Array, dtype: str) -> Array:
     """
     if dtype != "bfloat16":
         return array.astype(dtype, copy=False)
-    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
-    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
-    return np.where(np.isnan(array), np.float32(np.nan), rounded.view(np.float32))
+    numbers = np.array(array, np.float32, order="C")
+    bits = numbers.view(np.uint32)
+    tie = bits >> 16
+    tie &= 1
+    tie += 0x7FFF
+    bits += tie
+    bits &= 0xFFFF0000
+    np.copyto(numbers, np.nan, where=np.isnan(array))
+    return numbers

@@ -14,6 +14,7 @@ from lstm_inspect.files.limits import DEFAULT_LIMITS
 from lstm_inspect.files.npy import blocks_of
 from lstm_inspect.traces.dumps import create_dump, open_dump
 
+FIXTURES = Path(__file__).parent / "fixtures"
 SAMPLES = Path(__file__).parents[1] / "sample_models"
 ORACLES = Path(__file__).parent / "oracles"
 

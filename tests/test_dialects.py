@@ -298,14 +298,6 @@ def between(tmp_path: Path, class_name: str, *args: Any, **config: Any) -> lstm_
     return lstm_inspect.open_model(path)
 
 
-def test_an_operation_is_held_to_the_limit_of_an_array_before_it_computes(tmp_path: Path) -> None:
-    column = {"class_name": "__numpy__", "config": {"value": [[[1.0]]] * 300, "dtype": "float32"}}
-    limits = lstm_inspect.Limits(array_bytes=11_999)
-    model = between(tmp_path, "Add", column)
-    with pytest.raises(lstm_inspect.LimitError, match="layer op: 12000 is more than the limit"):
-        lstm_inspect.trace(model, random(1, 5, 2), limits=limits)
-
-
 def test_an_array_that_a_call_names_is_read(tmp_path: Path) -> None:
     row = {"class_name": "__numpy__", "config": {"value": [1.0, 2.0], "dtype": "float32"}}
     trace = lstm_inspect.trace(between(tmp_path, "Add", row), random(1, 5, 2), record="x")

@@ -20,6 +20,7 @@ from lstm_inspect.files.limits import DEFAULT_LIMITS
 from lstm_inspect.files.npy import open_arrays
 from lstm_inspect.traces.recording import LayerTrace, Trace
 from tests.conftest import (
+    FIXTURES,
     SAMPLES,
     Array,
     Json,
@@ -31,8 +32,6 @@ from tests.conftest import (
     sequential,
     write_h5,
 )
-
-FIXTURES = Path(__file__).parent / "fixtures"
 
 
 def run(*arguments: object) -> Result:

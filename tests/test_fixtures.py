@@ -15,8 +15,8 @@ import pytest
 
 import lstm_inspect
 from lstm_inspect import Model, Trace
+from tests.conftest import FIXTURES
 
-FIXTURES = Path(__file__).parent / "fixtures"
 TABLE = Path(__file__).parents[1] / "docs" / "formats.md"
 
 # Relative to the largest number, or to 1. In 16 bits Keras rounds after every operation, the replay

@@ -19,6 +19,7 @@ import traceback
 import types
 import warnings
 import zipfile
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -571,6 +572,21 @@ def saved_model(path: Path) -> None:
     write_saved_model(path, metadata, graph, stored)
 
 
+def bytes_of_replay(path: Path) -> int:
+    """The smallest limit on memory under which a model can be replayed."""
+
+    def passes(limit: int) -> bool:
+        with contextlib.suppress(LimitError):
+            model = lstm_inspect.open_model(path)
+            lstm_inspect.trace(
+                model, np.load(path.with_name("x.npy")), limits=Limits(replay_bytes=limit)
+            )
+            return True
+        return False
+
+    return bisect_left(range(1 << 20), True, key=passes)
+
+
 CONFIG = json.dumps(hostile.config_of())
 ONE_LAYER_BYTES = 4 * (FEATURES + UNITS + 1) * 4 * UNITS
 
@@ -584,7 +600,7 @@ class Limited(NamedTuple):
 
 
 # These are counted while reading. The total is unknown, so the error advises the default limit.
-COUNTED = {"hdf5_objects", "hdf5_depth", "graph_calls"}
+COUNTED = {"hdf5_objects", "hdf5_depth", "graph_calls", "replay_bytes", "replay_steps"}
 
 LIMITS = {
     "file_bytes": Limited(good_h5, lambda path: path.stat().st_size),
@@ -603,8 +619,8 @@ LIMITS = {
     "checkpoint_objects": Limited(saved_model, lambda path: 6),
     "weight_bytes": Limited(two_lstms, lambda path: 2 * ONE_LAYER_BYTES),
     "input_bytes": Limited(good_npy, lambda path: path.stat().st_size, "input"),
-    "array_bytes": Limited(good_h5, lambda path: 4 * 3 * UNITS, "trace"),
-    "dump_bytes": Limited(good_h5, lambda path: 2 * 4 * 3 * UNITS, "trace"),
+    "replay_bytes": Limited(good_h5, bytes_of_replay, "trace"),
+    "replay_steps": Limited(two_lstms, lambda path: 2 * 3, "trace"),
 }
 
 

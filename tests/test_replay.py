@@ -31,8 +31,6 @@ from tests.conftest import (
 
 MODELS = sorted([*SAMPLES.rglob("*.keras"), *SAMPLES.rglob("*.h5")])
 
-FIXTURES = Path(__file__).parent / "fixtures"
-
 
 def replay(path: Path, inputs: Any, **options: Any) -> Trace:
     """The trace of a model file."""
@@ -535,20 +533,3 @@ def test_a_layer_whose_weights_are_not_those_of_its_config_is_refused(tmp_path: 
         ModelFileError, match=r"head \(Dense\): expected \(1, 3, 3\) from its config"
     ):
         replay(path, random(1, 3, 2))
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["conv_lstm_2d.h5", "float64.keras", "mixed_float16.keras", "bfloat16.keras", "stateful.h5"],
-)
-def test_the_limit_of_a_dump_counts_the_bytes_that_are_recorded(name: str) -> None:
-    path = FIXTURES / "keras-3.15" / name
-    oracle = np.load(path.with_suffix(".npz"))
-    inputs = {key[3:]: oracle[key] for key in oracle.files if key.startswith("in/")}
-    given = next(iter(inputs.values())) if len(inputs) == 1 else inputs
-    recorded = replay(path, given, record="all")
-    needed = sum(array.nbytes for array in recorded.arrays().values())
-    assert needed > 0
-    replay(path, given, record="all", limits=lstm_inspect.Limits(dump_bytes=needed))
-    with pytest.raises(lstm_inspect.LimitError, match=f"{needed} is more than the limit"):
-        replay(path, given, record="all", limits=lstm_inspect.Limits(dump_bytes=needed - 1))

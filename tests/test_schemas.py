@@ -16,10 +16,9 @@ from lstm_inspect.checks.contract.contracts import Contract
 from lstm_inspect.checks.verification import Verification
 from lstm_inspect.cli import cli
 from lstm_inspect.errors import ContractError
-from tests.conftest import SAMPLES, lstm, lstm_weights, sequential, write_h5
+from tests.conftest import FIXTURES, SAMPLES, lstm, lstm_weights, sequential, write_h5
 
 SCHEMAS = Path(__file__).parents[1] / "docs" / "schemas"
-FIXTURES = Path(__file__).parent / "fixtures"
 
 # To change the JSON output: publish a schema with the next number beside the old one, increase the
 # number in `schema`, and add the digest here.

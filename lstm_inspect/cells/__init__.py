@@ -10,7 +10,7 @@ from lstm_inspect.cells.conv_lstm import CONV_LSTM, ConvLstmCell
 from lstm_inspect.cells.convolution import SPATIAL_DIMS, Convolution, Moves, convolve, windows_of
 from lstm_inspect.cells.gru import GRU, GruCell
 from lstm_inspect.cells.kind import Axis, CellKind, Weight
-from lstm_inspect.cells.loop import Cell, run
+from lstm_inspect.cells.loop import Cell, bytes_of_run, run
 from lstm_inspect.cells.lstm import LSTM, PEEPHOLE_LSTM, LstmCell, PeepholeLstmCell
 from lstm_inspect.cells.simple_rnn import SIMPLE_RNN, SimpleRnnCell
 
@@ -45,6 +45,7 @@ __all__ = [
     "Moves",
     "Weight",
     "all_signals",
+    "bytes_of_run",
     "convolve",
     "run",
     "windows_of",

@@ -75,9 +75,11 @@ def _hard_sigmoid(z: Array) -> Array:
 
 
 def _gelu(z: Array) -> Array:
-    erf: Array = np.vectorize(math.erf, otypes=[z.dtype])(z / math.sqrt(2))
+    scaled = z / math.sqrt(2)
+    erf: Array = np.fromiter(map(math.erf, scaled.flat), z.dtype, z.size).reshape(z.shape)
     erf += 1
-    erf *= z / 2
+    erf *= z
+    erf *= 0.5
     return erf
 
 
@@ -88,12 +90,15 @@ def _sparse_plus(z: Array) -> Array:
 def _sparsemax(z: Array) -> Array:
     # This is Keras's threshold, not the paper's. Keras adds up all cumulative sums over the support
     # (backend/tensorflow/nn.py, `sparsemax`); the paper takes only the last of them.
-    falling: Array = -np.sort(-z, axis=-1)
-    ranks = np.arange(1, z.shape[-1] + 1, dtype=z.dtype)
+    falling = np.sort(z, axis=-1)[..., ::-1]
     sums = np.cumsum(falling, axis=-1)
-    support = falling - (sums - 1) / ranks > 0
-    size = support.sum(axis=-1, keepdims=True)
-    threshold = (np.where(support, sums, 0).sum(axis=-1, keepdims=True) - 1) / size
+    bound = sums - 1
+    bound /= np.arange(1, z.shape[-1] + 1, dtype=z.dtype)
+    support = falling > bound
+    del falling, bound
+    np.copyto(sums, 0, where=~support)
+    threshold = sums.sum(axis=-1, keepdims=True) - 1
+    threshold /= support.sum(axis=-1, keepdims=True)
     above: Array = np.maximum(z - threshold, 0)
     return above
 

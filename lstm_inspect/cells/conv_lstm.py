@@ -1,5 +1,6 @@
 """The instrumented cell of ConvLSTM1D, ConvLSTM2D and ConvLSTM3D."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -65,6 +66,18 @@ class ConvLstmCell:
         """The shape of each state and gate, (*spatial, filters), for the shape of x_t."""
         spatial = self._moves.counts(features[:-1], self._kernel.shape[:-2])
         return dict.fromkeys(self.kind.computed, (*spatial, self._recurrent_kernel.shape[-2]))
+
+    def numbers(self, features: tuple[int, ...]) -> int:
+        """How many numbers one timestep of one sequence takes: padded arrays and windows."""
+        *lengths, channels = features
+        size = self._kernel.shape[:-2]
+        *spatial, filters = self.shapes(features)["h"]
+        of_input = self._moves.padded(lengths, size) + self._moves.read(lengths, size)
+        state = self._state_moves
+        size = self._recurrent_kernel.shape[:-2]
+        of_state = state.padded(spatial, size) + state.read(spatial, size)
+        positions = math.prod(spatial)
+        return channels * of_input + filters * (of_state + 8 * positions)
 
     def project(self, x: Array) -> Array:
         """Computes the part of a step that does not depend on the state.

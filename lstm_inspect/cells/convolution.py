@@ -1,5 +1,6 @@
 """Convolutions over any number of spatial axes."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -41,6 +42,28 @@ class Moves(NamedTuple):
             (length - (span if self.padding == "valid" else 1)) // stride + 1
             for length, span, stride in zip(lengths, self.spans(size), self.strides, strict=True)
         )
+
+    def pads(self, lengths: Sequence[int], size: Sequence[int]) -> tuple[tuple[int, int], ...]:
+        """How much is added in front of and behind each spatial axis."""
+        if self.padding == "valid":
+            return ((0, 0),) * len(self.strides)
+        pads = []
+        for length, span, stride, count in zip(
+            lengths, self.spans(size), self.strides, self.counts(lengths, size), strict=True
+        ):
+            needed = max((count - 1) * stride + span - length, 0)
+            front = needed // 2 if self.padding == "same" else span // 2
+            pads.append((front, max(needed - front, 0)))
+        return tuple(pads)
+
+    def padded(self, lengths: Sequence[int], size: Sequence[int]) -> int:
+        """How many positions the padded input has."""
+        pads = self.pads(lengths, size)
+        return math.prod(sum(pad) + length for length, pad in zip(lengths, pads, strict=True))
+
+    def read(self, lengths: Sequence[int], size: Sequence[int]) -> int:
+        """How many positions all windows together read."""
+        return math.prod(self.counts(lengths, size)) * math.prod(size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,16 +108,10 @@ def windows_of(x: Array, size: Sequence[int], moves: Moves, fill: float = 0.0) -
     Returns:
         (batch, *spatial, channels, *size).
     """
-    spans, counts = moves.spans(size), moves.counts(x.shape[1:-1], size)
+    lengths = x.shape[1:-1]
+    spans, counts = moves.spans(size), moves.counts(lengths, size)
     if moves.padding != "valid":
-        pads = [(0, 0)]
-        for length, span, stride, count in zip(
-            x.shape[1:-1], spans, moves.strides, counts, strict=True
-        ):
-            needed = max((count - 1) * stride + span - length, 0)
-            front = needed // 2 if moves.padding == "same" else span // 2
-            pads.append((front, max(needed - front, 0)))
-        x = np.pad(x, [*pads, (0, 0)], constant_values=fill)
+        x = np.pad(x, [(0, 0), *moves.pads(lengths, size), (0, 0)], constant_values=fill)
     axes = tuple(range(1, x.ndim - 1))
     windows = np.lib.stride_tricks.sliding_window_view(x, spans, axis=axes)
     steps = [

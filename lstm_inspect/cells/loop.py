@@ -1,5 +1,6 @@
 """The loop over time, the same for every cell."""
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
@@ -21,6 +22,9 @@ class Cell(Protocol):
 
     def shapes(self, features: tuple[int, ...]) -> Mapping[str, tuple[int, ...]]:
         """The shape of each state and gate without batch and timesteps, for the shape of x_t."""
+
+    def numbers(self, features: tuple[int, ...]) -> int:
+        """How many numbers one timestep of one sequence takes, for the shape of x_t."""
 
     def project(self, x: Array) -> Array:
         """Computes the part of a step that needs no state, for many timesteps at once."""
@@ -62,8 +66,7 @@ def run(
         name: np.empty((batch, timesteps, *shapes[name]), cell.dtype) for name in (*states, *gates)
     }
     previous = initial_state
-    step_bytes = max(1, batch * cell.project(x[:1, :1].swapaxes(0, 1)).nbytes)
-    block = max(1, _BLOCK_BYTES // step_bytes)
+    block = max(1, _BLOCK_BYTES // max(1, _bytes_of_step(cell, x)))
     for start in range(0, timesteps, block):
         sequence = np.ascontiguousarray(x[:, start : start + block].swapaxes(0, 1))
         for t, projected in enumerate(cell.project(sequence), start):
@@ -79,3 +82,20 @@ def run(
             if on_step is not None:
                 on_step(t + 1, timesteps)
     return recorded
+
+
+def bytes_of_run(cell: Cell, x: Array, record: Collection[str]) -> int:
+    """How much memory `run` takes for these arguments."""
+    shapes = cell.shapes(x.shape[2:])
+    numbers = sum(math.prod(shapes[name]) for name in {*cell.kind.states, *record} & {*shapes})
+    step, recorded = _bytes_of_step(cell, x), x.shape[0] * x.shape[1] * numbers
+    # A step has a few arrays of its own that are as wide as its gates.
+    block = max(min(_BLOCK_BYTES, x.shape[1] * step), step)
+    needed: int = recorded * cell.dtype.itemsize + block + 4 * step
+    return needed
+
+
+def _bytes_of_step(cell: Cell, x: Array) -> int:
+    numbers = len(x) * cell.numbers(x.shape[2:])
+    itemsize: int = cell.dtype.itemsize
+    return numbers * itemsize

@@ -1,5 +1,6 @@
 """The common base of the cells that use matrix products."""
 
+import math
 from collections.abc import Mapping
 
 from lstm_inspect.arrays import Array
@@ -26,6 +27,11 @@ class MatrixCell:
     def shapes(self, features: tuple[int, ...]) -> Mapping[str, tuple[int, ...]]:
         """The shape of each state and gate without batch and timesteps: (units,)."""
         return dict.fromkeys(self.kind.computed, (self.units,))
+
+    def numbers(self, features: tuple[int, ...]) -> int:
+        """How many numbers one timestep of one sequence takes: x and its projection."""
+        width: int = self._kernel.shape[-1]
+        return math.prod(features) + width
 
     def project(self, x: Array) -> Array:
         """Computes the part of a step that does not depend on the state.

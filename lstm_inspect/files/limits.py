@@ -35,8 +35,9 @@ class Limits:
         keras_bytes: Memory for Keras, beyond what it takes at its start.
         keras_seconds: Time for Keras to compute one layer, or the whole model.
         input_bytes: Size of a file of input arrays.
-        array_bytes: Size of any one array that a replay computes.
-        dump_bytes: Size of everything that a replay records.
+        replay_bytes: Size of all arrays that a replay holds at one time.
+        replay_steps: Number of timesteps of all recurrent layers that are replayed.
+        dump_bytes: Size of a dump that is read into memory.
     """
 
     file_bytes: int = 2 << 30
@@ -58,7 +59,8 @@ class Limits:
     keras_bytes: int = 4 << 30
     keras_seconds: int = 600
     input_bytes: int = 1 << 30
-    array_bytes: int = 1 << 30
+    replay_bytes: int = 2 << 30
+    replay_steps: int = 2_000_000
     dump_bytes: int = 2 << 30
 
     def check(self, name: str, value: int, what: str, *, so_far: bool = False) -> None:
@@ -76,11 +78,12 @@ class Limits:
         most: int = getattr(self, name)
         if value > most:
             message = f"{what}: {value} is more than the limit {name}={most}"
-            raise LimitError(f"{message}; {self.advice(name, None if so_far else value)}")
+            raise LimitError(f"{message}; {self.advice(name, value, is_enough=not so_far)}")
 
-    def advice(self, name: str, value: int | None = None) -> str:
-        """Tells how to raise a limit: to a value, or generously if the need is not known."""
-        enough = value or max(2 * getattr(self, name), getattr(Limits, name))
+    def advice(self, name: str, value: int = 0, *, is_enough: bool = False) -> str:
+        """Tells how to raise a limit: to a value, or generously if that may not be enough."""
+        generous = max(value, 2 * getattr(self, name), getattr(Limits, name))
+        enough = value if is_enough else generous
         how = advice(
             python=f"limits=Limits({name}={enough})", command_line=f"--limit {name}={enough}"
         )

@@ -5,7 +5,7 @@ path or function in a file ever chooses what runs.
 """
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -64,7 +64,11 @@ def _library_of(layer: Layer) -> str:
 
 
 def call_layer(
-    layer: Layer, args: Sequence[Any], kwargs: Mapping[str, Any], limits: Limits
+    layer: Layer,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    limits: Limits,
+    reserve: Callable[[int], None],
 ) -> tuple[Value, ...]:
     """Calls a layer or an operation as the model does.
 
@@ -73,12 +77,19 @@ def call_layer(
         args: The positional arguments, with a `Value` for every tensor.
         kwargs: The keyword arguments.
         limits: How much memory and time it may take.
+        reserve: Called with the bytes of what it returns before these are read.
 
     Raises:
         UnsupportedLayerError: Keras rejects the layer's config, weights or input.
     """
     given: tuple[Any, Any] = (args, dict(kwargs))
-    ask = partial(PROCESS.ask, library=_library_of(layer), needed_for=layer.label, limits=limits)
+    ask = partial(
+        PROCESS.ask,
+        library=_library_of(layer),
+        needed_for=layer.label,
+        limits=limits,
+        reserve=reserve,
+    )
     try:
         if isinstance(layer.options, Operation):
             arrays, named = map_values(given, lambda value: value.array)

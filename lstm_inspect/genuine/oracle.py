@@ -56,10 +56,9 @@ def run_recurrence(
             "data_format": "channels_first" if move.channels_first else "channels_last",
         }
     try:
-        outputs: list[Array] = PROCESS.ask(
+        outputs: list[Array] = _ask(
             "recurrence",
             "keras",
-            _COMPARISON,
             limits,
             class_name=kind.keras_layer.format(rank=len(recurrence.window)),
             units=recurrence.units,
@@ -107,10 +106,9 @@ def run_served(
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(content)
         try:
-            results: dict[str, Array] = PROCESS.ask(
+            results: dict[str, Array] = _ask(
                 "signature",
                 "tensorflow",
-                _COMPARISON,
                 limits,
                 folder=folder,
                 signature=SIGNATURE,
@@ -163,10 +161,9 @@ def run_whole_model(
         path = Path(folder) / f"model{suffix}"
         path.write_bytes(model.source.data)
         try:
-            calls = PROCESS.ask(
+            calls = _ask(
                 "model",
                 "keras" if is_keras_3 else "tf_keras",
-                _COMPARISON,
                 limits,
                 path=str(path),
                 operations={
@@ -184,3 +181,12 @@ def run_whole_model(
     return {
         name: [LayerValues(*each) for each in own] for name, own in zip(names, calls, strict=True)
     }
+
+
+def _ask(request: str, library: str, limits: Limits, **arguments: Any) -> Any:
+    """Asks the process of Keras for something to compare with."""
+
+    def reserve(size: int) -> None:
+        limits.check("replay_bytes", size, _COMPARISON)
+
+    return PROCESS.ask(request, library, _COMPARISON, limits, reserve, **arguments)

@@ -6,6 +6,7 @@ size, one JSON text, and then the bytes of its arrays. Nothing in it can name co
 
 import json
 import math
+from collections.abc import Callable, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -30,14 +31,27 @@ def write_message(stream: IO[bytes], message: Any) -> None:
     stream.flush()
 
 
-def read_message(stream: IO[bytes]) -> Any:
+def read_message(stream: IO[bytes], reserve: Callable[[int], None]) -> Any:
     """Reads a message; its arrays can be written to.
+
+    Args:
+        stream: The other side's messages.
+        reserve: Called before each array is read, with the bytes of all arrays up to it.
 
     Raises:
         EOFError: The stream ends before the message does.
     """
     size = int.from_bytes(_read(stream, _SIZE_BYTES), "little")
-    return _unpacked(json.loads(_read(stream, size)), stream)
+    held = 0
+
+    def read_array(dtype: np.dtype[Any], shape: Sequence[int]) -> Array:
+        nonlocal held
+        size = dtype.itemsize * math.prod(shape)
+        held += size
+        reserve(held)
+        return np.frombuffer(_read(stream, size), dtype).reshape(shape)
+
+    return _unpacked(json.loads(_read(stream, size)), read_array)
 
 
 def _read(stream: IO[bytes], size: int) -> bytearray:
@@ -71,19 +85,18 @@ def _packed(value: Any, arrays: list[Array]) -> Any:
     raise TypeError(f"no message can hold {type(value).__name__}")
 
 
-def _unpacked(value: Any, stream: IO[bytes]) -> Any:
+def _unpacked(value: Any, read_array: Callable[..., Array]) -> Any:
     match value:
         case {"array": [str(dtype), *shape]}:
-            array = np.frombuffer(_read(stream, np.dtype(dtype).itemsize * math.prod(shape)), dtype)
-            return array.reshape(shape)
+            return read_array(np.dtype(dtype), shape)
         case {"ellipsis": _}:
             return ...
         case {"slice": limits}:
-            return slice(*_unpacked(limits, stream))
+            return slice(*_unpacked(limits, read_array))
         case {"tuple": items}:
-            return tuple(_unpacked(item, stream) for item in items)
+            return tuple(_unpacked(item, read_array) for item in items)
         case {"dict": items}:
-            return {key: _unpacked(item, stream) for key, item in items}
+            return {key: _unpacked(item, read_array) for key, item in items}
         case [*items]:
-            return [_unpacked(item, stream) for item in items]
+            return [_unpacked(item, read_array) for item in items]
     return value

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from typing import IO, Any
 
 from lstm_inspect.errors import MissingExtraError
@@ -33,7 +34,13 @@ class _KerasProcess:
         self._foreign: list[subprocess.Popen[bytes] | None] = []
 
     def ask(
-        self, request: str, library: str, needed_for: str, limits: Limits, **arguments: Any
+        self,
+        request: str,
+        library: str,
+        needed_for: str,
+        limits: Limits,
+        reserve: Callable[[int], None],
+        **arguments: Any,
     ) -> Any:
         """Asks Keras to compute something.
 
@@ -42,6 +49,7 @@ class _KerasProcess:
             library: ``"keras"``, ``"tf_keras"`` or ``"tensorflow"``.
             needed_for: What needs it; the error names that if it is not installed.
             limits: How much memory and time the request may take.
+            reserve: Called before an array of the answer is read, with the bytes of all up to it.
             arguments: The arguments of the request: plain data and arrays.
 
         Raises:
@@ -62,7 +70,7 @@ class _KerasProcess:
                     "memory": limits.keras_bytes,
                     "arguments": arguments,
                 }
-                answer = _answer(process.stdin, process.stdout, message)
+                answer = _answer(process.stdin, process.stdout, message, reserve)
             except BaseException:  # an answer that nobody read would be taken for the next one
                 self.stop()
                 raise
@@ -115,11 +123,13 @@ class _KerasProcess:
         return self._running
 
 
-def _answer(requests: IO[bytes], answers: IO[bytes], message: Any) -> Any:
+def _answer(
+    requests: IO[bytes], answers: IO[bytes], message: Any, reserve: Callable[[int], None]
+) -> Any:
     """The answer to a message; None if the process ended without one."""
     try:
         write_message(requests, message)
-        return read_message(answers)
+        return read_message(answers, reserve)
     except (BrokenPipeError, EOFError):
         return None
 

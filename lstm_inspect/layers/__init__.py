@@ -9,13 +9,14 @@ from typing import Any
 from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.layers import basic, merging, reshaping, spatial
 from lstm_inspect.layers.form import Form, Value, blaming, map_values, mask_over
-from lstm_inspect.layers.operations import operation_of
+from lstm_inspect.layers.operations import bytes_needed, operation_of
 from lstm_inspect.model import Layer, refs
 
 __all__ = [
     "Form",
     "Value",
     "blaming",
+    "bytes_needed",
     "form_of",
     "in_numpy",
     "map_values",

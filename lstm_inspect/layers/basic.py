@@ -1,5 +1,6 @@
 """NumPy forms of layers that treat every timestep alike, and of layers that make a mask."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -89,6 +90,10 @@ def _activation(layer: Layer, options: Activation, inputs: Sequence[Value]) -> A
     return z.astype(x.dtype) if layer.activation in _OF_WHOLE_NUMBERS else z
 
 
+def _activation_scratch(options: Activation, shapes: Sequence[tuple[int, ...]]) -> int:
+    return math.prod(shapes[0])  # sparsemax takes the most
+
+
 # The activations that give whole numbers for whole numbers.
 _OF_WHOLE_NUMBERS = ("linear", "relu", "relu6", "hard_tanh")
 
@@ -152,7 +157,7 @@ FORMS: dict[type, Form] = {
     Masking: Form(_masking, _masking_mask, same_shape),
     Embedding: Form(_embedding, _embedding_mask, _embedding_shape, casts=False),
     Dense: Form(_dense, pass_mask, _dense_shape),
-    Activation: Form(_activation, pass_mask, same_shape),
+    Activation: Form(_activation, pass_mask, same_shape, scratch=_activation_scratch),
     LayerNormalization: Form(_layer_normalization, pass_mask, same_shape, casts=False),
     LeakyReLU: Form(_leaky_relu, pass_mask, same_shape),
     BatchNormalization: Form(_batch_normalization, pass_mask, same_shape),

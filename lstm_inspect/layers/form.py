@@ -1,9 +1,12 @@
 """The parts of the NumPy form of a layer: computation, mask and shape."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from lstm_inspect.arrays import Array, cast
 from lstm_inspect.errors import InspectError, LimitError, ModelFileError
@@ -40,6 +43,7 @@ def map_values(argument: Any, read: Callable[[Value], Any]) -> Any:
 Compute = Callable[[Layer, Any, Sequence[Value]], Array | tuple[Array, ...]]
 Mask = Callable[[Any, Sequence[Value]], Array | None]
 OutputShape = Callable[[Any, Sequence[Shape]], Shape | None]
+Scratch = Callable[[Any, Sequence[tuple[int, ...]]], int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +58,15 @@ class Form:
         casts: Whether float inputs are cast to the layer's dtype; an Embedding and a
             LayerNormalization do not cast them (keras 3.15.1, layers/core/embedding.py and
             layers/normalization/layer_normalization.py, ``autocast = False``).
+        scratch: Takes the options and the shapes of the inputs. Returns how many numbers the
+            computation holds beside inputs, outputs and copies of these.
     """
 
     compute: Compute
     mask: Mask
     shape: OutputShape
     casts: bool = True
+    scratch: Scratch = lambda options, shapes: 0
 
     @property
     def drops_mask(self) -> bool:
@@ -93,6 +100,30 @@ class Form:
         """
         with blaming(layer):
             return self.shape(layer.options, shapes)
+
+    def bytes_needed(self, layer: Layer, inputs: Sequence[Value]) -> int:
+        """The most memory that `apply` takes beside its inputs, weights included.
+
+        Raises:
+            ModelFileError: The config of the layer and the inputs do not fit together.
+        """
+        shapes = [given.array.shape for given in inputs]
+        output = self.output_shape(layer, shapes) or ()
+        with blaming(layer):
+            scratch = self.scratch(layer.options, shapes)
+        sizes = [*map(math.prod, shapes), math.prod(size or 1 for size in output)]
+        arrays = [given.array for given in inputs]
+        dtype = "float32" if layer.dtype == "bfloat16" else layer.dtype
+        weights = sum(array.nbytes for array in layer.weights)
+        return weights + bytes_of([*arrays, np.empty(0, dtype)], sum(sizes) + scratch)
+
+
+def bytes_of(arrays: Sequence[Array], numbers: int) -> int:
+    """The memory of so many numbers and one copy of them, in the widest dtype of some arrays.
+
+    Whole numbers and half precision may be computed in single precision.
+    """
+    return 2 * numbers * max(4, *(array.itemsize for array in arrays))
 
 
 @contextmanager

@@ -9,7 +9,9 @@ that reads a model translates the names of tf.keras.
 """
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -17,7 +19,9 @@ import numpy as np
 
 from lstm_inspect.arrays import NUMBERS, Array, as_floats, cast, in_one_dtype
 from lstm_inspect.cells import ACTIVATIONS
+from lstm_inspect.layers.form import bytes_of
 from lstm_inspect.model import Layer, Operation
+from lstm_inspect.nested import leaves
 
 Axes = int | Sequence[int] | None
 
@@ -47,6 +51,15 @@ def operation_of(layer: Layer, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     if "dtype" in bound.arguments and not _is_dtype(bound.arguments["dtype"]):
         return None
     return partial(_apply, function, parameters)
+
+
+def bytes_needed(arguments: Any) -> int:
+    """The most memory that an operation takes for its arguments: it broadcasts or joins them."""
+    arrays = [each for each in leaves(arguments) if isinstance(each, np.ndarray)]
+    count = sum(array.size for array in arrays)
+    with suppress(ValueError):
+        count += math.prod(np.broadcast_shapes(*(array.shape for array in arrays)))
+    return bytes_of(arrays, count)
 
 
 def _apply(

@@ -24,6 +24,12 @@ def _convolve_shape(options: Convolve, shapes: Sequence[Shape]) -> Shape:
     return (batch, *output_sizes(options.moves, sizes, options.kernel_size), options.filters)
 
 
+def _convolve_scratch(options: Convolve, shapes: Sequence[tuple[int, ...]]) -> int:
+    batch, *sizes, channels = shapes[0]
+    windows = options.moves.read(sizes, options.kernel_size)
+    return batch * channels * (options.moves.padded(sizes, options.kernel_size) + windows)
+
+
 def _pool(layer: Layer, options: Pool, inputs: Sequence[Value]) -> Array:
     x = inputs[0].array
     axes = tuple(range(2 - x.ndim, 0))
@@ -41,6 +47,11 @@ def _pool(layer: Layer, options: Pool, inputs: Sequence[Value]) -> Array:
 def _pool_shape(options: Pool, shapes: Sequence[Shape]) -> Shape:
     batch, *sizes, channels = shapes[0]
     return (batch, *output_sizes(options.moves, sizes, options.pool_size), channels)
+
+
+def _pool_scratch(options: Pool, shapes: Sequence[tuple[int, ...]]) -> int:
+    batch, *sizes, channels = shapes[0]
+    return batch * channels * options.moves.padded(sizes, options.pool_size)
 
 
 def _global_average(layer: Layer, options: GlobalAverage, inputs: Sequence[Value]) -> Array:
@@ -67,7 +78,7 @@ def _global_shape(options: GlobalAverage, shapes: Sequence[Shape]) -> Shape:
 
 
 FORMS: dict[type, Form] = {
-    Convolve: Form(_convolve, no_mask, _convolve_shape),
+    Convolve: Form(_convolve, no_mask, _convolve_shape, scratch=_convolve_scratch),
     GlobalAverage: Form(_global_average, no_mask, _global_shape),
-    Pool: Form(_pool, no_mask, _pool_shape),
+    Pool: Form(_pool, no_mask, _pool_shape, scratch=_pool_scratch),
 }

@@ -1,6 +1,5 @@
 """Replays one call of a recurrent layer: prepares its arrays, runs the cell, and undoes that."""
 
-import math
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lstm_inspect.arrays import Array, cast
-from lstm_inspect.cells import CELLS, Cell, run
+from lstm_inspect.cells import CELLS, Cell, bytes_of_run, run
 from lstm_inspect.errors import InputError
 from lstm_inspect.layers import Value
 from lstm_inspect.model import Recurrence
@@ -23,7 +22,7 @@ def replay_recurrence(
     mask: Array | None,
     initial_state: Sequence[Array],
     record: Collection[str],
-    reserve: Callable[[int, int], None],
+    reserve: Callable[[int], None],
     progress: Callable[[str, int, int], None] | None,
 ) -> tuple[tuple[Value, ...], dict[str, Array]]:
     """Replays a recurrent layer.
@@ -36,8 +35,7 @@ def replay_recurrence(
         mask: The mask that the layer uses, (batch, timesteps) bool; None if it uses none.
         initial_state: An array for each state; empty for zeros.
         record: Which signals to return; those that the cell does not have are left out.
-        reserve: Called before the first step with the bytes of the largest array that is computed,
-            and the bytes of all that is recorded.
+        reserve: Called before arrays are made, with the bytes that they will take.
         progress: Called with (path, timesteps done, timesteps in all) after every step.
 
     Returns:
@@ -47,6 +45,9 @@ def replay_recurrence(
     Raises:
         InputError: x or an initial state does not have the shape that the weights need.
     """
+    weights = sum(array.nbytes for array in recurrence.weights.values())
+    # The weights and x may be cast twice: to the dtype of the layer and to that of its cell.
+    reserve(4 * (given.array.nbytes + weights))
     x = cast(_as_given(recurrence, given.array), recurrence.dtype)
     if recurrence.time_major:
         x = x.swapaxes(0, 1)
@@ -61,14 +62,8 @@ def replay_recurrence(
     states = {name: np.zeros((len(x), *shapes[name]), working) for name in recurrence.states}
     for name, state in zip(states, initial_state, strict=False):
         states[name] = _fitted_state(path, recurrence, name, state, states[name])
-    steps = x.shape[0] * x.shape[1]
-    numbers = {name: steps * math.prod(shape) for name, shape in shapes.items()}
-    sizes = {name: count * x.itemsize for name, count in numbers.items()}
-    sizes |= {f"{name}0": state.size * x.itemsize for name, state in states.items()}
-    sizes |= {"x": x.nbytes, "mask": steps}
-    reserve(
-        max(numbers.values()) * working.itemsize, sum(sizes.get(signal, 0) for signal in record)
-    )
+    copies = 2 if mask is not None or working != x.dtype else 1
+    reserve(copies * bytes_of_run(cell, read, record) + x.nbytes)
     computed = run(
         cell,
         read,

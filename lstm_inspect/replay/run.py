@@ -12,6 +12,7 @@ from lstm_inspect.errors import InputError, ModelFileError, SelectionError, Unsu
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.layers import Value
 from lstm_inspect.model import Model, ModelInput, ModelOutput
+from lstm_inspect.replay.account import Account
 from lstm_inspect.replay.inputs import bind_feed, bind_inputs, check_finite
 from lstm_inspect.replay.options import CustomLayer, Progress, ReplayOptions
 from lstm_inspect.replay.plan import Plan, plan_replay
@@ -130,16 +131,13 @@ def replay(
     arrays = bind_inputs(takes, inputs, plan.inputs, options.allow_nonfinite)
     _check_weights(plan, options.allow_nonfinite)
     given = {**arrays, **bind_feed(options.feed, arrays, options.allow_nonfinite)}
-    walk = Walk(plan, _signals([*signals, *also]), options)
+    account = Account(options.limits)
+    walk = Walk(plan, _signals([*signals, *also]), options, account)
     given_batches = [*_batches(given, size)]
     # NaN and infinity in inputs and weights have already been reported, with their place.
     with np.errstate(invalid="ignore", over="ignore"):
         batches = [walk.run(batch) for batch in given_batches]
-    traced = (
-        batches[0]
-        if len(batches) == 1
-        else {path: _joined([batch[path] for batch in batches]) for path in batches[0]}
-    )
+    traced = batches[0] if len(batches) == 1 else _joined(batches, account)
     result = Trace(
         layers={path: _only(layer, signals) for path, layer in traced.items()},
         untraced=untraced,
@@ -217,8 +215,14 @@ def _batches(arrays: dict[str, Array], size: int | None) -> Iterator[dict[str, A
         yield {name: array[start : start + size] for name, array in arrays.items()}
 
 
-def _joined(traces: Sequence[LayerTrace]) -> LayerTrace:
-    signals = {
-        name: np.concatenate([each.signals[name] for each in traces]) for name in traces[0].signals
-    }
-    return replace(traces[0], signals=signals)
+def _joined(batches: Sequence[Mapping[str, LayerTrace]], account: Account) -> dict[str, LayerTrace]:
+    traced = {}
+    for path, first in batches[0].items():
+        signals = {}
+        for name in first.signals:
+            arrays = [batch[path].signals[name] for batch in batches]
+            account.reserve(sum(array.nbytes for array in arrays), f"layer {path} in all batches")
+            signals[name] = np.concatenate(arrays)
+            account.hold(signals[name])
+        traced[path] = replace(first, signals=signals)
+    return traced

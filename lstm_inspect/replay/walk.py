@@ -1,9 +1,8 @@
 """Computes the calls of a plan: recurrent layers in recording cells, others in NumPy or Keras."""
 
-import math
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,17 +10,16 @@ import numpy as np
 from lstm_inspect.arrays import Array
 from lstm_inspect.errors import InputError
 from lstm_inspect.genuine.bridge import call_layer
-from lstm_inspect.layers import Value, blaming, form_of, map_values, operation_of
+from lstm_inspect.layers import Value, blaming, bytes_needed, form_of, map_values, operation_of
 from lstm_inspect.model import Argument, Call, Layer, Recurrence, Ref, refs
 from lstm_inspect.nested import LOOK_INSIDE, leaves, rewritten
+from lstm_inspect.replay.account import Account
 from lstm_inspect.replay.folding import Folding
 from lstm_inspect.replay.masks import custom_output, fitted_mask
 from lstm_inspect.replay.options import ReplayOptions
 from lstm_inspect.replay.plan import FED_INPUT, FED_MASK, Plan, needs_of
 from lstm_inspect.replay.recurrent import replay_recurrence
 from lstm_inspect.traces.recording import LayerTrace
-
-_NUMBER_BYTES = 4
 
 
 class Walk:
@@ -31,13 +29,17 @@ class Walk:
         plan: The calls to compute.
         signals: The signals to record of the plan's recorded layers.
         options: The options of the replay.
+        account: The memory of the replay.
     """
 
-    def __init__(self, plan: Plan, signals: tuple[str, ...], options: ReplayOptions) -> None:
+    def __init__(
+        self, plan: Plan, signals: tuple[str, ...], options: ReplayOptions, account: Account
+    ) -> None:
         self._plan = plan
         self._signals = signals
         self._options = options
-        self._recorded_bytes = 0
+        self._account = account
+        self._steps = 0
         self._values: dict[str, tuple[Value, ...]] = {}
         # The final states of each stateful layer, from which its next call starts.
         self._carried: dict[Recurrence, list[Value]] = {}
@@ -53,6 +55,8 @@ class Walk:
             given: An array for each input that the plan needs and for each path of the feed.
         """
         self._values = {name: (_fed_value(name, given),) for name in given}
+        for values in self._values.values():
+            self._hold(values)
         needs = {call.path: needs_of(call, self._options.feed) for call in self._plan.calls}
         readers = Counter(ref.path for refs in needs.values() for ref in refs)
         readers.update(ref.path for ref in self._plan.tensors)
@@ -72,6 +76,7 @@ class Walk:
                     )
             else:
                 outputs = self._run_layer(call, call.layer)
+            self._hold(outputs)
             self._values[call.path] = outputs
             for ref in needs[call.path]:
                 readers[ref.path] -= 1
@@ -79,6 +84,12 @@ class Walk:
                     del self._values[ref.path]
         self.tensors = {ref: self._value(ref) for ref in self._plan.tensors}
         return traced
+
+    def _hold(self, values: Sequence[Value]) -> None:
+        for value in values:
+            self._account.hold(value.array)
+            if value.mask is not None:
+                self._account.hold(value.mask)
 
     def _value(self, ref: Ref) -> Value:
         values = self._values[ref.path]
@@ -98,16 +109,17 @@ class Walk:
 
         args, kwargs = rewritten(call.args, value_of), rewritten(call.kwargs, value_of)
         args = _with_masks(args, kwargs.get("mask"))
+        reserve = partial(self._account.reserve, what=f"layer {call.path}")
         custom = self._options.layers.get(layer.name) or self._options.layers.get(layer.class_name)
         if custom is not None:
             given = [value for value in leaves(args) if isinstance(value, Value)]
             result = custom(layer, *(value.array for value in given))
             mask = next((value.mask for value in given if value.mask is not None), None)
             outputs: tuple[Value, ...] = (custom_output(layer, result, mask),)
+            reserve(outputs[0].array.nbytes)
         elif operation := operation_of(layer, call.args, call.kwargs):
             plain = map_values((args, kwargs), lambda value: value.array)
-            what = f"the output of layer {call.path}"
-            self._options.limits.check("array_bytes", _most_bytes(plain), what)
+            reserve(bytes_needed(plain))
             with blaming(layer):
                 outputs = (Value(operation(*plain)),)
         elif form := form_of(layer, call.kwargs):
@@ -115,16 +127,10 @@ class Walk:
                 leaf if isinstance(leaf, Value) else Value(np.asarray(leaf))
                 for leaf in leaves(args)
             ]
-            shape = form.output_shape(layer, [value.array.shape for value in values]) or ()
-            size = math.prod(axis or 1 for axis in shape) * _NUMBER_BYTES
-            self._options.limits.check("array_bytes", size, f"the output of layer {call.path}")
+            reserve(form.bytes_needed(layer, values))
             outputs = form.apply(layer, values)
         else:
-            outputs = call_layer(layer, args, kwargs, self._options.limits)
-        for output in outputs:
-            self._options.limits.check(
-                "array_bytes", output.array.nbytes, f"the output of layer {call.path}"
-            )
+            outputs = call_layer(layer, args, kwargs, self._options.limits, reserve)
         return folding.unfold_all(outputs)
 
     def _run_recurrence(
@@ -139,19 +145,15 @@ class Walk:
         folded = folding.fold(x)
         mask = folded.mask
         record = self._signals if call.path in self._plan.recorded else ()
-        limits = self._options.limits
-
-        def reserve(largest: int, recorded: int) -> None:
-            limits.check("array_bytes", largest, f"a state of layer {call.path}")
-            self._recorded_bytes += recorded
-            limits.check("dump_bytes", self._recorded_bytes, "the states and gates to record")
-
         if "mask" in call.kwargs:
             wired = call.kwargs["mask"]
             mask = None
             if wired is not None:
                 wired_mask = folding.fold(self._value(wired)).array
                 mask = fitted_mask(call.path, wired_mask, folded.array)
+        self._steps += folded.array.shape[0 if recurrence.time_major else 1]
+        what = f"layer {call.path}"
+        self._options.limits.check("replay_steps", self._steps, what, so_far=True)
         outputs, signals = replay_recurrence(
             call.path,
             recurrence,
@@ -159,9 +161,11 @@ class Walk:
             mask=mask,
             initial_state=[folding.fold(state).array for state in states],
             record=record,
-            reserve=reserve,
+            reserve=partial(self._account.reserve, what=what),
             progress=self._options.progress,
         )
+        for signal in signals.values():
+            self._account.hold(signal)
         unfolded = folding.unfold_all(outputs)
         if recurrence.stateful:
             self._carried[recurrence] = list(unfolded[1:])
@@ -173,15 +177,6 @@ def _fed_value(name: str, given: Mapping[str, Array]) -> Value:
     path = name.removesuffix(FED_INPUT)
     mask = given.get(path + FED_MASK)
     return Value(given[name], None if mask is None else fitted_mask(path, mask, given[name]))
-
-
-def _most_bytes(arguments: Any) -> int:
-    """The most that an operation makes of its arguments: it broadcasts them, or joins them."""
-    arrays = [each for each in leaves(arguments) if isinstance(each, np.ndarray)]
-    count = sum(array.size for array in arrays)
-    with suppress(ValueError):
-        count = max(count, math.prod(np.broadcast_shapes(*(array.shape for array in arrays))))
-    return count * max((array.itemsize for array in arrays), default=0)
 
 
 def _with_masks(args: Any, wired: Any) -> Any:

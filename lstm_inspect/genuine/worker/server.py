@@ -36,7 +36,7 @@ def serve() -> None:
     warnings.simplefilter("ignore")
     while True:
         try:
-            message = read_message(sys.stdin.buffer)
+            message = read_message(sys.stdin.buffer, reserve=lambda size: None)
         except EOFError:
             return
         write_message(answers, _answer(**message))
