@@ -79,8 +79,8 @@ def assert_states_close(request: pytest.FixtureRequest) -> "Callable[..., None]"
         path, tolerance = Path(golden), Tolerance(atol, rtol)
         if request.config.getoption("lstm_update"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            check_target(path, sources=[], may_replace=is_dump, force=False)
-            trace.save(path)
+            check_target(path, sources=[], may_replace=is_dump)
+            trace.save(path, may_replace=is_dump)
             return
         if not path.exists():
             pytest.fail(

@@ -137,7 +137,7 @@ def write_h5(
 
 def save_dump(path: str | Path, arrays: Mapping[str, Array], document: Mapping[str, Any]) -> None:
     """Writes a dump."""
-    with create_dump(Path(path)) as dump:
+    with create_dump(Path(path), lambda path: True) as dump:
         for key, array in arrays.items():
             dump.write_array(key, array.shape, array.dtype, blocks_of(array))
         dump.write_document(json.dumps(document))

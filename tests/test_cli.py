@@ -13,7 +13,7 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import h5py
@@ -607,3 +607,28 @@ def test_out_is_refused_where_something_else_than_a_file_stands(
         timeout=10,
     )
     assert (done.returncode, Path("pipe").is_fifo()) == (2, True)
+
+
+def test_force_does_not_replace_a_shard_that_was_just_read(folder: Path) -> None:
+    arrays = lstm_weights("lstm", 1, 1).values()
+    with h5py.File(folder / "m_0.weights.h5", "w") as file:
+        for number, array in enumerate(arrays):
+            file.create_dataset(f"layers/lstm/cell/vars/{number}", data=array)
+    index = {"weight_map": {"/layers/lstm/cell/vars": "m_0.weights.h5"}}
+    Path("m.weights.json").write_text(json.dumps(index))
+    before = contents(folder)
+    result = trace(
+        "--input", "x.npy", "--config", "model.keras", "--force",
+        model="m.weights.json", out="m_0.weights.h5",
+    )  # fmt: skip
+    assert (result.exit_code, contents(folder)) == (2, before)
+    assert "the result would overwrite an input" in result.stderr
+
+
+def test_too_little_memory_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: Any, **options: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("lstm_inspect.sources.open_model", fail)
+    result = run("shapes", "model.keras")
+    assert (result.exit_code, result.stderr) == (2, "error: there is not enough memory\n")

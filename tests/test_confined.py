@@ -238,6 +238,14 @@ def test_the_parser_can_write_no_file(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_good_file_opens_where_proc_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(path: Path, *encoding: str) -> str:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    assert run_confined(lambda: "parsed", "model.h5", LIMITS) == "parsed"
+
+
 def test_the_parser_cannot_write_what_this_process_has_open(tmp_path: Path) -> None:
     with (tmp_path / "open").open("wb", buffering=0) as file:
         assert outcome_of(lambda: os.write(file.fileno(), b"text")) == "OSError"

@@ -99,11 +99,15 @@ def test_a_model_is_no_dump() -> None:
     assert not is_dump(SAMPLES / "one_unit_last_h.keras")
 
 
+def always(path: Path) -> bool:
+    return True
+
+
 class TestTarget:
     def refusal(self, path: Path, *sources: Path, force: bool = False) -> str:
         """Returns the one-line error about the target."""
         with pytest.raises(OutputError) as refused:
-            check_target(path, sources=list(sources), may_replace=is_dump, force=force)
+            check_target(path, sources=list(sources), may_replace=always if force else is_dump)
         message = str(refused.value)
         assert "\n" not in message
         assert message.startswith(str(path))
@@ -111,12 +115,12 @@ class TestTarget:
 
     def test_a_new_name_in_a_folder_is_fine(self, tmp_path: Path) -> None:
         target = tmp_path / "states.npz"
-        check_target(target, sources=[], may_replace=is_dump, force=False)
+        check_target(target, sources=[], may_replace=is_dump)
         assert not target.exists()
 
     def test_an_earlier_dump_may_be_replaced(self, dump: Path) -> None:
         before = dump.read_bytes()
-        check_target(dump, sources=[], may_replace=is_dump, force=False)
+        check_target(dump, sources=[], may_replace=is_dump)
         assert dump.read_bytes() == before
 
     @pytest.mark.parametrize("force", [False, True])
@@ -137,7 +141,7 @@ class TestTarget:
             message = self.refusal(thesis)
         assert "exists and would be overwritten; choose another name, or" in message
         assert "--force" in message
-        check_target(thesis, sources=[], may_replace=is_dump, force=True)
+        check_target(thesis, sources=[], may_replace=always)
         assert thesis.read_text() == "years of work"
 
     @pytest.mark.parametrize("force", [False, True])
@@ -155,5 +159,5 @@ class TestTarget:
     ) -> None:
         monkeypatch.chdir(tmp_path)
         save_dump("states.npz", {}, META)
-        check_target(Path("states.npz"), sources=[], may_replace=is_dump, force=False)
+        check_target(Path("states.npz"), sources=[], may_replace=is_dump)
         assert is_dump(tmp_path / "states.npz")

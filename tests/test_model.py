@@ -3,6 +3,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -301,6 +302,20 @@ def test_two_layers_of_one_path_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ModelFileError, match="received two of m/l"):
         lstm_inspect.open_model(write_h5(tmp_path / "m.h5", config, {}))
+
+
+@pytest.mark.parametrize(
+    "name", ["a\0b", "..", "../../lstm", "a/../b", "/lstm", "..\\lstm", "a//b"]
+)
+def test_a_name_that_no_file_in_a_dump_can_have_is_refused(name: str, tmp_path: Path) -> None:
+    config = sequential(input_layer("x", 3, 2), lstm(name, 2))
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps({"class_name": "Sequential", **config}))
+    weights = write_h5(tmp_path / "w.h5", one_lstm(), {"lstm": lstm_weights("lstm", 2, 2)})
+    with h5py.File(weights, "r+") as file:
+        del file.attrs["model_config"]
+    with pytest.raises(ModelFileError, match="names of layers that can be parts of a path"):
+        lstm_inspect.open_model(weights, path)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "bool", "complex64"])

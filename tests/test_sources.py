@@ -4,7 +4,7 @@ This module makes up one of each, and runs the commands on them.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -148,9 +148,9 @@ class JsonFormat:
         return path.is_file() and path.read_bytes().startswith(b'{"arrays"')
 
     @contextmanager
-    def create(self, path: Path) -> Iterator[DumpWriter]:
+    def create(self, path: Path, may_replace: Callable[[Path], bool]) -> Iterator[DumpWriter]:
         writer = JsonWriter()
-        with replacing(path) as file:
+        with replacing(path, may_replace) as file:
             yield writer
             file.write(json.dumps(writer.content).encode())
 

@@ -255,13 +255,31 @@ def test_an_interruption_within_a_member_of_the_zip_stays_one(
     assert (names(tmp_path), target.read_bytes()) == ([target.name], OLD)
 
 
-def test_who_wrote_the_target_meanwhile_is_replaced_and_not_mixed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("nameless", [True, False], ids=["nameless", "named"])
+def test_what_took_the_name_meanwhile_is_replaced_only_if_it_may_be(
+    nameless: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = tmp_path / "states.npz"
+    Faults(0, 0, lasting=False, nameless=nameless).install(monkeypatch, target)
 
-    with replacing(target) as file:
-        file.write(b"new")
-        target.write_bytes(OLD)
+    def write(may_replace: bool) -> None:
+        with replacing(target, lambda path: may_replace) as file:
+            file.write(b"new")
+            target.write_bytes(OLD)
+
+    with pytest.raises(OutputError, match="exists and would be overwritten"):
+        write(may_replace=False)
+    assert (target.read_bytes(), names(tmp_path)) == (OLD, [target.name])
+    write(may_replace=True)
     assert (target.read_bytes(), names(tmp_path)) == (b"new", [target.name])
+
+
+def test_a_result_is_written_where_proc_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lstm_inspect.files.atomic._OPEN_FILES", tmp_path / "missing")
+    save_dump(tmp_path / "states.npz", ARRAYS, META)
+    assert names(tmp_path) == ["states.npz"]
 
 
 def test_a_folder_that_went_away_is_an_output_error(tmp_path: Path) -> None:
@@ -269,7 +287,7 @@ def test_a_folder_that_went_away_is_an_output_error(tmp_path: Path) -> None:
     target.parent.mkdir()
 
     def lose_the_folder() -> None:
-        with replacing(target) as file:
+        with replacing(target, lambda path: True) as file:
             file.write(b"new")
             target.parent.rmdir()
 

@@ -73,6 +73,8 @@ class _Group(click.Group):
             ctx.exit(EXIT_BROKEN_PIPE)
         except OSError as error:
             raise _no_output(error) from error
+        except MemoryError as error:
+            raise _Failure("there is not enough memory") from error
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(EXIT_INTERRUPTED)

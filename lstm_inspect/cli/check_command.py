@@ -128,7 +128,7 @@ def check(
     if findings and update:
         content = renewed(contracts[0], shapes)
         findings = check_contract(Contract(content), shapes)
-        write_contract(contract_files[0], content)
+        write_contract(contract_files[0], content, may_replace=lambda path: True)
         click.echo(f"{contract_files[0]}: rewritten", err=True)
         for finding in findings:
             say_error(f"the contract is still broken, edit it by hand: {finding.message}")
@@ -157,10 +157,12 @@ def contract(
 
     if out:
         check_contract_name(out)
-        sources = [model, *([config] if config else [])]
-        check_target(out, sources=sources, may_replace=lambda path: False, force=force)
-    content = contract_of(model_shapes(open_model(model, config, limits=read_limits(limit))))
+    opened = open_model(model, config, limits=read_limits(limit))
     if out:
-        write_contract(out, content)
+        sources = [*opened.source.paths, *([config] if config else [])]
+        check_target(out, sources=sources, may_replace=lambda path: force)
+    content = contract_of(model_shapes(opened))
+    if out:
+        write_contract(out, content, may_replace=lambda path: force)
     else:
         print_json(content)

@@ -87,10 +87,11 @@ def trace(
 
     started = time.perf_counter()
     given = [path for _, path in [*map(split_input, inputs), *map(split_feed, feed)]]
-    sources = [model, *given, *([config] if config else [])]
-    check_target(out, sources=sources, may_replace=is_dump, force=force)
     limits = read_limits(limit)
     opened = open_model(model, config, limits=limits)
+    may_replace = (lambda path: True) if force else is_dump
+    sources = [*opened.source.paths, *given, *([config] if config else [])]
+    check_target(out, sources=sources, may_replace=may_replace)
     arrays, fed = read_inputs(inputs, limits), read_feed(feed, limits)
     with progress_bar() as progress:
         options = ReplayOptions(
@@ -112,7 +113,7 @@ def trace(
     if verify:
         verification = compare(opened, replayed, limits)
         recorded = recorded.with_verification(verification.as_json())
-    recorded.save(out)
+    recorded.save(out, may_replace=may_replace)
     stats = trace_stats(recorded)
     if format_ == "json":
         print_json(stats_as_json(stats, recorded, out))

@@ -13,19 +13,23 @@ from lstm_inspect.errors import OutputError
 from lstm_inspect.files.interruptions import interruptions_held
 from lstm_inspect.notation import advice
 
+_OPEN_FILES = Path("/proc/self/fd")
+
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, may_replace: Callable[[Path], bool]) -> Iterator[BinaryIO]:
     """Opens a new file that gets its name when the block ends, once it is complete and on disk.
 
     If an exception leaves the block, nothing changes. If the system supports it, the file has no
     name until the end, so even a killed process leaves no file behind.
 
     Args:
-        path: The name of the file; an existing file of that name is replaced.
+        path: The name of the file.
+        may_replace: Tells whether a file that has this name at the end may be replaced.
 
     Raises:
-        OutputError: The folder does not exist or is not writable, or the disk is full.
+        OutputError: The folder does not exist or is not writable, or the disk is full; or there is
+            now a file that must not be replaced.
     """
     try:
         path = path.resolve()  # keep a link, and replace the file it points to
@@ -38,8 +42,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
                 os.fsync(descriptor)
                 if not has_name:
                     with interruptions_held():
-                        _give_name(descriptor, path, beside)
+                        _give_name(descriptor, path, beside, may_replace)
             if has_name:  # Windows cannot rename an open file
+                if path.exists():
+                    _check_replaceable(path, may_replace)
                 beside.replace(path)
         except BaseException:
             beside.unlink(missing_ok=True)
@@ -56,7 +62,7 @@ def _open_new(beside: Path) -> tuple[int, bool]:
     Returns:
         The descriptor of the file, and whether the file has the name ``beside``.
     """
-    if sys.platform == "linux":
+    if sys.platform == "linux" and _OPEN_FILES.is_dir():
         try:
             return os.open(beside.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666), False
         except OSError as error:
@@ -66,7 +72,9 @@ def _open_new(beside: Path) -> tuple[int, bool]:
     return os.open(beside, flags, 0o666), True
 
 
-def _give_name(descriptor: int, path: Path, beside: Path) -> None:
+def _give_name(
+    descriptor: int, path: Path, beside: Path, may_replace: Callable[[Path], bool]
+) -> None:
     """Gives a name to an open file that has none.
 
     A link cannot replace a file. If the name is taken, the file is first linked as ``beside``, and
@@ -74,11 +82,12 @@ def _give_name(descriptor: int, path: Path, beside: Path) -> None:
     """
     folder = os.open(path.parent, os.O_RDONLY)
     # Without dst_dir_fd, Python would link the entry in /proc, not the file it points to.
-    link = partial(os.link, f"/proc/self/fd/{descriptor}", dst_dir_fd=folder)
+    link = partial(os.link, _OPEN_FILES / str(descriptor), dst_dir_fd=folder)
     try:
         try:
             link(path.name)
         except FileExistsError:
+            _check_replaceable(path, may_replace)
             link(beside.name)
         else:
             os.fsync(folder)
@@ -88,16 +97,13 @@ def _give_name(descriptor: int, path: Path, beside: Path) -> None:
     beside.replace(path)
 
 
-def check_target(
-    path: Path, *, sources: list[Path], may_replace: Callable[[Path], bool], force: bool
-) -> None:
+def check_target(path: Path, *, sources: list[Path], may_replace: Callable[[Path], bool]) -> None:
     """Refuses a path for a result before any work is done.
 
     Args:
         path: Where the result will be written.
         sources: The files that the result is made from; they are never replaced.
-        may_replace: Tells whether an existing file may be replaced without ``force``.
-        force: Whether to replace any other existing file too.
+        may_replace: Tells whether an existing file may be replaced.
 
     Raises:
         OutputError: The path is taken or is not a file, or its folder is missing or not writable.
@@ -114,6 +120,10 @@ def check_target(
     for source in sources:
         if source.exists() and path.samefile(source):
             raise OutputError(f"{path}: the result would overwrite an input; choose another name")
-    if not force and not may_replace(path):
+    _check_replaceable(path, may_replace)
+
+
+def _check_replaceable(path: Path, may_replace: Callable[[Path], bool]) -> None:
+    if not may_replace(path):
         how = advice(python="delete the file", command_line="replace the file with --force")
         raise OutputError(f"{path}: exists and would be overwritten; choose another name, or {how}")

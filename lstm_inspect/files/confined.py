@@ -9,12 +9,12 @@ import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, NoReturn
 
 from lstm_inspect.errors import InspectError, LimitError, ModelFileError
 from lstm_inspect.files.interruptions import ENDING, interruptions_held
 from lstm_inspect.files.limits import Limits
+from lstm_inspect.files.own_memory import own_memory
 
 IS_CONFINED = sys.platform == "linux"
 """Whether parsers run in a child process; other systems lack the resource limits or fork."""
@@ -154,14 +154,16 @@ def _end_without_reader(sending: int) -> None:
 
 
 def _limit_resources(limits: Limits, seconds: int) -> None:
-    own = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    for name, most in {
-        resource.RLIMIT_AS: own + limits.parser_bytes,
+    own = own_memory()
+    granted = {
         resource.RLIMIT_CPU: seconds,
         resource.RLIMIT_NOFILE: 0,
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_CORE: 0,
-    }.items():
+    }
+    if own is not None:
+        granted[resource.RLIMIT_AS] = own + limits.parser_bytes
+    for name, most in granted.items():
         _, hard = resource.getrlimit(name)
         if hard != resource.RLIM_INFINITY:
             most = min(most, hard)

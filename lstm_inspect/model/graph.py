@@ -4,12 +4,14 @@ The calls inside a nested model or a wrapper take its place. So the list has onl
 recurrences and plain layers, in an order in which they can be computed.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lstm_inspect.errors import ModelFileError
 from lstm_inspect.model.layer import Layer
 from lstm_inspect.model.recurrence import Recurrence
 from lstm_inspect.model.sizes import Shape
@@ -40,6 +42,12 @@ class Source:
     data: bytes = field(repr=False)
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     config: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    @property
+    def paths(self) -> list[Path]:
+        """Every file or folder that was read."""
+        folder = self.path if self.path.is_dir() else self.path.parent
+        return [self.path, *(folder / name for name in self.files)]
 
     @cached_property
     def sha256(self) -> str:
@@ -133,6 +141,10 @@ class Model:
         outputs: Its results, each with the name that the framework gives it.
         why_unwired: One line that says why the calls are not connected, if the file holds weights
             but no wiring. The calls then read nothing, and nothing can be replayed.
+
+    Raises:
+        ModelFileError: Two tensors have one path, or a path has NUL, ``.``, ``..`` or nothing as a
+            part.
     """
 
     name: str
@@ -141,6 +153,22 @@ class Model:
     calls: tuple[Call, ...]
     outputs: tuple[ModelOutput, ...] = ()
     why_unwired: str | None = None
+
+    def __post_init__(self) -> None:
+        """Checks that every path can be the name of a tensor, of a row and of a file in a dump."""
+        taken = set()
+        for path in (*(each.name for each in self.inputs), *(call.path for call in self.calls)):
+            if "\0" in path or not {"", ".", ".."}.isdisjoint(re.split(r"[/\\]", path)):
+                raise ModelFileError(
+                    f"{self.source.path}: expected names of layers that can be parts of a path, "
+                    f"received {path!r}"
+                )
+            if path in taken:  # for example m/l, and l in a model m
+                raise ModelFileError(
+                    f"{self.source.path}: expected a path of its own for each layer, received two "
+                    f"of {path}"
+                )
+            taken.add(path)
 
     @cached_property
     def recurrent_calls(self) -> tuple[tuple[Call, Recurrence], ...]:

@@ -1,6 +1,6 @@
 """The interface of a dump format: named arrays, and one JSON document about them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -101,8 +101,14 @@ class DumpFormat(Protocol):
     def recognises(self, path: Path, limits: Limits) -> bool:
         """Whether a file is a dump of this format, judged by its directory alone."""
 
-    def create(self, path: Path) -> AbstractContextManager[DumpWriter]:
-        """Opens a new dump, which replaces any file at the path when the block ends.
+    def create(
+        self, path: Path, may_replace: Callable[[Path], bool]
+    ) -> AbstractContextManager[DumpWriter]:
+        """Opens a new dump, which gets its name when the block ends.
+
+        Args:
+            path: The file.
+            may_replace: Tells whether an existing file may be replaced.
 
         Raises:
             OutputError: The dump cannot be written there.

@@ -1,7 +1,7 @@
 """Opens and creates dumps on disk in any format."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,11 @@ def is_dump(path: Path, limits: Limits = DEFAULT_LIMITS) -> bool:
 
 
 @contextmanager
-def create_dump(path: Path) -> Iterator[DumpWriter]:
+def create_dump(path: Path, may_replace: Callable[[Path], bool]) -> Iterator[DumpWriter]:
     """Opens a new dump in the format that its suffix names; see `DumpFormat.create`."""
     of_suffix = [each for each in FORMATS if each.suffix == path.suffix.lower()]
     chosen = (of_suffix or FORMATS)[0]
-    with chosen.create(path) as dump:
+    with chosen.create(path, may_replace) as dump:
         yield dump
 
 

@@ -1,7 +1,7 @@
 """The ``.npz`` dump: arrays ``<path>/<signal>``, and ``__meta__`` with the document as a string."""
 
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -80,8 +80,8 @@ class _Npz:
                 return False
 
     @contextmanager
-    def create(self, path: Path) -> Iterator[DumpWriter]:
-        with replacing(path) as file, _archive(file) as archive:
+    def create(self, path: Path, may_replace: Callable[[Path], bool]) -> Iterator[DumpWriter]:
+        with replacing(path, may_replace) as file, _archive(file) as archive:
             yield _Writer(archive)
 
     @contextmanager

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -128,13 +128,19 @@ class Trace(Mapping[str, LayerTrace]):
         """Returns the same trace with the result of a comparison with Keras."""
         return replace(self, verification=verification)
 
-    def save(self, path: str | Path) -> None:
-        """Writes the trace as a dump; replaces an existing file once the new one is complete.
+    def save(
+        self, path: str | Path, *, may_replace: Callable[[Path], bool] = lambda path: True
+    ) -> None:
+        """Writes the trace as a dump, which gets its name once it is complete.
+
+        Args:
+            path: The file.
+            may_replace: Tells whether an existing file may be replaced.
 
         Raises:
             OutputError: The dump cannot be written there.
         """
-        with create_dump(Path(path)) as dump:
+        with create_dump(Path(path), may_replace) as dump:
             for key, array in self.arrays().items():
                 dump.write_array(key, array.shape, array.dtype, blocks_of(array))
             dump.write_document(json.dumps(self._document()))

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,15 +89,22 @@ def read_contract(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Contract:
     return Contract(content, path)
 
 
-def write_contract(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes a contract as JSON, over an existing file if there is one.
+def write_contract(
+    path: Path, content: Mapping[str, Any], may_replace: Callable[[Path], bool]
+) -> None:
+    """Writes a contract as JSON.
+
+    Args:
+        path: The file.
+        content: The contract.
+        may_replace: Tells whether an existing file may be replaced.
 
     Raises:
         ContractError: The name does not end in ``.json``.
-        OutputError: The file cannot be written.
+        OutputError: The file cannot be written, or must not be replaced.
     """
     check_contract_name(path)
-    with replacing(path) as file:
+    with replacing(path, may_replace) as file:
         file.write((json.dumps(content, indent=2) + "\n").encode())
 
 

@@ -7,9 +7,9 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from lstm_inspect.files.own_memory import own_memory
 from lstm_inspect.genuine.pipe import read_message, write_message
 from lstm_inspect.genuine.worker.keras_library import MissingError, RejectedError, import_library
 from lstm_inspect.genuine.worker.run_layer import run_layer
@@ -66,11 +66,11 @@ def _answer(request: str, library: str, memory: int, arguments: dict[str, Any]) 
 
 def _limit_memory(most: int) -> None:
     """Limits the memory that this process may take from now on, where the system can do that."""
-    if sys.platform != "linux":
+    own = own_memory()
+    if own is None:
         return
     import resource
 
-    own = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     highest = sys.maxsize if hard == resource.RLIM_INFINITY else hard
     soft = min(own + most, highest)

@@ -113,7 +113,6 @@ class _Writer:
         self._what = what
         self._limits = limits
         self._calls = 0
-        self._paths: set[str] = set()
         self.inputs: list[ModelInput] = []
         self.calls: list[Call] = []
 
@@ -193,17 +192,8 @@ class _Writer:
         return _outputs([resolve(place) for place in results])
 
     def _declare(self, model_input: ModelInput) -> Ref:
-        self._take(model_input.name)
         self.inputs.append(model_input)
         return Ref(model_input.name)
-
-    def _take(self, path: str) -> None:
-        """Refuses a path that two tensors would have: ``m/l``, and ``l`` in a model ``m``."""
-        if path in self._paths:
-            raise ModelFileError(
-                f"{self._what}: expected a path of its own for each layer, received two of {path}"
-            )
-        self._paths.add(path)
 
     def _apply(self, member: Member, path: str, node: Node, around: _Surroundings) -> Outputs:
         """Writes out one call of a layer; ``node`` has a `Ref` for every tensor."""
@@ -306,7 +296,6 @@ class _Writer:
 
     def _add(self, call: Call, around: _Surroundings) -> Outputs:
         self._count()
-        self._take(call.path)
         self.calls.append(replace(call, in_training=around.in_training, folds=around.folds))
         return lambda index: Ref(call.path, index)
 

@@ -76,7 +76,7 @@ class SavedFile:
             layers that it states one by one.
         unread: For each array that has no numbers, by the file's own keys, the reason.
         data: The bytes of the file itself; for a SavedModel, those of saved_model.pb.
-        files: The other files of a SavedModel, by their path in its folder.
+        files: The other files that belong to it, by their path beside it or in its folder.
     """
 
     path: Path

@@ -33,7 +33,11 @@ def read_saved_model(folder: Path, limits: Limits) -> SavedFile:
         LimitError: A file in it asks for more than a limit allows.
     """
     data = read_bytes(folder / SAVED_MODEL, limits, "file_bytes")
-    texts = dict(_metadata(folder, data, limits))
+    described = folder / _METADATA
+    metadata = (
+        {_METADATA: read_bytes(described, limits, "file_bytes")} if described.is_file() else {}
+    )
+    texts = dict(_metadata(folder, data, metadata.get(_METADATA)))
     root = _parsed(texts[_ROOT], folder, _ROOT, limits) if _ROOT in texts else {}
     bundle = TensorBundle(folder / "variables" / "variables", limits)
     graph = read_object_graph(bundle, str(folder), limits)
@@ -54,16 +58,16 @@ def read_saved_model(folder: Path, limits: Limits) -> SavedFile:
             and (number := graph.at(0, *attributes)) is not None
         ),
         data=data,
-        files={f"variables/{name}": content for name, content in bundle.files.items()},
+        files=metadata | {f"variables/{name}": each for name, each in bundle.files.items()},
     )
 
 
-def _metadata(folder: Path, saved_model: bytes, limits: Limits) -> Iterator[tuple[str, str]]:
+def _metadata(
+    folder: Path, saved_model: bytes, metadata: bytes | None
+) -> Iterator[tuple[str, str]]:
     """Yields the path of each object of Keras, such as ``root.lstm``, and its metadata."""
-    path = folder / _METADATA
-    if path.is_file():
-        data = read_bytes(path, limits, "file_bytes")
-        for node in Message(data, str(path)).messages(1):
+    if metadata is not None:
+        for node in Message(metadata, str(folder / _METADATA)).messages(1):
             yield node.text(3), node.text(5)
         return
     what = str(folder / SAVED_MODEL)

@@ -31,6 +31,7 @@ def read_shards(path: Path, data: bytes, index: dict[str, Any], limits: Limits) 
     arrays: dict[str, Array] = {}
     names: dict[str, str] = {}
     unread: dict[str, str] = {}
+    files: dict[str, bytes] = {}
     listed = _listed(path, index)
     for name in sorted({name for names in listed.values() for name in names}):
         shard = path.with_name(name)
@@ -40,6 +41,7 @@ def read_shards(path: Path, data: bytes, index: dict[str, Any], limits: Limits) 
             raise ModelFileError(
                 f"{path}: expected its shard {name} in the same folder ({error})"
             ) from error
+        files[name] = content
         root = read_hdf5(content, str(shard), limits)
         tree = read_variable_tree(root, str(shard))
         strange = [
@@ -65,6 +67,7 @@ def read_shards(path: Path, data: bytes, index: dict[str, Any], limits: Limits) 
         weights=VariableTree(arrays=arrays, names=names),
         unread=unread,
         data=data,
+        files=files,
     )
 
 
