@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests import fuzz
+from tests.fuzz_sources import Source, sources
 
 pytestmark = pytest.mark.slow
 
@@ -15,8 +16,8 @@ MUTANTS = 1500
 """The number of mutants in each of two processes."""
 
 
-@pytest.mark.parametrize("source", fuzz.sources(), ids=lambda source: source.name)
-def test_what_the_fuzzer_starts_from_is_opened(source: fuzz.Source, tmp_path: Path) -> None:
+@pytest.mark.parametrize("source", sources(), ids=lambda source: source.name)
+def test_what_the_fuzzer_starts_from_is_opened(source: Source, tmp_path: Path) -> None:
     path = tmp_path / Path(source.name).name
     path.write_bytes(source.data)
     assert fuzz.outcome(source, path) == ("opened", "")

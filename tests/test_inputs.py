@@ -8,7 +8,7 @@ import pytest
 import lstm_inspect
 from lstm_inspect import InputError, NonFiniteWarning, RoundingWarning
 from lstm_inspect.files.npy import read_arrays
-from tests.conftest import SAMPLES, random, sample_input
+from tests.conftest import SAMPLES, lstm, lstm_weights, random, sample_input, sequential, write_h5
 
 
 def refusal(name: str, inputs: Any) -> str:
@@ -54,6 +54,14 @@ def test_a_missing_batch_axis_is_refused_with_what_to_do() -> None:
     message = refusal("stacked", random(10, 7))
     assert "expected (batch, 10, 7), received (10, 7)" in message
     assert message.endswith("add the batch axis with x[numpy.newaxis]")
+
+
+def test_one_number_is_refused_where_the_file_states_no_shape(tmp_path: Path) -> None:
+    path = write_h5(
+        tmp_path / "m.h5", sequential(lstm("lstm", 2)), {"lstm": lstm_weights("lstm", 3, 2)}
+    )
+    with pytest.raises(InputError, match="expected an array, batch first, received one number"):
+        lstm_inspect.trace(lstm_inspect.open_model(path), 0.5)
 
 
 def test_a_sequence_without_timesteps_is_refused() -> None:

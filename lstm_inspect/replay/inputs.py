@@ -132,6 +132,8 @@ def _fit(expected: ModelInput, array: Array, allow_nonfinite: bool) -> Array:
             raise InputError(f"input {name}: {takes}; add the batch axis with x[numpy.newaxis]")
         if not fits(array.shape, shape):
             raise InputError(f"input {name}: {takes}")
+    if array.ndim == 0:
+        raise InputError(f"input {name}: expected an array, batch first, received one number")
     if 0 in array.shape:
         raise InputError(f"input {name}: {takes}; it is empty")
     check_finite(f"input {name}:", array, allow_nonfinite, InputError)
