@@ -810,6 +810,10 @@ JSONS = {
     "metadata of escapes": Bad(
         "keras_version: expected text", metadata_member(b'{"keras_version": ["\\u001b[2J"]}')
     ),
+    "version that is none": Bad(
+        "keras_version: expected a version such as 2.15.0, received '\\x1b[2J'",
+        metadata_member(b'{"keras_version": "\\u001b[2J"}'),
+    ),
     "metadata of 2 MB": Bad(
         "is more than the limit metadata_bytes=1048576", metadata_member(bytes(2 << 20))
     ),

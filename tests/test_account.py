@@ -11,6 +11,7 @@ import pytest
 
 import lstm_inspect
 from lstm_inspect import LimitError, Limits
+from lstm_inspect.layers import bytes_needed
 from lstm_inspect.replay.account import Account
 from tests.conftest import (
     FIXTURES,
@@ -110,6 +111,10 @@ def test_a_small_model_that_asks_for_gigabytes_is_refused_before_they_are_taken(
     finally:
         tracemalloc.stop()
     assert peak < 20 * MEGABYTE
+
+
+def test_an_operation_on_numbers_alone_needs_next_to_nothing() -> None:
+    assert bytes_needed(((2, 3), {"axis": None})) < 100
 
 
 def test_a_small_model_that_asks_for_many_timesteps_is_refused(tmp_path: Path) -> None:

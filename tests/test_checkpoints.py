@@ -1,5 +1,6 @@
 """TensorFlow checkpoints and SavedModel folders are read without TensorFlow."""
 
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -171,6 +172,32 @@ def rnn_and_dense(folder: Path, keys: dict[str, str], *, lists: bool) -> tuple[P
     return write_saved_model(folder, {"root": metadata_of(config)}, graph, stored), arrays[
         "rnn/kernel"
     ]
+
+
+FILES = ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001")
+
+
+@pytest.mark.parametrize("name", [*FILES, "keras_metadata.pb"])
+def test_a_pipe_in_a_saved_model_is_refused_and_not_waited_for(name: str, tmp_path: Path) -> None:
+    keys = {each: each for each in VARIABLES}
+    folder, _ = rnn_and_dense(tmp_path / "saved", keys, lists=False)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(ModelFileError):
+        lstm_inspect.open_model(folder)
+
+
+def test_a_checkpoint_file_does_not_lead_out_of_a_saved_model(tmp_path: Path) -> None:
+    keys = {each: each for each in VARIABLES}
+    folder, _ = rnn_and_dense(tmp_path / "saved", keys, lists=False)
+    elsewhere = write_bundle(tmp_path / "elsewhere", {"a": np.zeros(2, "float32")})
+    for name in FILES[1:]:
+        (folder / name).unlink()
+    (folder / "variables" / "variables").mkdir()
+    state = f'model_checkpoint_path: "{elsewhere}"'
+    (folder / "variables" / "variables" / "checkpoint").write_text(state)
+    with pytest.raises(ModelFileError, match=r"variables\.index: no such file"):
+        lstm_inspect.open_model(folder)
 
 
 VARIABLES = ("rnn/kernel", "rnn/recurrent", "rnn/bias", "dense/kernel", "dense/bias")

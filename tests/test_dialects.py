@@ -606,3 +606,31 @@ def test_yaml_that_is_not_plain_is_refused(text: str, says: str, tmp_path: Path)
         with_yaml(tmp_path, text)
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_layers_that_are_no_list_are_refused_where_no_version_is_stated(tmp_path: Path) -> None:
+    config = tmp_path / "m.json"
+    config.write_text('{"class_name": "Sequential", "config": {"layers": 0.5}}')
+    weights = write_h5(tmp_path / "w.h5", {}, {"lstm": lstm_weights("lstm", 2, 2)})
+    with h5py.File(weights, "r+") as file:
+        del file.attrs["model_config"]
+        del file.attrs["keras_version"]
+    with pytest.raises(lstm_inspect.ModelFileError, match="layers"):
+        lstm_inspect.open_model(weights, config)
+
+
+def test_a_time_major_layer_in_a_time_distributed_is_refused(tmp_path: Path) -> None:
+    """The axis that it takes for the timesteps is the batch with the outer timesteps in it."""
+    wrapped = layer("TimeDistributed", "each", layer=lstm("lstm", 2, time_major=True))
+    config = sequential(input_layer("x", 4, 3, 2), wrapped)
+    path = write_h5(tmp_path / "m.h5", config, {"each": lstm_weights("lstm", 2, 2)})
+    with pytest.raises(lstm_inspect.ModelFileError, match="the batch in front inside a TimeDist"):
+        lstm_inspect.open_model(path)
+
+
+def test_a_masking_without_timesteps_is_refused(tmp_path: Path) -> None:
+    masking = layer("Masking", "masking")
+    config = sequential(input_layer("x"), masking, lstm("lstm", 2))
+    path = write_h5(tmp_path / "m.h5", config, {"lstm": lstm_weights("lstm", 2, 2)})
+    with pytest.raises(lstm_inspect.ModelFileError, match="a mask without a batch"):
+        lstm_inspect.trace(lstm_inspect.open_model(path), random(3))

@@ -83,6 +83,8 @@ class Form:
             given = [_cast(value, layer.dtype) for value in inputs] if self.casts else inputs
             outputs = self.compute(layer, layer.options, given)
             mask = self.mask(layer.options, given)
+            if mask is not None and not mask.ndim:
+                raise ValueError("a mask without a batch")
             stated = self.shape(layer.options, [value.array.shape for value in given])
         arrays = outputs if isinstance(outputs, tuple) else (outputs,)
         if stated is not None and not fits(arrays[0].shape, stated):
@@ -123,7 +125,7 @@ def bytes_of(arrays: Sequence[Array], numbers: int) -> int:
 
     Whole numbers and half precision may be computed in single precision.
     """
-    return 2 * numbers * max(4, *(array.itemsize for array in arrays))
+    return 2 * numbers * max([4, *(array.itemsize for array in arrays)])
 
 
 @contextmanager

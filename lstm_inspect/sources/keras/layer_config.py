@@ -88,14 +88,22 @@ def _generation(config: Mapping[str, Any], keras_version: str | None) -> tuple[i
     """The generation and the minor version of the Keras that saved a config.
 
     If the file does not state a version, the words of the config tell the generation.
+
+    Raises:
+        ModelFileError: The version is none.
     """
-    major, _, rest = (keras_version or "").partition(".")
-    minor = rest.partition(".")[0]
-    if _NUMBER.fullmatch(major):
+    if keras_version is not None:
+        major, _, rest = keras_version.partition(".")
+        minor = rest.partition(".")[0]
+        if not _NUMBER.fullmatch(major):
+            raise ModelFileError(
+                f"keras_version: expected a version such as 2.15.0, received {keras_version!r}"
+            )
         return max(1, min(3, int(major))), int(minor) if _NUMBER.fullmatch(minor) else 0
     inner = config.get("config")
     layers = inner.get("layers") if isinstance(inner, dict) else inner
-    configs = [layer.get("config") for layer in layers or [] if isinstance(layer, dict)]
+    listed = layers if isinstance(layers, list) else []
+    configs = [layer.get("config") for layer in listed if isinstance(layer, dict)]
     if any(isinstance(each, dict) and is_keras1(each) for each in configs):
         return 1, 0
     return (3, 99) if "module" in config else (2, 0)

@@ -13,6 +13,7 @@ from lstm_inspect.model import (
     ModelInput,
     ModelOutput,
     Operation,
+    Recurrence,
     Ref,
     Shape,
     refs,
@@ -296,6 +297,12 @@ class _Writer:
 
     def _add(self, call: Call, around: _Surroundings) -> Outputs:
         self._count()
+        recurrence = call.layer
+        if around.folds and isinstance(recurrence, Recurrence) and recurrence.time_major:
+            raise ModelFileError(
+                f"layer {call.path}: expected the batch in front inside a TimeDistributed, "
+                "received time_major=True"
+            )
         self.calls.append(replace(call, in_training=around.in_training, folds=around.folds))
         return lambda index: Ref(call.path, index)
 
