@@ -11,6 +11,7 @@ import pytest
 
 import lstm_inspect
 from lstm_inspect import LimitError, ModelFileError
+from lstm_inspect.files.content import read_content
 from lstm_inspect.files.limits import DEFAULT_LIMITS
 from lstm_inspect.sources.keras.stores.by_content import read_saved_file
 from lstm_inspect.sources.keras.stores.saved_file import LayerWeights, VariableTree
@@ -170,7 +171,7 @@ def test_a_layer_of_which_an_array_was_never_written_counts_as_without_weights(
     path = written(tmp_path / "model.h5")
     with h5py.File(path, "a") as file:
         del file[f"model_weights/lstm/{H5_NAMES[1]}"]
-    weights = read_saved_file(path, path.read_bytes(), DEFAULT_LIMITS).weights
+    weights = read_saved_file(read_content(path, DEFAULT_LIMITS), DEFAULT_LIMITS).weights
     assert isinstance(weights, LayerWeights)
     assert weights.layers["lstm"] == ()
 
@@ -180,7 +181,7 @@ def test_numbers_that_hdf5_would_invent_are_not_read(tmp_path: Path) -> None:
     with h5py.File(path, "w") as file:
         file.create_dataset("layers/lstm/cell/vars/0", data=np.ones((2, 4), "float32"))
         file.create_dataset("layers/lstm/cell/vars/1", (1, 4), "float32", fillvalue=7)
-    file = read_saved_file(path, path.read_bytes(), DEFAULT_LIMITS)
+    file = read_saved_file(read_content(path, DEFAULT_LIMITS), DEFAULT_LIMITS)
     assert isinstance(file.weights, VariableTree)
     # A kernel without the other array would pass for the only array of the layer.
     assert dict(file.weights.arrays) == {}
@@ -306,7 +307,7 @@ def test_a_path_may_be_text() -> None:
 def test_the_config_of_a_zip_comes_as_it_is() -> None:
     with zipfile.ZipFile(ZIP) as archive:
         stored = json.loads(archive.read("config.json"))
-    assert read_saved_file(ZIP, ZIP.read_bytes(), DEFAULT_LIMITS).config == stored
+    assert read_saved_file(read_content(ZIP, DEFAULT_LIMITS), DEFAULT_LIMITS).config == stored
 
 
 def test_only_two_bytes_are_a_bfloat16(tmp_path: Path) -> None:

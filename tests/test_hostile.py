@@ -32,6 +32,7 @@ from click.testing import CliRunner
 import lstm_inspect
 from lstm_inspect import InspectError, LimitError, Limits, ModelFileError
 from lstm_inspect.cli import cli
+from lstm_inspect.files.content import read_content
 from lstm_inspect.files.limits import DEFAULT_LIMITS
 from lstm_inspect.sources.keras.stores.by_content import read_saved_file
 from tests import hostile
@@ -709,7 +710,7 @@ def known_of(path: Path) -> tuple[Any, dict[str, Array]]:
         for each in model.recurrent
         for name, array in each.weights.items()
     }
-    file = read_saved_file(path, path.read_bytes(), DEFAULT_LIMITS)
+    file = read_saved_file(read_content(path, DEFAULT_LIMITS), DEFAULT_LIMITS)
     return file.config, arrays
 
 

@@ -19,6 +19,7 @@ from lstm_inspect.cells import CELLS, LSTM, CellKind, Weight
 from lstm_inspect.cells.lstm import LstmCell
 from lstm_inspect.cli import cli
 from lstm_inspect.files.atomic import replacing
+from lstm_inspect.files.content import Content
 from lstm_inspect.files.limits import Limits
 from lstm_inspect.model import Call, Dense, Layer, Model, ModelInput, Recurrence, Ref, Source
 from lstm_inspect.sources import SOURCES, SourceReader
@@ -71,13 +72,13 @@ class ProjectedLstmCell(LstmCell):
 TOY = b"toy\n"
 
 
-def is_toy(path: Path, data: bytes | None) -> bool:
-    return data is not None and data.startswith(TOY)
+def is_toy(content: Content) -> bool:
+    return content.data.startswith(TOY)
 
 
-def read_toy(path: Path, data: bytes | None, config: Path | None, limits: Limits) -> Model:
+def read_toy(content: Content, config: Path | None, limits: Limits) -> Model:
     """Reads a model x -> dense -> lstm, whose weights are all in the file."""
-    assert data is not None
+    path, data = content.path, content.data
     stored = json.loads(data.removeprefix(TOY))
     arrays = {name: np.asarray(stored[name], "float32") for name in stored}
     dense = Layer(

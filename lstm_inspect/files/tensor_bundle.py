@@ -10,7 +10,8 @@ core/protobuf/tensor_bundle.proto; core/lib/io/table_format.txt for the table.
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -43,13 +44,20 @@ _DTYPES = {
 }
 _BFLOAT16, _STRING = 14, 7
 
+_SLICE = b"\0"
+_ALL = (1 << 64) - 1
+"""The length of a part that is as long as the whole."""
+
 
 class TensorBundle:
-    """A checkpoint that was read whole.
+    """A checkpoint. Its shards are read when the first tensor is.
 
     Args:
         prefix: The path of its files without ``.index``.
         limits: How large they may be.
+
+    Attributes:
+        index: The bytes of its index.
 
     Raises:
         ModelFileError: A file is missing or damaged, or the checkpoint has a form that no
@@ -60,30 +68,58 @@ class TensorBundle:
     def __init__(self, prefix: Path, limits: Limits) -> None:
         index = prefix.with_name(f"{prefix.name}.index")
         self._what = str(index)
-        data = read_bytes(index, limits, "file_bytes")
-        entries = dict(_table(memoryview(data), self._what, limits))
+        self._prefix = prefix
+        self._limits = limits
+        self.index = read_bytes(index, limits, "file_bytes")
+        entries = dict(_table(memoryview(self.index), self._what, limits))
         header = Message(entries.pop(b"", b""), self._what)
         if header.number(2) != 0:
             raise ModelFileError(f"{self._what}: its numbers are big-endian, which is not read")
-        self._entries = {
-            self._key(raw): Message(entry, self._what) for raw, entry in entries.items()
+        self._slices = {
+            raw: Message(entry, self._what)
+            for raw, entry in entries.items()
+            if raw.startswith(_SLICE)
         }
-        shards = header.number(1)
-        limits.check("checkpoint_objects", shards, self._what)
-        names = [f"{prefix.name}.data-{shard:05}-of-{shards:05}" for shard in range(shards)]
-        self._shards = [read_bytes(prefix.with_name(name), limits, "file_bytes") for name in names]
-        self.files = {index.name: data, **dict(zip(names, self._shards, strict=True))}
-        """The files that were read, by name."""
-        limits.check("weight_bytes", sum(map(len, self._shards)), f"{prefix}: its arrays")
+        self._entries = {
+            self._key(raw): Message(entry, self._what)
+            for raw, entry in entries.items()
+            if raw not in self._slices
+        }
+        self._count = header.number(1)
+        limits.check("checkpoint_objects", self._count, self._what)
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The key of each tensor, in order."""
+        """The key of each tensor, in order; a partitioned variable is one tensor."""
         return tuple(self._entries)
+
+    @cached_property
+    def files(self) -> dict[str, bytes]:
+        """The content of its files by name: the index, then the shards.
+
+        Raises:
+            ModelFileError: A shard is missing or cannot be read.
+            LimitError: The shards are larger than a limit allows.
+        """
+        name, total = self._prefix.name, self._count
+        read = {f"{name}.index": self.index}
+        for shard in range(total):
+            file = f"{name}.data-{shard:05}-of-{total:05}"
+            read[file] = read_bytes(self._prefix.with_name(file), self._limits, "file_bytes")
+            size = sum(map(len, read.values())) - len(self.index)
+            self._limits.check("weight_bytes", size, f"{self._prefix}: its arrays", so_far=True)
+        return read
 
     def array(self, key: str) -> Array | None:
         """A tensor of numbers, read-only; None if it is made of something else."""
         entry = self._entries[key]
+        parts = entry.messages(7)
+        array = self._joined(key, entry, parts) if parts else self._whole(key, entry)
+        if array is not None:
+            array.flags.writeable = False
+        return array
+
+    def _whole(self, key: str, entry: Message) -> Array | None:
         dtype = entry.number(1)
         content = self._content(key, entry)
         if _masked_crc(content) != entry.number(6):
@@ -100,9 +136,29 @@ class TensorBundle:
             raise ModelFileError(
                 f"{self._what}: damaged ({key} has {flat.size} numbers, its shape is {shape})"
             )
-        array = flat.reshape(shape)
-        array.flags.writeable = False
-        return array
+        return flat.reshape(shape)
+
+    def _joined(self, key: str, entry: Message, parts: Sequence[Message]) -> Array | None:
+        """A partitioned variable, which has a tensor of its own for each part."""
+        shape = tuple(dim.signed(1) for dim in entry.message(2).messages(2))
+        pieces = []
+        for part in parts:
+            extents = [(each.signed(1), each.number(2, _ALL)) for each in part.messages(1)]
+            stored = self._slices.get(_slice_key(key, extents))
+            piece = None if stored is None else self._whole(key, stored)
+            if piece is None:
+                raise ModelFileError(f"{self._what}: damaged (a part of {key} is missing)")
+            starts = [start for start, _ in extents]
+            pieces.append((tuple(map(slice, starts, np.add(starts, piece.shape))), piece))
+        if sum(piece.size for _, piece in pieces) == math.prod(shape):
+            joined = np.empty(shape, pieces[0][1].dtype)
+            filled = np.zeros(shape, bool)
+            for place, piece in pieces:
+                if joined[place].shape == piece.shape:
+                    joined[place], filled[place] = piece, True
+            if filled.all():
+                return joined
+        raise ModelFileError(f"{self._what}: damaged (the parts of {key} do not fit together)")
 
     def text(self, key: str) -> bytes:
         """A tensor that is one string: its length, a checksum of that, then the bytes.
@@ -125,13 +181,32 @@ class TensorBundle:
 
     def _content(self, key: str, entry: Message) -> memoryview:
         shard, offset, size = entry.number(3), entry.number(4), entry.number(5)
-        if entry.messages(7):
-            raise ModelFileError(
-                f"{self._what}: {key} is a partitioned variable, which is not read"
-            )
-        if shard >= len(self._shards) or offset + size > len(self._shards[shard]):
+        shards = [*self.files.values()][1:]
+        if shard >= len(shards) or offset + size > len(shards[shard]):
             raise ModelFileError(f"{self._what}: damaged ({key} lies beyond the end of its shard)")
-        return memoryview(self._shards[shard])[offset : offset + size]
+        return memoryview(shards[shard])[offset : offset + size]
+
+
+def _slice_key(name: str, extents: Sequence[tuple[int, int]]) -> bytes:
+    """The key of a part of a variable, which sorts as its numbers do.
+
+    Layout: tensorflow 2.15.0, core/util/saved_tensor_slice_util.cc, ``EncodeTensorNameSlice``, and
+    core/lib/strings/ordered_code.cc.
+    """
+    text = name.encode().replace(b"\0", b"\0\xff").replace(b"\xff", b"\xff\0") + b"\0\1"
+    key = _SLICE + text + bytes([1, len(extents)] if extents else [0])
+    for start, length in extents:
+        key += _ordered(start) + _ordered(-1 if length == _ALL else length)
+    return key
+
+
+def _ordered(number: int) -> bytes:
+    """A number whose first bits say how many bytes it has."""
+    bits = (~number if number < 0 else number).bit_length()
+    count = bits // 7 + 1
+    encoded = (number & ((1 << 8 * count) - 1)).to_bytes(count, "big")
+    header = ((1 << count) - 1 << 16 - count).to_bytes(2, "big").ljust(count, b"\0")
+    return bytes(a ^ b for a, b in zip(encoded, header, strict=False))
 
 
 def _table(data: memoryview, what: str, limits: Limits) -> Iterator[tuple[bytes, memoryview]]:

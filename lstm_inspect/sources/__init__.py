@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lstm_inspect.errors import ModelFileError
+from lstm_inspect.files.content import Content, read_content
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
-from lstm_inspect.files.whole_file import read_bytes
 from lstm_inspect.model import Model
 from lstm_inspect.sources.keras import is_of_keras, read_keras
 
@@ -15,13 +15,12 @@ class SourceReader(NamedTuple):
     """The reader for the files of one framework.
 
     Attributes:
-        recognises: Takes a path and the bytes of the file (None for a folder). Returns whether this
-            framework can have saved it.
-        read: Takes the same two, the path of a config (or None) and the limits. Returns the model.
+        recognises: Takes what a path names. Returns whether this framework can have saved it.
+        read: Takes the same, the path of a config (or None) and the limits. Returns the model.
     """
 
-    recognises: Callable[[Path, bytes | None], bool]
-    read: Callable[[Path, bytes | None, Path | None, Limits], Model]
+    recognises: Callable[[Content], bool]
+    read: Callable[[Content, Path | None, Limits], Model]
 
 
 SOURCES = [SourceReader(is_of_keras, read_keras)]
@@ -40,8 +39,9 @@ def open_model(
     """Reads a saved model, without the framework that saved it.
 
     Args:
-        path: A ``.keras`` zip, an ``.h5`` file, a file of weights alone or a SavedModel folder. Its
-            content decides which of these it is, not its name.
+        path: A ``.keras`` zip, an ``.h5`` file, a file of weights alone, a SavedModel folder, or a
+            checkpoint of TensorFlow: its prefix, its index or its folder. The content of a file
+            decides what it is, not its name.
         config: For weights alone, the output of ``model.to_json()``, or a ``.keras`` or ``.h5`` of
             the same architecture. Without it the shapes are known, but nothing can be replayed.
         limits: How much the files may ask for.
@@ -57,18 +57,13 @@ def open_model(
         UnreadWeightsWarning: One of its arrays was never written, or is not made of numbers. Its
             layer then counts as a layer without weights.
     """
-    path = Path(path)
-    data = None if path.is_dir() else read_bytes(path, limits, "file_bytes")
+    content = read_content(Path(path), limits)
     for source in SOURCES:
-        if source.recognises(path, data):
-            return source.read(path, data, None if config is None else Path(config), limits)
-    if data is None:
-        raise ModelFileError(
-            f"{path}: expected a model file or a SavedModel folder, received a folder without "
-            "saved_model.pb"
-        )
-    hint = next((hint for start, hint in _HINTS.items() if data.startswith(start)), "")
+        if source.recognises(content):
+            return source.read(content, None if config is None else Path(config), limits)
+    first = content.data[:8]
+    hint = next((hint for start, hint in _HINTS.items() if content.data.startswith(start)), "")
     raise ModelFileError(
         f"{path}: expected a .keras zip or an HDF5 file, received another file "
-        f"(its first bytes are {data[:8]!r}){hint}"
+        f"(its first bytes are {first!r}){hint}"
     )

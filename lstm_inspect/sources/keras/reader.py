@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lstm_inspect.errors import UnreadWeightsWarning
+from lstm_inspect.files.content import Content
 from lstm_inspect.files.limits import Limits
 from lstm_inspect.model import Call, Model, Recurrence
 from lstm_inspect.notation import advice
@@ -18,13 +19,12 @@ from lstm_inspect.sources.keras.subclassed import stated_recurrences
 from lstm_inspect.sources.keras.wiring import wire
 
 
-def read_keras(path: Path, data: bytes | None, config: Path | None, limits: Limits) -> Model:
+def read_keras(content: Content, config: Path | None, limits: Limits) -> Model:
     """Reads a model that any version of Keras saved.
 
     Args:
-        path: The file or folder.
-        data: The bytes of the file; None for a folder.
-        config: A file with the config of the model, for a ``path`` that holds weights alone.
+        content: What the path names.
+        config: A file with the config of the model, for weights alone.
         limits: How much the files may ask for.
 
     Raises:
@@ -34,15 +34,16 @@ def read_keras(path: Path, data: bytes | None, config: Path | None, limits: Limi
     Warns:
         UnreadWeightsWarning: One of its arrays was never written, or is not made of numbers.
     """
-    file = read_saved_file(path, data, limits)
+    path = content.path
+    file = read_saved_file(content, limits)
     if file.unread:
         (name, reason), *others = file.unread.items()
         more = f"; {len(others)} other arrays were not read either" if others else ""
         message = f"{path}: not read: {name} {reason}{more}"
         warnings.warn(UnreadWeightsWarning(message), stacklevel=3)
     if config is not None:
-        content, version = read_config_file(config, limits)
-        file = replace(file, config=content, keras_version=version or file.keras_version)
+        stated, version = read_config_file(config, limits)
+        file = replace(file, config=stated, keras_version=version or file.keras_version)
     if file.config is None:
         how = advice(python="config=FILE", command_line="--config FILE")
         why = f"the file holds weights alone; pass the output of model.to_json() with {how}"

@@ -70,6 +70,11 @@ class ObjectGraph:
         return tuple(array for array in found if array is not None)
 
 
+def has_objects(bundle: TensorBundle) -> bool:
+    """Whether a checkpoint was saved as objects, and not as variables with names alone."""
+    return _GRAPH_KEY in bundle.keys
+
+
 def read_object_graph(bundle: TensorBundle, what: str, limits: Limits) -> ObjectGraph:
     """Reads the object graph of a checkpoint.
 
@@ -82,7 +87,7 @@ def read_object_graph(bundle: TensorBundle, what: str, limits: Limits) -> Object
         LimitError: It has more objects.
         ModelFileError: It has none, or it is damaged.
     """
-    if _GRAPH_KEY not in bundle.keys:
+    if not has_objects(bundle):
         raise ModelFileError(f"{what}: expected a checkpoint of objects; it has no object graph")
     raw = Message(bundle.text(_GRAPH_KEY), what).all_data(1)
     limits.check("checkpoint_objects", len(raw), what)

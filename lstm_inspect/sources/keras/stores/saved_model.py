@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_inspect.errors import ModelFileError
+from lstm_inspect.files.content import SAVED_MODEL, Content
 from lstm_inspect.files.json_text import optional_text, parse_object
 from lstm_inspect.files.limits import Limits
 from lstm_inspect.files.protobuf import Message
@@ -14,32 +15,56 @@ from lstm_inspect.nested import LOOK_INSIDE, rewritten
 from lstm_inspect.sources.keras.stores.object_graph import read_object_graph
 from lstm_inspect.sources.keras.stores.saved_file import SavedFile, StatedLayer
 
-SAVED_MODEL = "saved_model.pb"
-"""The file that makes a folder a SavedModel."""
-
 _METADATA = "keras_metadata.pb"
 _ROOT = "root"
 
 
-def read_saved_model(folder: Path, limits: Limits) -> SavedFile:
+def read_checkpoint(content: Content, bundle: TensorBundle, limits: Limits) -> SavedFile:
+    """Reads weights that ``save_weights("cp.ckpt")`` of tf.keras wrote.
+
+    Args:
+        content: The checkpoint.
+        bundle: Its variables.
+        limits: How much it may ask for.
+
+    Raises:
+        ModelFileError: It is damaged.
+        LimitError: It asks for more than a limit allows.
+    """
+    return SavedFile(
+        path=content.path,
+        format="checkpoint",
+        keras_version=None,
+        config=None,
+        weights=read_object_graph(bundle, str(content.path), limits),
+        data=content.data,
+        files=bundle.files,
+    )
+
+
+def read_saved_model(content: Content, bundle: TensorBundle, limits: Limits) -> SavedFile:
     """Reads the configs and the variables of a SavedModel, but never its graph of operations.
 
     Layout: keras 2.15.0, saving/legacy/saved_model/save.py. The config is in the metadata of the
     root node. TensorFlow 2.5 and later write the metadata to keras_metadata.pb, earlier versions to
     saved_model.pb. The variables are in a TensorFlow checkpoint.
 
+    Args:
+        content: The folder.
+        bundle: Its variables.
+        limits: How much it may ask for.
+
     Raises:
         ModelFileError: The folder is damaged.
         LimitError: A file in it asks for more than a limit allows.
     """
-    data = read_bytes(folder / SAVED_MODEL, limits, "file_bytes")
+    folder, data = content.path, content.data
     described = folder / _METADATA
     metadata = (
         {_METADATA: read_bytes(described, limits, "file_bytes")} if described.is_file() else {}
     )
     texts = dict(_metadata(folder, data, metadata.get(_METADATA)))
     root = _parsed(texts[_ROOT], folder, _ROOT, limits) if _ROOT in texts else {}
-    bundle = TensorBundle(folder / "variables" / "variables", limits)
     graph = read_object_graph(bundle, str(folder), limits)
     has_config = isinstance(root.get("config"), dict)
     is_wired = has_config and "layers" in root["config"]

@@ -1,0 +1,105 @@
+"""What a path names: a file, a checkpoint of TensorFlow, or the folder of a SavedModel."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from lstm_inspect.errors import ModelFileError
+from lstm_inspect.files.limits import Limits
+from lstm_inspect.files.tensor_bundle import TensorBundle
+from lstm_inspect.files.whole_file import read_bytes
+
+SAVED_MODEL = "saved_model.pb"
+"""The file that makes a folder a SavedModel."""
+
+_CHECKPOINT = "checkpoint"
+_INDEX = ".index"
+_LONGEST_STATE = 1 << 16
+
+# The first line that a Saver writes (tensorflow 2.15.0, python/training/checkpoint_state.proto).
+_NEWEST = re.compile(r'model_checkpoint_path: "([^"\\]+)"')
+_BESIDE_INDEX = re.compile(r"(.+)\.(?:index|meta|data-\d{5}-of-\d{5})")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Content:
+    """What was read from a path.
+
+    Attributes:
+        path: The file; the folder of a SavedModel; or the prefix of a checkpoint, which is its name
+            without ``.index``.
+        data: The bytes of the file; of a SavedModel those of saved_model.pb, of a checkpoint those
+            of its index.
+        bundle: The variables of a checkpoint or a SavedModel; None for a file.
+        is_saved_model: Whether it is a SavedModel.
+    """
+
+    path: Path
+    data: bytes
+    bundle: TensorBundle | None = None
+    is_saved_model: bool = False
+
+
+def read_content(path: Path, limits: Limits) -> Content:
+    """Reads what a path names.
+
+    A checkpoint is named by its prefix (``model-100``), by one of its files
+    (``model-100.index``), or by its folder: if a file ``checkpoint`` in it names the newest one, or
+    if there is only one. Only the last part of that name counts, so nothing outside is read.
+
+    Args:
+        path: The path.
+        limits: How large the files may be.
+
+    Raises:
+        ModelFileError: There is nothing that can be read, or it is damaged.
+        LimitError: It asks for more than a limit allows.
+    """
+    if path.name == SAVED_MODEL:
+        path = path.parent
+    if path.is_dir():
+        if (path / SAVED_MODEL).exists():
+            return Content(
+                path=path,
+                data=read_bytes(path / SAVED_MODEL, limits, "file_bytes"),
+                bundle=TensorBundle(path / "variables" / "variables", limits),
+                is_saved_model=True,
+            )
+        return _checkpoint(_newest(path, limits), limits)
+    beside = _BESIDE_INDEX.fullmatch(path.name)
+    prefix = path.with_name(beside[1]) if beside else path
+    if (beside or not path.exists()) and _index(prefix).is_file():
+        return _checkpoint(prefix, limits)
+    return Content(path=path, data=read_bytes(path, limits, "file_bytes"))
+
+
+def _checkpoint(prefix: Path, limits: Limits) -> Content:
+    bundle = TensorBundle(prefix, limits)
+    return Content(path=prefix, data=bundle.index, bundle=bundle)
+
+
+def _index(prefix: Path) -> Path:
+    return prefix.with_name(f"{prefix.name}{_INDEX}")
+
+
+def _newest(folder: Path, limits: Limits) -> Path:
+    """The prefix of the newest checkpoint in a folder."""
+    state = folder / _CHECKPOINT
+    if state.exists():
+        text = read_bytes(state, limits, "metadata_bytes")[:_LONGEST_STATE].decode(errors="replace")
+        if (named := _NEWEST.match(text)) is None:
+            raise ModelFileError(f"{state}: expected the name of a checkpoint, received other text")
+        # A Saver may write the path that the folder had on the machine of its author.
+        return folder / re.split(r"[/\\]", named[1])[-1]
+    found = sorted(path.name for path in folder.glob(f"*{_INDEX}"))
+    if len(found) == 1:
+        return folder / found[0].removesuffix(_INDEX)
+    if found:
+        raise ModelFileError(
+            f"{folder}: expected one checkpoint, received {len(found)} ({', '.join(found):.80}); "
+            "pass one of them"
+        )
+    raise ModelFileError(
+        f"{folder}: expected a model, a SavedModel folder or a checkpoint, received a folder "
+        f"without {SAVED_MODEL} and without a checkpoint"
+    )
