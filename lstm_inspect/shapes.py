@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from lstm_inspect.cells import Convolution
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.layers import form_of
 from lstm_inspect.model import Call, Layer, Model, Recurrence, Shape, refs
@@ -70,11 +71,11 @@ class LayerShapes:
             "stateful": recurrence.stateful,
             "dtype": recurrence.dtype,
             "blocked_by": list(self.blocked_by),
-            "notes": list(recurrence.notes),
+            "notes": list(recurrence.remarks),
         }
         row |= recurrence.activations
         for name, option in recurrence.options.items():
-            row[name] = option if isinstance(option, bool) else asdict(option)
+            row[name] = asdict(option) if isinstance(option, Convolution) else option
         return row
 
 
@@ -177,7 +178,7 @@ def _state_shapes(recurrence: Recurrence, features: Shape) -> dict[str, tuple[Si
 
 def _input_shapes(model: Model) -> dict[str, Shape | None]:
     """The shape of what each recurrent call reads, as far as the file tells."""
-    outputs: dict[str, Shape | None] = {each.name: each.shape for each in model.inputs}
+    outputs: dict[str, Shape | None] = {each.tensor: each.shape for each in model.inputs}
     inputs: dict[str, Shape | None] = {}
     for call in model.calls:
         given = [outputs.get(ref.path) if ref.index == 0 else None for ref in refs(call.args)]

@@ -336,10 +336,16 @@ def test_a_subclassed_model_shows_what_its_weights_say(tmp_path: Path) -> None:
         archive.writestr("metadata.json", json.dumps({"keras_version": "3.15.1"}))
         archive.writestr("config.json", json.dumps({"class_name": "MyModel", "config": {}}))
         archive.write(tmp_path / "model.weights.h5", "model.weights.h5")
-    (row,) = lstm_inspect.model_shapes(lstm_inspect.open_model(tmp_path / "m.keras")).layers
+    model = lstm_inspect.open_model(tmp_path / "m.keras")
+    (row,) = lstm_inspect.model_shapes(model).layers
     assert (row.path, row.recurrence.cell, row.recurrence.units) == ("recurrence", "lstm", 2)
     assert row.blocked_by == (
-        "MyModel is a subclassed model; Keras does not save how it calls its layers",
+        "recurrence: the file does not say its activation, recurrent_activation, go_backwards; say "
+        "it, for example with assume={'recurrence.activation': 'tanh', "
+        "'recurrence.recurrent_activation': 'sigmoid', 'recurrence.go_backwards': 'false'}",
+    )
+    assert model.why_unwired == (
+        "MyModel is a subclassed model; Keras does not save how it calls its layers"
     )
 
 

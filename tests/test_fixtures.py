@@ -133,7 +133,7 @@ def test_the_arrays_alone_give_the_shapes(fixture: Fixture) -> None:
         }
 
     assert known(alone) == known(with_config)
-    assert all(row.recurrence.notes and row.blocked_by for row in alone.layers)
+    assert all(row.recurrence.remarks and row.blocked_by for row in alone.layers)
 
 
 def compatibility_rows() -> list[str]:

@@ -76,7 +76,7 @@ def is_toy(content: Content) -> bool:
     return content.data.startswith(TOY)
 
 
-def read_toy(content: Content, config: Path | None, limits: Limits) -> Model:
+def read_toy(content: Content, config: Path | None, replace_config: bool, limits: Limits) -> Model:
     """Reads a model x -> dense -> lstm, whose weights are all in the file."""
     path, data = content.path, content.data
     stored = json.loads(data.removeprefix(TOY))

@@ -13,6 +13,7 @@ from lstm_inspect.cells.kind import Axis, CellKind, Weight
 from lstm_inspect.cells.loop import Cell, bytes_of_run, run
 from lstm_inspect.cells.lstm import LSTM, PEEPHOLE_LSTM, LstmCell, PeepholeLstmCell
 from lstm_inspect.cells.simple_rnn import SIMPLE_RNN, SimpleRnnCell
+from lstm_inspect.cells.tf_lstm import TF_LSTM, TfLstmCell
 
 CELLS: dict[CellKind, Callable[..., Cell]] = {
     LSTM: LstmCell,
@@ -20,6 +21,7 @@ CELLS: dict[CellKind, Callable[..., Cell]] = {
     SIMPLE_RNN: SimpleRnnCell,
     PEEPHOLE_LSTM: PeepholeLstmCell,
     CONV_LSTM: ConvLstmCell,
+    TF_LSTM: TfLstmCell,
 }
 """The cell of each kind; it takes weights, activations and options as keyword arguments."""
 
@@ -38,6 +40,7 @@ __all__ = [
     "PEEPHOLE_LSTM",
     "SIMPLE_RNN",
     "SPATIAL_DIMS",
+    "TF_LSTM",
     "Axis",
     "Cell",
     "CellKind",

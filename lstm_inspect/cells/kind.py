@@ -53,6 +53,7 @@ class CellKind:
         weights: Its arrays by name, in the order of Keras's ``layer.weights``.
         activations: Its activations, by the names of Keras's arguments.
         options: Its other options by name, with the type of each.
+        state_names: What its framework calls a state, if it has another name for it.
         keras_layer: The Keras layer that computes the same, with ``{rank}`` for the number of
             spatial axes; None if Keras has none.
     """
@@ -66,6 +67,7 @@ class CellKind:
     weights: Mapping[str, Weight]
     activations: tuple[str, ...] = ("activation", "recurrent_activation")
     options: Mapping[str, type] = field(default_factory=dict)
+    state_names: Mapping[str, str] = field(default_factory=dict)
     keras_layer: str | None = None
 
     @property

@@ -66,7 +66,7 @@ class LstmCell(MatrixCell):
         super().__init__(
             _as_computed(kernel),
             None if bias is None else _as_computed(bias),
-            units=recurrent_kernel.shape[0],
+            units=kernel.shape[-1] // 4,
         )
         self._recurrent_kernel = _as_computed(recurrent_kernel)
         self._activate = ACTIVATIONS[activation]

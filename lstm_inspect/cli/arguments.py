@@ -49,6 +49,18 @@ def read_limits(given: Sequence[str]) -> "Limits":
     return Limits(**chosen)
 
 
+def read_assumptions(given: Sequence[str]) -> dict[str, str]:
+    """Returns the values of ``--assume`` by layer and field."""
+    said = {}
+    for each in given:
+        field, equals, value = each.partition("=")
+        if not equals or field in said:
+            expected = "GLOB.FIELD=VALUE, each field once"
+            raise click.BadParameter(f"expected {expected}, received {each}", param_hint="--assume")
+        said[field] = value
+    return said
+
+
 def read_inputs(inputs: Sequence[str], limits: "Limits") -> Any:
     """Reads the files of ``--input``: None, one array, or arrays by input name."""
     from lstm_inspect.errors import InputError

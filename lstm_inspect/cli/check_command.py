@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lstm_inspect.cli.arguments import read_limits
+from lstm_inspect.cli.arguments import read_assumptions, read_limits
 from lstm_inspect.cli.messages import say_error
-from lstm_inspect.cli.shared_options import config_option, limit_option, report_option
+from lstm_inspect.cli.shared_options import limit_option, model_options, report_option
 from lstm_inspect.errors import InspectError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ Examples:
 )
 @click.option("--update", is_flag=True, help="Rewrite CONTRACT to match MODEL.")
 @report_option
-@config_option
+@model_options
 @limit_option
 @click.pass_context
 def check(
@@ -62,6 +62,8 @@ def check(
     update: bool,
     format_: str,
     config: Path | None,
+    replace_config: bool,
+    assume: Sequence[str],
     limit: Sequence[str],
 ) -> None:
     """Check the state dimensions of models against a contract.
@@ -110,7 +112,15 @@ def check(
     unread: dict[Path, str] = {}
     for path in models:
         try:
-            shapes = model_shapes(open_model(path, config, limits=limits))
+            shapes = model_shapes(
+                open_model(
+                    path,
+                    config,
+                    replace_config=replace_config,
+                    assume=read_assumptions(assume),
+                    limits=limits,
+                )
+            )
         except InspectError as error:
             unread[path] = str(error)
             say_error(str(error))
@@ -142,10 +152,16 @@ def check(
     "--out", type=click.Path(path_type=Path), help="Write to this file instead of stdout."
 )
 @click.option("--force", is_flag=True, help="Replace an existing file at --out.")
-@config_option
+@model_options
 @limit_option
 def contract(
-    model: Path, out: Path | None, force: bool, config: Path | None, limit: Sequence[str]
+    model: Path,
+    out: Path | None,
+    force: bool,
+    config: Path | None,
+    replace_config: bool,
+    assume: Sequence[str],
+    limit: Sequence[str],
 ) -> None:
     """Write the contract that a model matches today, as JSON."""
     from lstm_inspect.checks.contract.contracts import check_contract_name, write_contract
@@ -157,7 +173,13 @@ def contract(
 
     if out:
         check_contract_name(out)
-    opened = open_model(model, config, limits=read_limits(limit))
+    opened = open_model(
+        model,
+        config,
+        replace_config=replace_config,
+        assume=read_assumptions(assume),
+        limits=read_limits(limit),
+    )
     if out:
         sources = [*opened.source.paths, *([config] if config else [])]
         check_target(out, sources=sources, may_replace=lambda path: force)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from lstm_inspect.cli.arguments import read_limits
-from lstm_inspect.cli.shared_options import limit_option, report_option
+from lstm_inspect.cli.arguments import read_assumptions, read_limits
+from lstm_inspect.cli.shared_options import assume_option, limit_option, report_option
 from lstm_inspect.errors import InputError
 
 _EXAMPLES = """\b
@@ -34,6 +34,7 @@ Examples:
     help="Relative tolerance: the same, as a share of the number in A.",
 )
 @report_option
+@assume_option
 @limit_option
 @click.pass_context
 def diff(
@@ -43,6 +44,7 @@ def diff(
     atol: float,
     rtol: float,
     format_: str,
+    assume: Sequence[str],
     limit: Sequence[str],
 ) -> None:
     """Compare two models or two dumps.
@@ -68,7 +70,8 @@ def diff(
             f"{first}, {second}: expected two models or two dumps, received one of each"
         )
     else:
-        one, other = (open_model(path, limits=limits) for path in (first, second))
+        said = read_assumptions(assume)
+        one, other = (open_model(path, assume=said, limits=limits) for path in (first, second))
         findings = diff_models(one, other, tolerance)
     print_report(Report(command="diff", files=(second,), findings=tuple(findings)), format_)
     if findings:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from lstm_inspect.cli.arguments import read_limits
-from lstm_inspect.cli.shared_options import config_option, format_option, limit_option
+from lstm_inspect.cli.arguments import read_assumptions, read_limits
+from lstm_inspect.cli.shared_options import format_option, limit_option, model_options
 
 _EXAMPLES = """\b
 Examples:
@@ -20,7 +20,7 @@ Examples:
 @format_option
 @click.option("--batch", type=click.IntRange(min=1), help="Fill in the batch size.")
 @click.option("--timesteps", type=click.IntRange(min=1), help="Fill in the number of timesteps.")
-@config_option
+@model_options
 @limit_option
 def shapes(
     model: Path,
@@ -28,6 +28,8 @@ def shapes(
     batch: int | None,
     timesteps: int | None,
     config: Path | None,
+    replace_config: bool,
+    assume: Sequence[str],
     limit: Sequence[str],
 ) -> None:
     """Print the shapes of a model's recurrent weights and states."""
@@ -35,7 +37,13 @@ def shapes(
     from lstm_inspect.sources import open_model
     from lstm_inspect.views.printing import print_json, print_view
 
-    opened = open_model(model, config, limits=read_limits(limit))
+    opened = open_model(
+        model,
+        config,
+        replace_config=replace_config,
+        assume=read_assumptions(assume),
+        limits=read_limits(limit),
+    )
     found = model_shapes(opened, batch=batch, timesteps=timesteps)
     if format_ == "json":
         print_json(found.as_json())

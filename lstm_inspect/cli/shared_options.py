@@ -1,16 +1,37 @@
 """The options that several commands share."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-config_option = click.option(
+_config_option = click.option(
     "--config",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="The config of a MODEL with weights only: output of model.to_json(), or a whole model.",
 )
+
+_replace_config_option = click.option(
+    "--replace-config",
+    is_flag=True,
+    help="Let --config take the place of the config that MODEL has.",
+)
+
+assume_option = click.option(
+    "--assume",
+    "assume",
+    metavar="GLOB.FIELD=VALUE",
+    multiple=True,
+    help="Say what MODEL leaves open about its recurrent layers: '*.go_backwards=false'.",
+)
+
+
+def model_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options about what a MODEL does not say itself."""
+    return _config_option(_replace_config_option(assume_option(command)))
+
 
 input_option = click.option(
     "--input",

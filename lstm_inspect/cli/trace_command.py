@@ -6,14 +6,21 @@ from pathlib import Path
 
 import click
 
-from lstm_inspect.cli.arguments import read_feed, read_inputs, read_limits, split_feed, split_input
+from lstm_inspect.cli.arguments import (
+    read_assumptions,
+    read_feed,
+    read_inputs,
+    read_limits,
+    split_feed,
+    split_input,
+)
 from lstm_inspect.cli.messages import say_error
 from lstm_inspect.cli.shared_options import (
-    config_option,
     feed_option,
     format_option,
     input_option,
     limit_option,
+    model_options,
     nonfinite_option,
     stateful_option,
 )
@@ -51,7 +58,7 @@ Examples:
 @click.option("--verify", is_flag=True, help="Compare with Keras and store the result in the dump.")
 @click.option("--force", is_flag=True, help="Replace a file at --out that is not a dump.")
 @format_option
-@config_option
+@model_options
 @nonfinite_option
 @limit_option
 @click.pass_context
@@ -68,6 +75,8 @@ def trace(
     force: bool,
     format_: str,
     config: Path | None,
+    replace_config: bool,
+    assume: Sequence[str],
     allow_nonfinite: bool,
     limit: Sequence[str],
 ) -> None:
@@ -88,7 +97,9 @@ def trace(
     started = time.perf_counter()
     given = [path for _, path in [*map(split_input, inputs), *map(split_feed, feed)]]
     limits = read_limits(limit)
-    opened = open_model(model, config, limits=limits)
+    opened = open_model(
+        model, config, replace_config=replace_config, assume=read_assumptions(assume), limits=limits
+    )
     may_replace = (lambda path: True) if force else is_dump
     sources = [*opened.source.paths, *given, *([config] if config else [])]
     check_target(out, sources=sources, may_replace=may_replace)

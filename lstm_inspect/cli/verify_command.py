@@ -5,14 +5,14 @@ from pathlib import Path
 
 import click
 
-from lstm_inspect.cli.arguments import read_feed, read_inputs, read_limits
+from lstm_inspect.cli.arguments import read_assumptions, read_feed, read_inputs, read_limits
 from lstm_inspect.cli.messages import say_error
 from lstm_inspect.cli.shared_options import (
-    config_option,
     feed_option,
     format_option,
     input_option,
     limit_option,
+    model_options,
     nonfinite_option,
     stateful_option,
 )
@@ -38,7 +38,7 @@ Examples:
     help="Fail unless each recurrent layer was compared: alone, or in the whole model.",
 )
 @format_option
-@config_option
+@model_options
 @nonfinite_option
 @limit_option
 @click.pass_context
@@ -51,6 +51,8 @@ def verify(
     require: str,
     format_: str,
     config: Path | None,
+    replace_config: bool,
+    assume: Sequence[str],
     allow_nonfinite: bool,
     limit: Sequence[str],
 ) -> None:
@@ -73,7 +75,9 @@ def verify(
         allow_nonfinite=allow_nonfinite,
         limits=limits,
     )
-    opened = open_model(model, config, limits=limits)
+    opened = open_model(
+        model, config, replace_config=replace_config, assume=read_assumptions(assume), limits=limits
+    )
     verification = compare(opened, read_inputs(inputs, limits), options)
     if format_ == "json":
         print_json(verification.as_json())

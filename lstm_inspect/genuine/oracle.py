@@ -96,6 +96,8 @@ def run_served(
         The results for the last batch, by name, or one line that says why there are none.
     """
     source = model.source
+    if model.why_unwired is not None:
+        return model.why_unwired
     if why := why_not_served(source.data, str(source.path)):
         return why
     if len(batches[0]) != len(model.inputs):
@@ -149,6 +151,8 @@ def run_whole_model(
         The values of each call of each layer in the last batch, in the order of Keras; or one line
         that says why there are none.
     """
+    if model.why_unwired is not None:
+        return model.why_unwired
     if strange := strange_objects(model):
         return f"it has layers that are not built in ({', '.join(dict.fromkeys(strange))})"
     if len(batches[0]) != len(model.inputs):

@@ -1,6 +1,8 @@
 """The canonical form of a saved model; this package knows no framework and no file format."""
 
+from lstm_inspect.model.assume import assumed
 from lstm_inspect.model.graph import (
+    FED_INPUT,
     Argument,
     Call,
     Model,
@@ -9,6 +11,7 @@ from lstm_inspect.model.graph import (
     Ref,
     Source,
     refs,
+    standalone,
 )
 from lstm_inspect.model.layer import (
     Activation,
@@ -38,6 +41,7 @@ from lstm_inspect.model.recurrence import Recurrence, mismatch
 from lstm_inspect.model.sizes import Shape, fits, output_sizes
 
 __all__ = [
+    "FED_INPUT",
     "Activation",
     "Argument",
     "Augmentation",
@@ -69,8 +73,10 @@ __all__ = [
     "Reshape",
     "Shape",
     "Source",
+    "assumed",
     "fits",
     "mismatch",
     "output_sizes",
     "refs",
+    "standalone",
 ]

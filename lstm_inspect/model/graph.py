@@ -70,6 +70,10 @@ def refs(argument: Argument) -> Iterator[Ref]:
     return (leaf for leaf in leaves(argument) if isinstance(leaf, Ref))
 
 
+FED_INPUT = ":input"
+"""A path with this suffix is the x of a recurrence, not its output."""
+
+
 class ModelInput(NamedTuple):
     """An input of the model.
 
@@ -77,11 +81,18 @@ class ModelInput(NamedTuple):
         name: Its name.
         shape: Its shape, batch first; None if the file does not say.
         dtype: Its dtype, for example ``"float32"``.
+        path: The path of its tensor, if that is not its name.
     """
 
     name: str
     shape: Shape | None
     dtype: str
+    path: str = ""
+
+    @property
+    def tensor(self) -> str:
+        """The path of its tensor."""
+        return self.path or self.name
 
 
 class ModelOutput(NamedTuple):
@@ -140,7 +151,7 @@ class Model:
         calls: The calls of its layers. Each reads only inputs and earlier calls.
         outputs: Its results, each with the name that the framework gives it.
         why_unwired: One line that says why the calls are not connected, if the file holds weights
-            but no wiring. The calls then read nothing, and nothing can be replayed.
+            but no wiring. Each recurrent layer then has an input of its own, of the layer's name.
 
     Raises:
         ModelFileError: Two tensors have one path, or a path has NUL, ``.``, ``..`` or nothing as a
@@ -157,7 +168,7 @@ class Model:
     def __post_init__(self) -> None:
         """Checks that every path can be the name of a tensor, of a row and of a file in a dump."""
         taken = set()
-        for path in (*(each.name for each in self.inputs), *(call.path for call in self.calls)):
+        for path in (*(each.tensor for each in self.inputs), *(call.path for call in self.calls)):
             if "\0" in path or not {"", ".", ".."}.isdisjoint(re.split(r"[/\\]", path)):
                 raise ModelFileError(
                     f"{self.source.path}: expected names of layers that can be parts of a path, "
@@ -181,3 +192,13 @@ class Model:
     def recurrent(self) -> tuple[Recurrence, ...]:
         """The recurrent layers, in the order of computation."""
         return tuple(dict.fromkeys(recurrence for _, recurrence in self.recurrent_calls))
+
+
+def standalone(recurrence: Recurrence) -> tuple[ModelInput, Call]:
+    """A recurrence whose x is an input of the model, which has the name of the recurrence."""
+    spatial: Shape = (None,) * len(recurrence.window)
+    features = recurrence.features
+    x = (features, *spatial) if recurrence.channels_first else (*spatial, features)
+    path = recurrence.path
+    given = ModelInput(path, (None, None, *x), recurrence.dtype, path + FED_INPUT)
+    return given, Call(path=path, layer=recurrence, args=(Ref(given.tensor),))

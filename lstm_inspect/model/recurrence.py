@@ -28,6 +28,8 @@ class Recurrence:
     | simple_rnn | (features, units), (units, units) | (units,) | | h |
     | peephole_lstm | as lstm, and peepholes (3, units) for i, f, o | (4·units,) | i, f, g, o \
 | h, c |
+    | tf_lstm | (features, 4·units), (output, 4·units); peepholes (3, units) and projection \
+(units, output) if it has them | (4·units,) | i, f, g, o | h, c |
     | conv_lstm | (*window, features, 4·units), (*window, units, 4·units) | (4·units,) \
 | i, f, g, o | h, c |
 
@@ -40,7 +42,7 @@ class Recurrence:
             ``activation`` acts on the candidate, and on c on its way to h.
             ``recurrent_activation`` acts on the gates.
         options: The other options of the kind: ``reset_after`` of a GRU, ``convolution`` of a
-            ConvLSTM.
+            ConvLSTM. Those that the file does not say are left out.
         go_backwards: Whether it reads the last timestep first. This and the next five are None if
             the file does not say.
         return_sequences: Whether it outputs h of every timestep, not only of the last one.
@@ -57,6 +59,8 @@ class Recurrence:
         input_dtype: The dtype to which its x and initial states are cast before that; None for the
             same. An RNN may have another dtype than its cells.
         output_dtype: The dtype to which its outputs are cast behind that; None for the same.
+        defaults: The fields that the file does not say and that have the default of their
+            framework; `lstm_inspect.model.assume` may change them.
         notes: What the file leaves open about the layer, one line for each point.
 
     Raises:
@@ -82,6 +86,7 @@ class Recurrence:
     dtype: str = "float32"
     input_dtype: str | None = None
     output_dtype: str | None = None
+    defaults: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -105,6 +110,24 @@ class Recurrence:
                     f"layer {self.path}: expected {name} of floating-point numbers, received "
                     f"{array.dtype}"
                 )
+
+    @property
+    def open_fields(self) -> tuple[str, ...]:
+        """What the file does not say and a replay needs: activations, options, the direction."""
+        unknown = [name for name in self.kind.activations if self.activations.get(name) is None]
+        unknown += [name for name in self.kind.options if name not in self.options]
+        return (*unknown, *(["go_backwards"] if self.go_backwards is None else []))
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Its notes, and what it has because the file does not say it."""
+        lines = []
+        if self.open_fields:
+            lines.append(f"the file does not say its {', '.join(self.open_fields)}")
+        values = {**self.activations, **self.options}
+        if shown := [f"{name}={values[name]}" for name in sorted(self.defaults & values.keys())]:
+            lines.append(f"{', '.join(shown)}: the default, as the file does not say it")
+        return (*lines, *self.notes)
 
     @property
     def cell(self) -> str:

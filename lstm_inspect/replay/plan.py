@@ -8,13 +8,10 @@ from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.errors import SelectionError
 from lstm_inspect.genuine import bridge
 from lstm_inspect.layers import in_numpy
-from lstm_inspect.model import Call, Layer, Model, Recurrence, Ref, refs
+from lstm_inspect.model import FED_INPUT, Call, Layer, Model, Recurrence, Ref, refs
 from lstm_inspect.notation import advice
 from lstm_inspect.replay.masks import hands_on_mask, mask_missing, masked_inputs
 from lstm_inspect.replay.options import ReplayOptions
-
-FED_INPUT = ":input"
-"""A path in the feed with this suffix gives the x of a recurrence, not its output."""
 
 FED_MASK = ":mask"
 """A path in the feed with this suffix gives the mask of what is fed at the path."""
@@ -61,11 +58,7 @@ def plan_replay(model: Model, options: ReplayOptions, also: Collection[Ref] = ()
     obstacles: dict[str, tuple[str, ...]] = {}
     for call in model.calls:
         before = [each for ref in needs_of(call, feed) for each in obstacles.get(ref.path, ())]
-        own: list[str] = []
-        if model.why_unwired is not None:
-            own = [model.why_unwired]
-        elif call.path not in feed:
-            own = list(_obstacles(call, options.layers))
+        own = [] if call.path in feed else [*_obstacles(call, options.layers)]
         reasons = [*dict.fromkeys([*before, *own])]
         if len(reasons) > _MOST_REASONS:
             reasons = [*reasons[: _MOST_REASONS - 1], _MORE_REASONS]
@@ -82,7 +75,7 @@ def plan_replay(model: Model, options: ReplayOptions, also: Collection[Ref] = ()
         calls=tuple(reversed(calls)),
         recorded=recorded,
         tensors=tensors,
-        inputs=frozenset(each.name for each in model.inputs if each.name in needed),
+        inputs=frozenset(each.name for each in model.inputs if each.tensor in needed),
         blocked={
             path: obstacles[path]
             for path in (*selected, *_without_cells(model, options.select))
@@ -151,11 +144,10 @@ def _obstacles(call: Call, custom: Collection[str]) -> Iterator[str]:
         case Recurrence() as recurrence:
             if call.in_training and recurrence.drops:
                 yield f"{call.path} has dropout and is called with training=True"
-            for name in recurrence.kind.activations:
-                activation = recurrence.activations.get(name)
-                if activation is None:
-                    yield f"{call.path}: the file does not say its {name}"
-                elif activation not in ACTIVATIONS:
+            if recurrence.open_fields:
+                yield f"{call.path}: {_left_open(recurrence)}"
+            for activation in recurrence.activations.values():
+                if activation is not None and activation not in ACTIVATIONS:
                     yield f"{call.path} has an activation that is not built in ({activation})"
         case Layer() as layer:
             if call.in_training and layer.acts_in_training:
@@ -174,3 +166,21 @@ def _obstacles(call: Call, custom: Collection[str]) -> Iterator[str]:
                 yield f"{layer.label} cannot be run; {hint}"
             elif not bridge.is_installed(layer):
                 yield f'{layer.label} needs Keras: pip install "lstm-inspect[tensorflow]"'
+
+
+# What most layers have; the user has to say it.
+_TYPICAL = {"recurrent_activation": "sigmoid", "go_backwards": "false", "reset_after": "true"}
+
+
+def _left_open(recurrence: Recurrence) -> str:
+    """What a file does not say, and how to say it."""
+    fields, path = recurrence.open_fields, recurrence.path
+    said = f"the file does not say its {', '.join(fields)}"
+    if "convolution" in fields:
+        how = advice(python="config=FILE", command_line="--config FILE")
+        return f"{said}; pass the output of model.to_json() with {how}"
+    values = {name: _TYPICAL.get(name, "tanh") for name in fields}
+    options = " ".join(f"--assume {path}.{name}={each}" for name, each in values.items())
+    pairs = ", ".join(f"{f'{path}.{name}'!r}: {each!r}" for name, each in values.items())
+    how = advice(python=f"assume={{{pairs}}}", command_line=options)
+    return f"{said}; say it, for example with {how}"

@@ -130,7 +130,8 @@ def replay(
     takes = tuple(_any_batch(each) for each in model.inputs) if options.stateful else model.inputs
     arrays = bind_inputs(takes, inputs, plan.inputs, options.allow_nonfinite)
     _check_weights(plan, options.allow_nonfinite)
-    given = {**arrays, **bind_feed(options.feed, arrays, options.allow_nonfinite)}
+    tensors = {each.tensor: arrays[each.name] for each in model.inputs if each.name in arrays}
+    given = {**tensors, **bind_feed(options.feed, arrays, options.allow_nonfinite)}
     account = Account(options.limits)
     walk = Walk(plan, _signals([*signals, *also]), options, account)
     given_batches = [*_batches(given, size)]

@@ -11,13 +11,13 @@ from lstm_inspect.arrays import Array
 from lstm_inspect.errors import InputError
 from lstm_inspect.genuine.bridge import call_layer
 from lstm_inspect.layers import Value, blaming, bytes_needed, form_of, map_values, operation_of
-from lstm_inspect.model import Argument, Call, Layer, Recurrence, Ref, refs
+from lstm_inspect.model import FED_INPUT, Argument, Call, Layer, Recurrence, Ref, refs
 from lstm_inspect.nested import LOOK_INSIDE, leaves, rewritten
 from lstm_inspect.replay.account import Account
 from lstm_inspect.replay.folding import Folding
 from lstm_inspect.replay.masks import custom_output, fitted_mask
 from lstm_inspect.replay.options import ReplayOptions
-from lstm_inspect.replay.plan import FED_INPUT, FED_MASK, Plan, needs_of
+from lstm_inspect.replay.plan import FED_MASK, Plan, needs_of
 from lstm_inspect.replay.recurrent import replay_recurrence
 from lstm_inspect.traces.recording import LayerTrace
 

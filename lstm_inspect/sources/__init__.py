@@ -1,13 +1,13 @@
 """Readers of saved models: each source reads the files of one framework into a `Model`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.files.content import Content, read_content
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
-from lstm_inspect.model import Model
+from lstm_inspect.model import Model, assumed
 from lstm_inspect.sources.keras import is_of_keras, read_keras
 
 
@@ -16,11 +16,12 @@ class SourceReader(NamedTuple):
 
     Attributes:
         recognises: Takes what a path names. Returns whether this framework can have saved it.
-        read: Takes the same, the path of a config (or None) and the limits. Returns the model.
+        read: Takes the same, the path of a config (or None), whether that may take the place of a
+            config in the file, and the limits. Returns the model.
     """
 
     recognises: Callable[[Content], bool]
-    read: Callable[[Content, Path | None, Limits], Model]
+    read: Callable[[Content, Path | None, bool, Limits], Model]
 
 
 SOURCES = [SourceReader(is_of_keras, read_keras)]
@@ -34,7 +35,12 @@ _HINTS = {
 
 
 def open_model(
-    path: str | Path, config: str | Path | None = None, *, limits: Limits = DEFAULT_LIMITS
+    path: str | Path,
+    config: str | Path | None = None,
+    *,
+    replace_config: bool = False,
+    assume: Mapping[str, Any] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Model:
     """Reads a saved model, without the framework that saved it.
 
@@ -43,15 +49,20 @@ def open_model(
             checkpoint of TensorFlow: its prefix, its index or its folder. The content of a file
             decides what it is, not its name.
         config: For weights alone, the output of ``model.to_json()``, or a ``.keras`` or ``.h5`` of
-            the same architecture. Without it the shapes are known, but nothing can be replayed.
+            the same architecture. Without it each recurrent layer has an input of its own.
+        replace_config: Whether ``config`` may take the place of a config that the file has.
+        assume: What the file leaves open about its recurrent layers, by ``GLOB.FIELD``:
+            ``{"*.recurrent_activation": "sigmoid"}``. `lstm_inspect.model.assume` lists the fields.
         limits: How much the files may ask for.
 
     Returns:
         The model. Its arrays are read-only.
 
     Raises:
+        InputError: An assumption is unknown, or the file says something else.
         ModelFileError: The file cannot be read, or contradicts itself.
         LimitError: The file asks for more than a limit allows.
+        SelectionError: An assumption is about no layer.
 
     Warns:
         UnreadWeightsWarning: One of its arrays was never written, or is not made of numbers. Its
@@ -60,7 +71,9 @@ def open_model(
     content = read_content(Path(path), limits)
     for source in SOURCES:
         if source.recognises(content):
-            return source.read(content, None if config is None else Path(config), limits)
+            config = None if config is None else Path(config)
+            model = source.read(content, config, replace_config, limits)
+            return assumed(model, assume) if assume else model
     first = content.data[:8]
     hint = next((hint for start, hint in _HINTS.items() if content.data.startswith(start)), "")
     raise ModelFileError(

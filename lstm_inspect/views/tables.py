@@ -36,8 +36,8 @@ def shapes_table(shapes: "ModelShapes") -> Table:
         table.add_row(
             _layer_cell(layer),
             _lines(f"{name} {shape_text(a.shape)}" for name, a in layer.recurrence.weights.items()),
-            _states(layer.states),
-            _states(layer.sequences),
+            _states(layer, layer.states),
+            _states(layer, layer.sequences),
             f"{layer.recurrence.parameters:,}",
         )
     return table
@@ -54,10 +54,12 @@ def _shapes_lines(shapes: "ModelShapes") -> Iterator[str]:
     if shapes.model.inputs:
         inputs = ", ".join(f"{each.name} {_input(each)}" for each in shapes.model.inputs)
         yield f"inputs: {inputs}"
+    if shapes.model.why_unwired is not None:
+        yield f"each layer has an input of its own: {shapes.model.why_unwired}"
     for name in shapes.incomplete:
         yield f"{name}: the file lacks some of its weights"
     for layer in shapes.layers:
-        for note in layer.recurrence.notes:
+        for note in layer.recurrence.remarks:
             yield f"{layer.path}: {note}"
         if layer.blocked_by:
             yield f"{layer.path} cannot be traced: {'; '.join(layer.blocked_by)}"
@@ -171,5 +173,9 @@ def _lines(lines: Iterable[str]) -> Text:
     return Text("\n".join(map(printable, lines)))
 
 
-def _states(states: "Mapping[str, Sequence[Size]]") -> Text:
-    return _lines(f"{name} {shape_text(shape)}" for name, shape in states.items())
+def _states(layer: "LayerShapes", states: "Mapping[str, Sequence[Size]]") -> Text:
+    names = layer.recurrence.kind.state_names
+    return _lines(
+        f"{f'{name} = {names[name]}' if name in names else name} {shape_text(shape)}"
+        for name, shape in states.items()
+    )

@@ -156,6 +156,8 @@ def _option(type_: type) -> Check:
     """Gives the check for an option of a cell: a flag, or the fields of its dataclass."""
     if type_ is bool:
         return _flag
+    if type_ is float:
+        return _one_of(float, int, type(None), expected="a number or null")
     return _object({each.name: _any_value for each in fields(type_)})
 
 

@@ -179,11 +179,9 @@ def _recognise(path: str, is_named: bool, arrays: Sequence[Array]) -> Recurrence
         return None
     has_bias = len(arrays) > 2
     weights = canonical_weights(path, kind, has_bias, arrays)
-    notes = ["the file does not say its activations, direction or options"]
+    notes = []
     if not has_bias and "gates" in kind.weights["kernel"].axes and kind.keras_layer:
         notes.append("it has no bias to tell CuDNN's layout from Keras's; Keras's is assumed")
-    if not has_bias and kind is GRU:
-        notes.append("it has no bias to tell reset_after by; False is assumed")
     if kind is SIMPLE_RNN and not is_named:
         notes.append("its arrays may belong to a layer of another kind; their names do not say")
     if len(arrays) == 3 and is_cudnn(dict(zip(weights, arrays, strict=True))):
@@ -193,7 +191,8 @@ def _recognise(path: str, is_named: bool, arrays: Sequence[Array]) -> Recurrence
         kind=kind,
         units=_units_of(arrays),
         weights=weights,
-        options={"reset_after": has_bias and weights["bias"].ndim == 2} if kind is GRU else {},
+        options={"reset_after": weights["bias"].ndim == 2} if kind is GRU and has_bias else {},
+        defaults=frozenset({"time_major"}),
         go_backwards=True if path.endswith("/backward") else None,
         notes=tuple(notes),
     )

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lstm_inspect.errors import UnreadWeightsWarning
+from lstm_inspect.errors import ModelFileError, UnreadWeightsWarning
 from lstm_inspect.files.content import Content
 from lstm_inspect.files.limits import Limits
-from lstm_inspect.model import Call, Model, Recurrence
+from lstm_inspect.model import Model, Recurrence, standalone
 from lstm_inspect.notation import advice
 from lstm_inspect.sources.keras.bare import bare_recurrences
 from lstm_inspect.sources.keras.layer_config import LayerConfig, dialect_of
@@ -19,12 +19,15 @@ from lstm_inspect.sources.keras.subclassed import stated_recurrences
 from lstm_inspect.sources.keras.wiring import wire
 
 
-def read_keras(content: Content, config: Path | None, limits: Limits) -> Model:
+def read_keras(
+    content: Content, config: Path | None, replace_config: bool, limits: Limits
+) -> Model:
     """Reads a model that any version of Keras saved.
 
     Args:
         content: What the path names.
         config: A file with the config of the model, for weights alone.
+        replace_config: Whether ``config`` may take the place of a config that the file has.
         limits: How much the files may ask for.
 
     Raises:
@@ -42,6 +45,12 @@ def read_keras(content: Content, config: Path | None, limits: Limits) -> Model:
         message = f"{path}: not read: {name} {reason}{more}"
         warnings.warn(UnreadWeightsWarning(message), stacklevel=3)
     if config is not None:
+        if file.config is not None and not replace_config:
+            how = advice(python="replace_config=True", command_line="--replace-config")
+            raise ModelFileError(
+                f"{path}: has a config of its own; leave out {config.name}, or replace the config "
+                f"with {how}"
+            )
         stated, version = read_config_file(config, limits)
         file = replace(file, config=stated, keras_version=version or file.keras_version)
     if file.config is None:
@@ -58,10 +67,11 @@ def read_keras(content: Content, config: Path | None, limits: Limits) -> Model:
 
 def _unwired(file: SavedFile, recurrences: Sequence[Recurrence], why: str) -> Model:
     """A model of recurrent layers without their wiring; ``why`` says why it has none."""
+    alone = [standalone(recurrence) for recurrence in recurrences]
     return Model(
         name=file.path.stem,
         source=file.source,
-        inputs=(),
-        calls=tuple(Call(path=each.path, layer=each, args=()) for each in recurrences),
+        inputs=tuple(given for given, _ in alone),
+        calls=tuple(call for _, call in alone),
         why_unwired=why,
     )
