@@ -78,6 +78,14 @@ class Message:
             raise self._damaged(field, "bytes")
         return found
 
+    def packed(self, field: int, size: int) -> bytes:
+        """The bytes of the numbers of a fixed size in a field, packed into one piece or not."""
+        values = self._fields.get(field, [])
+        return b"".join(
+            value.to_bytes(size, "little") if isinstance(value, int) else bytes(value)
+            for value in values
+        )
+
     def _damaged(self, field: int, expected: str) -> ModelFileError:
         return ModelFileError(
             f"{self._what}: damaged protobuf message (field {field} does not hold {expected})"

@@ -9,6 +9,7 @@ from lstm_inspect.files.content import Content, read_content
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.model import Model, assumed
 from lstm_inspect.sources.keras import is_of_keras, read_keras
+from lstm_inspect.sources.tensorflow import is_of_tensorflow, read_tensorflow
 
 
 class SourceReader(NamedTuple):
@@ -24,7 +25,10 @@ class SourceReader(NamedTuple):
     read: Callable[[Content, Path | None, bool, Limits], Model]
 
 
-SOURCES = [SourceReader(is_of_keras, read_keras)]
+SOURCES = [
+    SourceReader(is_of_keras, read_keras),
+    SourceReader(is_of_tensorflow, read_tensorflow),
+]
 """Every source. The first one that recognises a file reads it."""
 
 # Files that people often pass instead of a model.
