@@ -43,7 +43,7 @@ class Fixture(NamedTuple):
 
 
 def fixtures() -> Iterator[Fixture]:
-    for oracle in sorted(FIXTURES.glob("*/*.npz")):
+    for oracle in sorted(FIXTURES.glob("keras-*/*.npz")):
         fixture = Fixture(oracle.parent.name, oracle, oracle)
         for name in fixture.meta["files"]:
             is_shard = "_0000" in name
