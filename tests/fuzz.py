@@ -178,7 +178,7 @@ def fuzz(
         if seconds is not None and time.monotonic() - started > seconds:
             break
         source, data, recipe = mutant_of(seed, number)
-        path = keep / f"{seed}-{number}{Path(source.name).suffix}"
+        path = keep / f"{seed}-{number}-{Path(source.name).name}"
         path.write_bytes(data)
         came, message = outcome(source, path)
         if came == "finding":

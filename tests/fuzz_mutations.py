@@ -207,7 +207,7 @@ def mutate(rng: random.Random, source: Source) -> tuple[bytes, list[str]]:
     data, changes = source.data, [mutate_bytes]
     if data.startswith(b"PK"):
         changes = [mutate_member] * 4 + [mutate_bytes]
-    elif data.startswith(b"{"):
+    elif source.name.endswith(".json"):
         changes = [mutate_json] * 4 + [mutate_bytes]
     elif source.name.endswith(".index"):
         changes = [mutate_table] * 4 + [mutate_bytes]

@@ -76,6 +76,9 @@ def sources() -> tuple[Source, ...]:
         within = path.relative_to(saved)
         opens = partial(open_in_folder, folder=saved, within=within)
         found.append(Source("saved model", f"{within}", path.read_bytes(), opens))
+    for path in sorted((FIXTURES / "tensorflow-1").glob("*l*.ckpt.*")):
+        opens = partial(open_checkpoint, prefix=path.with_name(f"{path.name.split('.')[0]}.ckpt"))
+        found.append(Source("checkpoint", path.name, path.read_bytes(), opens))
     return tuple(found)
 
 
@@ -151,6 +154,21 @@ def open_in_folder(path: Path, folder: Path, within: Path) -> None:
         shutil.copytree(folder, name, dirs_exist_ok=True)
         shutil.copy(path, Path(name) / within)
         model_shapes(open_model(name, limits=LIMITS))
+
+
+def open_checkpoint(path: Path, prefix: Path) -> None:
+    """Opens a checkpoint of which one file is another, and replays it."""
+    suffix = path.name.partition(".ckpt")[2]
+    with tempfile.TemporaryDirectory() as name:
+        for each in prefix.parent.glob(f"{prefix.name}.*"):
+            shutil.copy(each, name)
+        shutil.copy(path, Path(name) / f"{prefix.name}{suffix}")
+        model = open_model(Path(name) / prefix.name, limits=LIMITS)
+        json.dumps(model_shapes(model).as_json())
+        inputs = {
+            each.name: np.ones((2, 3, (each.shape or (1,))[-1] or 1)) for each in model.inputs
+        }
+        trace(model, inputs, limits=LIMITS)
 
 
 def open_metadata(path: Path) -> None:

@@ -242,10 +242,10 @@ def test_the_harness_tells_a_bug_a_hang_and_a_heap(
     """Controls: the harness must notice a tool with a bug, a hang or a full heap."""
 
     def fill(*arguments: object) -> None:
-        raise MemoryError(len(bytes(2 * MOST_MEMORY) + b"x"))
+        raise RuntimeError(len(bytes(2 * MOST_MEMORY) + b"x"))
 
     good = run(*shapes("model.keras"))
-    monkeypatch.setattr("lstm_inspect.sources.read_bytes", fill)
+    monkeypatch.setattr("lstm_inspect.sources.read_content", fill)
     ill = run(*shapes("model.keras"))
     assert good.memory < MOST_MEMORY < ill.memory
     assert "Traceback" in ill.stderr

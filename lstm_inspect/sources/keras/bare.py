@@ -2,14 +2,14 @@
 
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.cells import CELLS, GRU, SIMPLE_RNN, CellKind
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.model import Recurrence, mismatch
 from lstm_inspect.sources.keras.cell_weights import canonical_weights, is_cudnn
-from lstm_inspect.sources.keras.stores.object_graph import ROOT, ObjectGraph
+from lstm_inspect.sources.keras.stores.object_graph import ROOT, ObjectGraph, SavedObject
 from lstm_inspect.sources.keras.stores.saved_file import (
     LayerWeights,
     SavedFile,
@@ -26,8 +26,9 @@ def bare_recurrences(file: SavedFile) -> list[Recurrence]:
     Raises:
         ModelFileError: No array in the file belongs to a recurrent layer.
     """
-    groups = [each for group in _groups(file) for each in _halves(*group)]
-    recurrences = [each for group in groups if (each := _recognise(*group)) is not None]
+    recurrences = _recognised(_groups(file))
+    if not recurrences and isinstance(file.weights, ObjectGraph):
+        recurrences = _recognised(_named_groups(file.weights))
     if not recurrences:
         raise ModelFileError(
             f"{file.path}: expected weights of a recurrent layer, received {_count(file)} others"
@@ -37,6 +38,11 @@ def bare_recurrences(file: SavedFile) -> list[Recurrence]:
 
 _Group = tuple[str, bool, Sequence[Array]]
 """A path, whether the names in the file mark it as recurrent, and its arrays in order."""
+
+
+def _recognised(groups: "Iterable[_Group]") -> list[Recurrence]:
+    halves = [each for group in groups for each in _halves(*group)]
+    return [each for group in halves if (each := _recognise(*group)) is not None]
 
 
 def _groups(file: SavedFile) -> Iterator[_Group]:
@@ -93,7 +99,7 @@ def _tree_path(group: str, names: Mapping[str, str]) -> str:
 _BOOKKEEPING = frozenset(
     {
         *("keras_api", "optimizer", "regularization_losses", "signatures"),
-        *("variables", "trainable_variables", "non_trainable_variables"),
+        *("variables", "trainable_variables", "non_trainable_variables", "_all_variables"),
     }
 )
 
@@ -120,11 +126,30 @@ def _graph_groups(graph: ObjectGraph) -> Iterator[_Group]:
 
 def _attribute_path(attributes: Sequence[str]) -> str:
     """Shortens ``bi, forward_layer, cell`` to ``bi/forward``."""
-    kept = (name for name in attributes if name not in ("layer", "cell", "cells"))
+    kept = [name for name in attributes if name not in ("layer", "cell", "cells")]
     return "/".join(
         name.removesuffix("_layer") if name in ("forward_layer", "backward_layer") else name
-        for name in kept
+        for name in kept or attributes
     )
+
+
+def _named_groups(graph: ObjectGraph) -> Iterator[_Group]:
+    """The arrays of a model that lists its variables and not its layers, by their names.
+
+    ``export`` of Keras 3 does so (keras 3.15.1, export/saved_model.py).
+    """
+    listed = graph.at(ROOT, "variables")
+    children = {} if listed is None else graph.objects[listed].children
+    groups: dict[str, list[SavedObject]] = {}
+    for number in children.values():
+        variable = graph.objects[number]
+        groups.setdefault(variable.name.rpartition("/")[0], []).append(variable)
+    for owner, variables in groups.items():
+        arrays = [each.array for each in variables if each.array is not None]
+        layer, _, last = owner.rpartition("/")
+        is_recurrent = any(each.name.endswith("/recurrent_kernel") for each in variables)
+        if arrays:
+            yield (layer if layer and last.endswith("_cell") else owner), is_recurrent, arrays
 
 
 def _listed_groups(layers: Mapping[str, Sequence[tuple[str, Array]]]) -> Iterator[_Group]:

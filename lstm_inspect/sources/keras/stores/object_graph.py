@@ -33,10 +33,12 @@ class SavedObject:
     Attributes:
         children: The number of each object that it has as an attribute, by the attribute.
         array: The numbers of a variable; None for any other object.
+        name: The name that a variable had: ``sequential/lstm/lstm_cell/kernel``.
     """
 
     children: Mapping[str, int]
     array: Array | None
+    name: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,10 +99,13 @@ def read_object_graph(bundle: TensorBundle, what: str, limits: Limits) -> Object
         children = {child.text(2): child.number(1) for child in node.messages(1)}
         if not all(number < len(nodes) for number in children.values()):
             raise ModelFileError(f"{what}: damaged (its object graph names an object it lacks)")
-        keys = [each.text(3) for each in node.messages(2) if each.text(1) == _VALUE]
-        if not all(key in bundle.keys for key in keys):
+        stored = [each for each in node.messages(2) if each.text(1) == _VALUE]
+        if not all(each.text(3) in bundle.keys for each in stored):
             raise ModelFileError(f"{what}: damaged (its object graph names a tensor it lacks)")
-        objects.append(SavedObject(children, bundle.array(keys[0]) if keys else None))
+        if not stored:
+            objects.append(SavedObject(children, None))
+            continue
+        objects.append(SavedObject(children, bundle.array(stored[0].text(3)), stored[0].text(2)))
     if not objects:
         raise ModelFileError(f"{what}: damaged (its object graph is empty)")
     return ObjectGraph(tuple(objects))
