@@ -640,3 +640,20 @@ def test_a_masking_without_timesteps_is_refused(tmp_path: Path) -> None:
     path = write_h5(tmp_path / "m.h5", config, {"lstm": lstm_weights("lstm", 2, 2)})
     with pytest.raises(lstm_inspect.ModelFileError, match="a mask without a batch"):
         lstm_inspect.trace(lstm_inspect.open_model(path), random(3))
+
+
+def test_an_unknown_dim_ordering_of_keras_1_is_refused(tmp_path: Path) -> None:
+    pool = layer("MaxPooling1D", "pool", dim_ordering=[])
+    config = sequential(input_layer("x", 4, 2), pool, lstm("lstm", 2))
+    path = write_h5(
+        tmp_path / "m.h5", config, {"lstm": lstm_weights("lstm", 2, 2)}, keras_version="1.2.2"
+    )
+    with pytest.raises(lstm_inspect.ModelFileError, match="expected a dim_ordering of tf, th"):
+        lstm_inspect.open_model(path)
+
+
+def test_an_input_without_timesteps_is_refused_in_one_line(tmp_path: Path) -> None:
+    config = sequential(input_layer("x"), lstm("lstm", 2))
+    path = write_h5(tmp_path / "m.h5", config, {"lstm": lstm_weights("lstm", 2, 2)})
+    with pytest.raises(lstm_inspect.InspectError, match=r"received \(3,\)"):
+        lstm_inspect.trace(lstm_inspect.open_model(path), random(3))

@@ -268,7 +268,7 @@ def test_whole_numbers_are_compared_as_whole_numbers(a: int, b: int) -> None:
     parts = parting((1,), [(np.array([a]), np.array([b]))], Tolerance())
     assert parts is not None
     assert parts.largest == float(b - a)
-    assert parting((1,), [(np.array([a]), np.array([a]))], Tolerance()) is None
+    assert parting((1,), [(np.array([a]), np.array([a]))], Tolerance(0, 0)) is None
 
 
 def test_the_first_step_in_which_two_dumps_part_is_told(tmp_path: Path) -> None:
@@ -433,3 +433,9 @@ def test_weights_alone_are_compared_with_a_model_of_the_same_format(tmp_path: Pa
     fields = [line.split(": ")[1] for line in lines(source, tmp_path / "b.h5")]
     assert "weights.kernel (i)" not in fields
     assert "units" not in fields
+
+
+def test_a_signalling_nan_is_a_nan_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    signalling = np.array([0x7F800001], np.uint32).view(np.float32)
+    assert parting((1,), [(signalling, signalling)], Tolerance(0, 0)) is None
+    assert not recwarn.list

@@ -1,4 +1,4 @@
-"""The memory of a replay: asked for before arrays are made, given back when they are gone."""
+"""The memory and the steps of a replay, asked for before they are taken."""
 
 import weakref
 
@@ -9,16 +9,20 @@ from lstm_inspect.files.limits import Limits
 
 
 class Account:
-    """Counts the arrays that a replay holds at one time; views of one array count once.
+    """Counts the arrays that a replay holds at one time, and its timesteps.
+
+    Views of one array count once. An array is given back when nothing refers to it any more.
 
     Args:
-        limits: ``replay_bytes`` is the most that they may take.
+        limits: ``replay_bytes`` is the most that the arrays may take, ``replay_steps`` the most
+            steps.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._held: dict[int, int] = {}
         self._total = 0
+        self._steps = 0
 
     def reserve(self, size: int, what: str) -> None:
         """Asks for memory for what comes next.
@@ -32,6 +36,15 @@ class Account:
         """
         asked = self._total + size
         self._limits.check("replay_bytes", asked, f"{what}, with all that is held", so_far=True)
+
+    def count_steps(self, steps: int, what: str) -> None:
+        """Counts the timesteps of a recurrent layer.
+
+        Raises:
+            LimitError: The layers so far would take more steps than the limit.
+        """
+        self._steps += steps
+        self._limits.check("replay_steps", self._steps, what, so_far=True)
 
     def hold(self, array: Array) -> None:
         """Counts an array for as long as anything refers to it."""

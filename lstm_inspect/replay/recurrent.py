@@ -11,6 +11,7 @@ from lstm_inspect.cells import CELLS, Cell, bytes_of_run, run
 from lstm_inspect.errors import InputError
 from lstm_inspect.layers import Value
 from lstm_inspect.model import Recurrence
+from lstm_inspect.replay.account import Account
 from lstm_inspect.replay.outputs import outputs_of
 
 
@@ -22,7 +23,7 @@ def replay_recurrence(
     mask: Array | None,
     initial_state: Sequence[Array],
     record: Collection[str],
-    reserve: Callable[[int], None],
+    account: Account,
     progress: Callable[[str, int, int], None] | None,
 ) -> tuple[tuple[Value, ...], dict[str, Array]]:
     """Replays a recurrent layer.
@@ -35,7 +36,7 @@ def replay_recurrence(
         mask: The mask that the layer uses, (batch, timesteps) bool; None if it uses none.
         initial_state: An array for each state; empty for zeros.
         record: Which signals to return; those that the cell does not have are left out.
-        reserve: Called before arrays are made, with the bytes that they will take.
+        account: Asked before arrays are made and steps are taken.
         progress: Called with (path, timesteps done, timesteps in all) after every step.
 
     Returns:
@@ -44,15 +45,18 @@ def replay_recurrence(
 
     Raises:
         InputError: x or an initial state does not have the shape that the weights need.
+        LimitError: The replay would take more memory or steps than the limits allow.
     """
     weights = sum(array.nbytes for array in recurrence.weights.values())
     # The weights and x may be cast twice: to the dtype of the layer and to that of its cell.
-    reserve(4 * (given.array.nbytes + weights))
+    what = f"layer {path}"
+    account.reserve(4 * (given.array.nbytes + weights), what)
     x = cast(_as_given(recurrence, given.array), recurrence.dtype)
     if recurrence.time_major:
         x = x.swapaxes(0, 1)
         mask = None if mask is None else mask.swapaxes(0, 1)
     _check_x(path, recurrence, x)
+    account.count_steps(x.shape[1], what)
     # Half precision is computed in single precision and rounded once, when it is recorded.
     working = np.promote_types(x.dtype, np.float32)
     cell = _cell(recurrence, working)
@@ -63,7 +67,7 @@ def replay_recurrence(
     for name, state in zip(states, initial_state, strict=False):
         states[name] = _fitted_state(path, recurrence, name, state, states[name])
     copies = 2 if mask is not None or working != x.dtype else 1
-    reserve(copies * bytes_of_run(cell, read, record) + x.nbytes)
+    account.reserve(copies * bytes_of_run(cell, read, record) + x.nbytes, what)
     computed = run(
         cell,
         read,

@@ -39,7 +39,6 @@ class Walk:
         self._signals = signals
         self._options = options
         self._account = account
-        self._steps = 0
         self._values: dict[str, tuple[Value, ...]] = {}
         # The final states of each stateful layer, from which its next call starts.
         self._carried: dict[Recurrence, list[Value]] = {}
@@ -151,9 +150,6 @@ class Walk:
             if wired is not None:
                 wired_mask = folding.fold(self._value(wired)).array
                 mask = fitted_mask(call.path, wired_mask, folded.array)
-        self._steps += folded.array.shape[0 if recurrence.time_major else 1]
-        what = f"layer {call.path}"
-        self._options.limits.check("replay_steps", self._steps, what, so_far=True)
         outputs, signals = replay_recurrence(
             call.path,
             recurrence,
@@ -161,7 +157,7 @@ class Walk:
             mask=mask,
             initial_state=[folding.fold(state).array for state in states],
             record=record,
-            reserve=partial(self._account.reserve, what=what),
+            account=self._account,
             progress=self._options.progress,
         )
         for signal in signals.values():

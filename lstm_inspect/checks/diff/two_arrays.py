@@ -77,7 +77,8 @@ def parting(
     first: tuple[int, float, float] | None = None
     largest, largest_at, at = 0.0, 0, 0
     for one, other in pieces:
-        a, b = one.astype(np.float64, copy=False), other.astype(np.float64, copy=False)
+        with np.errstate(invalid="ignore"):  # a NaN may be a signalling one
+            a, b = one.astype(np.float64, copy=False), other.astype(np.float64, copy=False)
         is_whole = one.dtype == other.dtype and one.dtype.kind in "iu"
         apart = _whole_distances(one, other) if is_whole else distances(a, b)
         apart[np.isnan(apart)] = np.inf

@@ -7,6 +7,8 @@ keras 2.0.8 (legacy/interfaces.py) for the new ones.
 from collections.abc import Mapping
 from typing import Any
 
+from lstm_inspect.errors import ModelFileError
+
 _RECURRENT = {"output_dim": "units", "inner_activation": "recurrent_activation"}
 _POOLING = {"pool_length": "pool_size", "stride": "strides", "border_mode": "padding"}
 _RENAMED: dict[str, dict[str, str]] = {
@@ -55,7 +57,7 @@ _MERGES = {
     "max": "Maximum",
     "concat": "Concatenate",
 }
-_DATA_FORMATS = {"tf": "channels_last", "th": "channels_first"}
+_DATA_FORMATS = {"tf": "channels_last", "th": "channels_first", "default": "channels_last"}
 
 
 def is_keras1(config: Mapping[str, Any]) -> bool:
@@ -80,7 +82,13 @@ def modernise(entry: Mapping[str, Any]) -> dict[str, Any]:
         class_name = _MERGES.get(mode, class_name)
         config["axis"] = config.get("concat_axis", -1)
     if "dim_ordering" in config:
-        config["data_format"] = _DATA_FORMATS.get(config["dim_ordering"], "channels_last")
+        ordering = config["dim_ordering"]
+        if ordering not in [*_DATA_FORMATS]:
+            raise ModelFileError(
+                f"layer {config.get('name')}: expected a dim_ordering of "
+                f"{', '.join(_DATA_FORMATS)}, received {ordering!r}"
+            )
+        config["data_format"] = _DATA_FORMATS[ordering]
     if class_name == "GRU":
         config["reset_after"] = False
     return {**entry, "class_name": class_name, "config": config}
