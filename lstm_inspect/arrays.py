@@ -7,6 +7,9 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+NamedArray = tuple[str, Array]
+"""The name that a file has for an array, and the array."""
+
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 NUMBERS = (*FLOATS, "bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 

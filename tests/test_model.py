@@ -48,8 +48,10 @@ def one_lstm(**config: Any) -> Json:
 
 
 def facts(recurrence: Recurrence) -> dict[str, Any]:
-    """The fields of a recurrence, without its arrays."""
-    return {key: value for key, value in vars(recurrence).items() if key != "weights"}
+    """The fields of a recurrence, without its arrays and how the file stores them."""
+    return {
+        key: value for key, value in vars(recurrence).items() if key not in ("weights", "stored")
+    }
 
 
 @pytest.mark.parametrize(

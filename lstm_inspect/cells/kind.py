@@ -23,11 +23,13 @@ class Weight(NamedTuple):
         axes: Its axes.
         other_axes: The axes of a second form that it may have, or None.
         is_optional: Whether a layer may lack it.
+        row_gates: The gate of each of its rows; () if its rows are not those of gates.
     """
 
     axes: tuple[Axis, ...]
     other_axes: tuple[Axis, ...] | None = None
     is_optional: bool = False
+    row_gates: tuple[str, ...] = ()
 
     @property
     def forms(self) -> tuple[tuple[Axis, ...], ...]:
@@ -69,6 +71,11 @@ class CellKind:
     options: Mapping[str, type] = field(default_factory=dict)
     state_names: Mapping[str, str] = field(default_factory=dict)
     keras_layer: str | None = None
+
+    def gates_of(self, name: str) -> tuple[str, ...]:
+        """The gates that a weight has parts for, in the order of the parts; () if it has none."""
+        weight = self.weights[name]
+        return weight.row_gates or (self.gates if weight.has_gates else ())
 
     @property
     def computed(self) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ PEEPHOLE_LSTM = replace(
     LSTM,
     name="peephole_lstm",
     title="peephole LSTM",
-    weights={**LSTM.weights, "peepholes": Weight((3, "units"))},
+    weights={**LSTM.weights, "peepholes": Weight((3, "units"), row_gates=("i", "f", "o"))},
     keras_layer=None,
 )
 

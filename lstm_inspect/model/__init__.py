@@ -1,6 +1,19 @@
 """The canonical form of a saved model; this package knows no framework and no file format."""
 
 from lstm_inspect.model.assume import assumed
+from lstm_inspect.model.blocks import (
+    ROWS,
+    SUM,
+    TRANSPOSED,
+    TURNED,
+    Block,
+    Place,
+    Stored,
+    blocks_of,
+    joined,
+    turned,
+    whole,
+)
 from lstm_inspect.model.graph import (
     FED_INPUT,
     Argument,
@@ -42,10 +55,15 @@ from lstm_inspect.model.sizes import Shape, fits, output_sizes
 
 __all__ = [
     "FED_INPUT",
+    "ROWS",
+    "SUM",
+    "TRANSPOSED",
+    "TURNED",
     "Activation",
     "Argument",
     "Augmentation",
     "BatchNormalization",
+    "Block",
     "Call",
     "Concatenate",
     "Convolve",
@@ -66,6 +84,7 @@ __all__ = [
     "Operation",
     "Options",
     "Permute",
+    "Place",
     "Pool",
     "Recurrence",
     "Ref",
@@ -73,10 +92,15 @@ __all__ = [
     "Reshape",
     "Shape",
     "Source",
+    "Stored",
     "assumed",
+    "blocks_of",
     "fits",
+    "joined",
     "mismatch",
     "output_sizes",
     "refs",
     "standalone",
+    "turned",
+    "whole",
 ]

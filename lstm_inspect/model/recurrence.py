@@ -1,15 +1,14 @@
 """Recurrent layers in canonical form."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from lstm_inspect.arrays import FLOATS, Array
 from lstm_inspect.cells import SPATIAL_DIMS, Axis, CellKind, Convolution
-from lstm_inspect.errors import ModelFileError
+from lstm_inspect.errors import ModelFileError, SelectionError
+from lstm_inspect.model.blocks import Block, Place, Stored, blocks_of
 from lstm_inspect.model.sizes import Shape, output_sizes
 from lstm_inspect.notation import shape_text
 
@@ -62,6 +61,8 @@ class Recurrence:
         defaults: The fields that the file does not say and that have the default of their
             framework; `lstm_inspect.model.assume` may change them.
         notes: What the file leaves open about the layer, one line for each point.
+        stored: How the file stores each block of the weights, in the order of the file. Empty if it
+            stores the weights in canonical form and under their canonical names.
 
     Raises:
         ModelFileError: The weights do not have the shapes of the kind, or are not floating-point
@@ -88,6 +89,7 @@ class Recurrence:
     output_dtype: str | None = None
     defaults: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    stored: Mapping[Block, Stored] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Checks that the weights and options are those of the kind."""
@@ -110,6 +112,8 @@ class Recurrence:
                     f"layer {self.path}: expected {name} of floating-point numbers, received "
                     f"{array.dtype}"
                 )
+        if self.stored and self.stored.keys() != self.blocks.keys():
+            raise TypeError(f"expected stored to have the blocks {[*self.blocks]}")
 
     @property
     def open_fields(self) -> tuple[str, ...]:
@@ -215,13 +219,39 @@ class Recurrence:
             for state, width in widths.items()
         }
 
-    def gates_of(self, name: str) -> Iterator[tuple[str | None, Array]]:
-        """Yields each gate with its block of a weight; (None, the weight) if it has no blocks."""
-        if self.kind.weights[name].has_gates:
-            blocks = np.split(self.weights[name], len(self.kind.gates), axis=-1)
-            yield from zip(self.kind.gates, blocks, strict=True)
-        else:
-            yield None, self.weights[name]
+    @cached_property
+    def blocks(self) -> Mapping[Block, Place]:
+        """Each block of the weights, with its place in them: one for each gate of each weight."""
+        return blocks_of(self.kind, self.weights)
+
+    @property
+    def stored_blocks(self) -> Mapping[Block, Stored]:
+        """How the file stores each block, in the order of the file."""
+        return self.stored or {block: Stored((place,)) for block, place in self.blocks.items()}
+
+    def block(self, block: Block) -> Array:
+        """The numbers of a block, as a view."""
+        return self.blocks[block].of(self.weights)
+
+    def gate(self, name: str) -> dict[str, Array]:
+        """The weights of one gate, by their names in ``weights``, as views.
+
+        Args:
+            name: A gate or the candidate: ``"i"``, ``"f"``, ``"g"`` or ``"o"`` of an LSTM; ``"z"``,
+                ``"r"`` or ``"n"`` of a GRU.
+
+        Returns:
+            ``kernel`` (features, units), ``recurrent_kernel`` (units, units), and what the layer
+            has of ``bias`` (units,), with reset_after (2, units), and ``peepholes`` (units,). A
+            ConvLSTM has its window in front: (*window, features, units).
+
+        Raises:
+            SelectionError: The cell has no such gate.
+        """
+        if name not in self.kind.gates:
+            there = ", ".join(self.kind.gates) or "none"
+            raise SelectionError(f"layer {self.path}: no gate {name}; its gates are {there}")
+        return {block.weight: self.block(block) for block in self.blocks if block.gate == name}
 
 
 def mismatch(kind: CellKind, units: int, weights: Mapping[str, Array]) -> str | None:

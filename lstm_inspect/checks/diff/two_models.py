@@ -126,16 +126,16 @@ def _weights(model: Model) -> dict[str, dict[str, Array]]:
     for call in model.calls:
         match call.layer:
             case Recurrence() as recurrence:
-                arrays[call.path] = dict(_gates(recurrence))
+                arrays[call.path] = dict(_blocks(recurrence))
             case Layer(weights=weights):
                 arrays[call.path] = {f"weights.{n}": array for n, array in enumerate(weights)}
     return arrays
 
 
-def _gates(recurrence: Recurrence) -> Iterator[tuple[str, Array]]:
-    for name in recurrence.weights:
-        for gate, block in recurrence.gates_of(name):
-            yield f"weights.{name} ({gate})" if gate else f"weights.{name}", block
+def _blocks(recurrence: Recurrence) -> Iterator[tuple[str, Array]]:
+    for block in recurrence.blocks:
+        gate = f" ({block.gate})" if block.gate else ""
+        yield f"weights.{block.weight}{gate}", recurrence.block(block)
 
 
 def _diff_weights(

@@ -4,11 +4,11 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from lstm_inspect.arrays import Array
+from lstm_inspect.arrays import NamedArray
 from lstm_inspect.cells import CELLS, GRU, SIMPLE_RNN, CellKind
 from lstm_inspect.errors import ModelFileError
-from lstm_inspect.model import Recurrence, mismatch
-from lstm_inspect.sources.keras.cell_weights import canonical_weights, is_cudnn
+from lstm_inspect.model import TRANSPOSED, Recurrence, mismatch
+from lstm_inspect.sources.keras.cell_weights import canonical_weights
 from lstm_inspect.sources.keras.stores.object_graph import ROOT, ObjectGraph, SavedObject
 from lstm_inspect.sources.keras.stores.saved_file import (
     LayerWeights,
@@ -36,7 +36,7 @@ def bare_recurrences(file: SavedFile) -> list[Recurrence]:
     return recurrences
 
 
-_Group = tuple[str, bool, Sequence[Array]]
+_Group = tuple[str, bool, Sequence[NamedArray]]
 """A path, whether the names in the file mark it as recurrent, and its arrays in order."""
 
 
@@ -55,7 +55,7 @@ def _groups(file: SavedFile) -> Iterator[_Group]:
             return _graph_groups(graph)
 
 
-def _halves(path: str, is_named: bool, arrays: Sequence[Array]) -> Iterator[_Group]:
+def _halves(path: str, is_named: bool, arrays: Sequence[NamedArray]) -> Iterator[_Group]:
     """Splits the arrays of a Bidirectional if their names do not tell its directions apart.
 
     Any other group stays whole.
@@ -73,11 +73,11 @@ def _halves(path: str, is_named: bool, arrays: Sequence[Array]) -> Iterator[_Gro
 
 
 def _tree_groups(tree: VariableTree) -> Iterator[_Group]:
-    groups: dict[str, dict[int, Array]] = {}
+    groups: dict[str, dict[int, NamedArray]] = {}
     for path, array in tree.arrays.items():
         group, _, number = path.rpartition("/vars/")
         if number.isdecimal() and not group.startswith(("optimizer", "metrics")):
-            groups.setdefault(group, {})[int(number)] = array
+            groups.setdefault(group, {})[int(number)] = path, array
     for group, arrays in groups.items():
         in_order = [arrays[number] for number in sorted(arrays)]
         yield _tree_path(group, tree.names), "cell" in group.split("/"), in_order
@@ -111,9 +111,9 @@ def _graph_groups(graph: ObjectGraph) -> Iterator[_Group]:
         number, path = waiting.popleft()
         children = graph.objects[number].children
         arrays = [
-            array
+            variable
             for child in children.values()
-            if (array := graph.objects[child].array) is not None
+            if (variable := graph.objects[child].variable) is not None
         ]
         if arrays:
             yield _attribute_path(path), "recurrent_kernel" in children, arrays
@@ -145,16 +145,16 @@ def _named_groups(graph: ObjectGraph) -> Iterator[_Group]:
         variable = graph.objects[number]
         groups.setdefault(variable.name.rpartition("/")[0], []).append(variable)
     for owner, variables in groups.items():
-        arrays = [each.array for each in variables if each.array is not None]
+        arrays = [each.variable for each in variables if each.variable is not None]
         layer, _, last = owner.rpartition("/")
         is_recurrent = any(each.name.endswith("/recurrent_kernel") for each in variables)
         if arrays:
             yield (layer if layer and last.endswith("_cell") else owner), is_recurrent, arrays
 
 
-def _listed_groups(layers: Mapping[str, Sequence[tuple[str, Array]]]) -> Iterator[_Group]:
+def _listed_groups(layers: Mapping[str, Sequence[NamedArray]]) -> Iterator[_Group]:
     for layer, named in layers.items():
-        groups: dict[str, list[tuple[str, Array]]] = {}
+        groups: dict[str, list[NamedArray]] = {}
         for name, array in named:
             groups.setdefault(_owner(name), []).append((name, array))
         for number, (prefix, members) in enumerate(groups.items()):
@@ -162,7 +162,7 @@ def _listed_groups(layers: Mapping[str, Sequence[tuple[str, Array]]]) -> Iterato
             part = direction.group() if direction else str(number)
             path = layer if len(groups) == 1 else f"{layer}/{part}"
             is_recurrent = any("recurrent_kernel" in name for name, _ in members)
-            yield path, is_recurrent, [array for _, array in members]
+            yield path, is_recurrent, members
 
 
 def _owner(name: str) -> str:
@@ -175,16 +175,16 @@ def _owner(name: str) -> str:
     return keras1[1] if keras1 else name.rpartition("/")[0]
 
 
-def _kind_of(is_named: bool, arrays: Sequence[Array]) -> CellKind | None:
+def _kind_of(is_named: bool, arrays: Sequence[NamedArray]) -> CellKind | None:
     """The kind of cell that has arrays of these shapes, or None."""
     has_bias = len(arrays) > 2
-    if len(arrays) < 2 or min(array.ndim for array in arrays[:2]) < 2:
+    if len(arrays) < 2 or min(array.ndim for _, array in arrays[:2]) < 2:
         return None
     if not (is_named or has_bias):  # any layer can have two matrices
         return None
     for kind in CELLS:
         try:
-            weights = canonical_weights("", kind, has_bias, arrays)
+            weights = canonical_weights("", kind, has_bias, arrays).weights
         except ModelFileError:
             continue
         if mismatch(kind, _units_of(arrays), weights) is None:
@@ -192,24 +192,25 @@ def _kind_of(is_named: bool, arrays: Sequence[Array]) -> CellKind | None:
     return None
 
 
-def _units_of(arrays: Sequence[Array]) -> int:
+def _units_of(arrays: Sequence[NamedArray]) -> int:
     """The units of a cell: the rows of its recurrent kernel, the second array in every Keras."""
-    return int(arrays[1].shape[-2])
+    _, recurrent_kernel = arrays[1]
+    return int(recurrent_kernel.shape[-2])
 
 
-def _recognise(path: str, is_named: bool, arrays: Sequence[Array]) -> Recurrence | None:
+def _recognise(path: str, is_named: bool, arrays: Sequence[NamedArray]) -> Recurrence | None:
     """The recurrence that a group of arrays can belong to, or None."""
     kind = _kind_of(is_named, arrays)
     if kind is None:
         return None
     has_bias = len(arrays) > 2
-    weights = canonical_weights(path, kind, has_bias, arrays)
+    weights, stored = canonical_weights(path, kind, has_bias, arrays)
     notes = []
     if not has_bias and "gates" in kind.weights["kernel"].axes and kind.keras_layer:
         notes.append("it has no bias to tell CuDNN's layout from Keras's; Keras's is assumed")
     if kind is SIMPLE_RNN and not is_named:
         notes.append("its arrays may belong to a layer of another kind; their names do not say")
-    if len(arrays) == 3 and is_cudnn(dict(zip(weights, arrays, strict=True))):
+    if any(block.form == TRANSPOSED for block in stored.values()):
         notes.append("its bias is that of a CuDNN layer; its weights are shown in Keras's layout")
     return Recurrence(
         path=path,
@@ -220,6 +221,7 @@ def _recognise(path: str, is_named: bool, arrays: Sequence[Array]) -> Recurrence
         defaults=frozenset({"time_major"}),
         go_backwards=True if path.endswith("/backward") else None,
         notes=tuple(notes),
+        stored=stored,
     )
 
 
@@ -230,4 +232,4 @@ def _count(file: SavedFile) -> int:
         case LayerWeights(layers=layers):
             return sum(len(named) for named in layers.values())
         case ObjectGraph(objects=objects):
-            return sum(each.array is not None for each in objects)
+            return sum(each.variable is not None for each in objects)

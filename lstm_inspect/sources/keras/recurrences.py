@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lstm_inspect.arrays import Array
+from lstm_inspect.arrays import NamedArray
 from lstm_inspect.cells import (
     CONV_LSTM,
     GRU,
@@ -14,7 +14,7 @@ from lstm_inspect.cells import (
     Convolution,
 )
 from lstm_inspect.model import Recurrence
-from lstm_inspect.sources.keras.cell_weights import canonical_weights, turn_kernels
+from lstm_inspect.sources.keras.cell_weights import canonical_weights, turned_round
 from lstm_inspect.sources.keras.layer_config import LayerConfig
 
 _KINDS = {
@@ -66,7 +66,7 @@ def is_recurrent(layer: LayerConfig) -> bool:
 def read_recurrence(
     layer: LayerConfig,
     cell: LayerConfig,
-    arrays: Sequence[Array],
+    arrays: Sequence[NamedArray],
     path: str,
     **overrides: Any,
 ) -> Recurrence:
@@ -75,7 +75,8 @@ def read_recurrence(
     Args:
         layer: The config of the layer. It says how the layer runs over time.
         cell: The config of its cell. For a layer such as LSTM it is the same config.
-        arrays: The arrays of the cell, in the order of Keras's ``layer.weights``.
+        arrays: The arrays of the cell, in the order of Keras's ``layer.weights``, by their names in
+            the file.
         path: Its name in tables and dumps.
         **overrides: Fields of `Recurrence` that a wrapper decides.
 
@@ -83,8 +84,9 @@ def read_recurrence(
         ModelFileError: The arrays are missing, or do not have the shapes that the config states.
     """
     kind = kind_of(cell)
+    own = canonical_weights(path, kind, cell.flag("use_bias", default=True), arrays)
     if kind is CONV_LSTM and cell.dialect.is_theano:
-        arrays = turn_kernels(arrays)
+        own = turned_round(own)
     fields: dict[str, Any] = {
         "go_backwards": layer.flag("go_backwards"),
         "return_sequences": layer.flag("return_sequences"),
@@ -106,7 +108,8 @@ def read_recurrence(
         path=path,
         kind=kind,
         units=cell.size("filters" if kind is CONV_LSTM else "units"),
-        weights=canonical_weights(path, kind, cell.flag("use_bias", default=True), arrays),
+        weights=own.weights,
+        stored=own.stored,
         # The config of a CuDNN layer has no activations: it always uses the defaults.
         activations={
             name: cell.activation(name, default=_DEFAULT_ACTIVATIONS[name])

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from lstm_inspect.arrays import Array
+from lstm_inspect.arrays import Array, NamedArray
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.sources.keras.layer_config import LayerConfig
 from lstm_inspect.sources.keras.stores.object_graph import ROOT, ObjectGraph
@@ -34,8 +34,8 @@ class Weights(Protocol):
             ModelFileError: It is not a list of whole numbers.
         """
 
-    def of_cells(self, cells: Sequence[LayerConfig]) -> list[tuple[Array, ...]]:
-        """The arrays of each cell of a recurrent layer."""
+    def of_cells(self, cells: Sequence[LayerConfig]) -> list[tuple[NamedArray, ...]]:
+        """The arrays of each cell of a recurrent layer, with the names that the file gives them."""
 
     def directions(self, forward: LayerConfig, backward: LayerConfig) -> "tuple[Weights, Weights]":
         """The weights of a Bidirectional's forward and backward layer."""
@@ -69,8 +69,8 @@ def weights_at(file: SavedFile, number: int) -> Weights:
 
 
 def _listed(
-    layer: LayerConfig, name: str, named: Mapping[str, Sequence[tuple[str, Array]]]
-) -> list[tuple[str, Array]]:
+    layer: LayerConfig, name: str, named: Mapping[str, Sequence[NamedArray]]
+) -> list[NamedArray]:
     """The weights of a top-level layer.
 
     Keras 1 lists the layers of the models that it merges at the top level too. For a layer that
@@ -133,9 +133,8 @@ class _TreeWeights:
         self._prefix = prefix
 
     def arrays(self) -> tuple[Array, ...]:
-        return self._own() or tuple(
-            array for part in _ATTENTION_PARTS for array in self._at(part)._own()
-        )
+        named = self._own() or [own for part in _ATTENTION_PARTS for own in self._at(part)._own()]
+        return tuple(array for _, array in named)
 
     def vocabulary(self) -> list[int] | None:
         text = self._tree.assets.get(f"{self._prefix}vocabulary.txt")
@@ -148,7 +147,7 @@ class _TreeWeights:
                 f"{self._prefix}vocabulary.txt: expected whole numbers, received {text[:40]!r}"
             ) from None
 
-    def _own(self) -> tuple[Array, ...]:
+    def _own(self) -> tuple[NamedArray, ...]:
         prefix, arrays = f"{self._prefix}vars/", self._tree.arrays
         numbers = (path.removeprefix(prefix) for path in arrays if path.startswith(prefix))
         ordered = sorted(int(number) for number in numbers if _NUMBER.fullmatch(number))
@@ -157,13 +156,14 @@ class _TreeWeights:
                 f"{prefix[:-1]}: expected arrays 0, 1 ... without a gap, received "
                 f"{', '.join(map(str, ordered[:8]))}"
             )
-        return tuple(arrays[f"{prefix}{number}"] for number in ordered)
+        paths = [f"{prefix}{number}" for number in ordered]
+        return tuple((path, arrays[path]) for path in paths)
 
-    def of_cells(self, cells: Sequence[LayerConfig]) -> list[tuple[Array, ...]]:
+    def of_cells(self, cells: Sequence[LayerConfig]) -> list[tuple[NamedArray, ...]]:
         if len(cells) == 1:
             # The CuDNN layers of Keras 2 have no cell.
-            return [self._at("cell").arrays() or self.arrays()]
-        return [own.arrays() for own in self._at("cell")._members("cells", cells)]
+            return [self._at("cell")._own() or self._own()]
+        return [each._own() for each in self._at("cell")._members("cells", cells)]
 
     def directions(
         self, forward: LayerConfig, backward: LayerConfig
@@ -204,16 +204,19 @@ class _GraphWeights:
         self._number = number
 
     def arrays(self) -> tuple[Array, ...]:
+        return tuple(array for _, array in self._own())
+
+    def _own(self) -> tuple[NamedArray, ...]:
         return () if self._number is None else self._graph.arrays_of(self._number)
 
     def vocabulary(self) -> None:
         return
 
-    def of_cells(self, cells: Sequence[LayerConfig]) -> list[tuple[Array, ...]]:
+    def of_cells(self, cells: Sequence[LayerConfig]) -> list[tuple[NamedArray, ...]]:
         if len(cells) == 1:
             # The CuDNN layers of Keras 2 have no cell.
-            return [self._at("cell").arrays() or self.arrays()]
-        return [self._at("cell", "cells", str(number)).arrays() for number in range(len(cells))]
+            return [self._at("cell")._own() or self._own()]
+        return [self._at("cell", "cells", str(number))._own() for number in range(len(cells))]
 
     def directions(
         self, forward: LayerConfig, backward: LayerConfig
@@ -259,7 +262,7 @@ class _ListedWeights:
       variance, kernel, bias.
     """
 
-    def __init__(self, named: Sequence[tuple[str, Array]], member_by_member: bool) -> None:
+    def __init__(self, named: Sequence[NamedArray], member_by_member: bool) -> None:
         self._named = named
         self._member_by_member = member_by_member
 
@@ -269,11 +272,11 @@ class _ListedWeights:
     def vocabulary(self) -> None:
         return
 
-    def of_cells(self, cells: Sequence[LayerConfig]) -> list[tuple[Array, ...]]:
+    def of_cells(self, cells: Sequence[LayerConfig]) -> list[tuple[NamedArray, ...]]:
         if len(cells) == 1:
-            return [self.arrays()]
+            return [tuple(self._named)]
         parts = self._split(cells, [cell_counts(cell) for cell in cells])
-        return [part.arrays() for part in parts or []]
+        return [tuple(part._named) for part in parts or []]
 
     def directions(
         self, forward: LayerConfig, backward: LayerConfig
@@ -323,5 +326,5 @@ class _ListedWeights:
             for own, member in zip(named, members, strict=True)
         ]
 
-    def _part(self, named: Sequence[tuple[str, Array]]) -> "_ListedWeights":
+    def _part(self, named: Sequence[NamedArray]) -> "_ListedWeights":
         return _ListedWeights(named, self._member_by_member)

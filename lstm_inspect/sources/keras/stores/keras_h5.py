@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lstm_inspect.arrays import Array
+from lstm_inspect.arrays import NamedArray
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.files.hdf5 import Group, read_hdf5
 from lstm_inspect.files.json_text import parse_object
@@ -96,7 +96,7 @@ def _names(group: Group, attribute: str) -> list[str]:
     return names
 
 
-def _weights(group: Group) -> list[tuple[str, Array]]:
+def _weights(group: Group) -> list[NamedArray]:
     """The weights of a layer; none at all if the file lacks one of them.
 
     Keras 3.0 gives two arrays of a Bidirectional the same name, and so writes a broken file.

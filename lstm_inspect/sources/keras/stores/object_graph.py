@@ -14,7 +14,7 @@ Layout: tensorflow 2.15.0, core/protobuf/trackable_object_graph.proto.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lstm_inspect.arrays import Array
+from lstm_inspect.arrays import NamedArray
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.files.limits import Limits
 from lstm_inspect.files.protobuf import Message
@@ -32,12 +32,13 @@ class SavedObject:
 
     Attributes:
         children: The number of each object that it has as an attribute, by the attribute.
-        array: The numbers of a variable; None for any other object.
+        variable: The numbers of a variable, with their key in the checkpoint; None for any other
+            object.
         name: The name that a variable had: ``sequential/lstm/lstm_cell/kernel``.
     """
 
     children: Mapping[str, int]
-    array: Array | None
+    variable: NamedArray | None
     name: str = ""
 
 
@@ -59,8 +60,8 @@ class ObjectGraph:
             number = self.objects[number].children[attribute]
         return number
 
-    def arrays_of(self, number: int) -> tuple[Array, ...]:
-        """The arrays of a layer, in Keras's order.
+    def arrays_of(self, number: int) -> tuple[NamedArray, ...]:
+        """The arrays of a layer by their keys, in Keras's order.
 
         A layer that was saved with its functions lists its variables (keras 2.15.0,
         saving/legacy/saved_model/layer_serialization.py, ``LayerSavedModelSaver``). Other layers
@@ -68,8 +69,8 @@ class ObjectGraph:
         """
         listed = self.at(number, "variables")
         holder = self.objects[number if listed is None else listed]
-        found = (self.objects[child].array for child in holder.children.values())
-        return tuple(array for array in found if array is not None)
+        found = (self.objects[child].variable for child in holder.children.values())
+        return tuple(variable for variable in found if variable is not None)
 
 
 def has_objects(bundle: TensorBundle) -> bool:
@@ -105,7 +106,9 @@ def read_object_graph(bundle: TensorBundle, what: str, limits: Limits) -> Object
         if not stored:
             objects.append(SavedObject(children, None))
             continue
-        objects.append(SavedObject(children, bundle.array(stored[0].text(3)), stored[0].text(2)))
+        key, name = stored[0].text(3), stored[0].text(2)
+        array = bundle.array(key)
+        objects.append(SavedObject(children, None if array is None else (key, array), name))
     if not objects:
         raise ModelFileError(f"{what}: damaged (its object graph is empty)")
     return ObjectGraph(tuple(objects))

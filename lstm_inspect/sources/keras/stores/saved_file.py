@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from lstm_inspect.arrays import Array
+from lstm_inspect.arrays import Array, NamedArray
 from lstm_inspect.model import Source
 from lstm_inspect.sources.keras.stores.object_graph import ObjectGraph
 
@@ -42,7 +42,7 @@ class LayerWeights(NamedTuple):
     ``weight_names`` attribute, which is the order of ``layer.weights``.
     """
 
-    layers: Mapping[str, tuple[tuple[str, Array], ...]]
+    layers: Mapping[str, tuple[NamedArray, ...]]
 
 
 class StatedLayer(NamedTuple):
