@@ -17,7 +17,7 @@ TF_LSTM = CellKind(
         "kernel": Weight(("features", "gates")),
         "recurrent_kernel": Weight(("output", "gates")),
         "bias": Weight(("gates",)),
-        "peepholes": Weight((3, "units"), is_optional=True),
+        "peepholes": Weight((3, "units"), is_optional=True, row_gates=("i", "f", "o")),
         "projection": Weight(("units", "output"), is_optional=True),
     },
     activations=("activation",),

@@ -10,14 +10,13 @@ core_rnn_cell_impl.py).
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from lstm_inspect.arrays import Array
+from lstm_inspect.arrays import Array, NamedArray
 from lstm_inspect.cells import GRU, SIMPLE_RNN, TF_LSTM, CellKind
 from lstm_inspect.errors import ModelFileError
+from lstm_inspect.model import Block, Place, Stored, joined, whole
 
 _KERNELS = {"weights": "kernel", "biases": "bias"}
 _PEEPHOLES = ("w_i_diag", "w_f_diag", "w_o_diag")
@@ -26,8 +25,11 @@ _GRU_PARTS = ("gates/kernel", "gates/bias", "candidate/kernel", "candidate/bias"
 
 # What optimizers and averages keep of a variable is named below it: rnn/lstm_cell/kernel/Adam.
 _LEAVES = ("kernel", "bias", *_PEEPHOLES)
-_GATES_IN_FILE = (0, 2, 1, 3)
-"""The blocks i, j, f, o of a kernel in the order i, f, g, o; TensorFlow's j is g."""
+_LSTM_GATES = ("i", "g", "f", "o")
+"""The gates of an LSTM in the order of the file; TensorFlow calls g j."""
+
+_GRU_GATES = ("r", "z")
+"""Those of a GRU, apart from its candidate; TensorFlow calls z u."""
 
 
 class TfCell(NamedTuple):
@@ -38,12 +40,14 @@ class TfCell(NamedTuple):
         kind: Its kind.
         units: Its units.
         weights: Its weights in canonical form.
+        stored: How the checkpoint stores each block of them.
     """
 
     scope: str
     kind: CellKind
     units: int
     weights: Mapping[str, Array]
+    stored: Mapping[Block, Stored]
 
 
 def find_cells(variables: Mapping[str, Array], what: str) -> Iterator[TfCell]:
@@ -57,10 +61,10 @@ def find_cells(variables: Mapping[str, Array], what: str) -> Iterator[TfCell]:
         ModelFileError: The variables of a cell do not fit together, or there are unknown ones
             among them.
     """
-    scopes: dict[str, dict[str, Array]] = defaultdict(dict)
+    scopes: dict[str, dict[str, NamedArray]] = defaultdict(dict)
     for name, array in variables.items():
         for scope, leaf in _places(name):
-            scopes[scope][leaf] = array
+            scopes[scope][leaf] = name, array
     for scope, own in sorted(scopes.items(), key=lambda each: _natural(each[0])):
         if {*_GRU_PARTS} <= own.keys():
             yield _gru(scope, own, what)
@@ -86,7 +90,7 @@ def _natural(scope: str) -> list[Any]:
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", scope)]
 
 
-def _kind_of(scope: str, own: Mapping[str, Array]) -> CellKind | None:
+def _kind_of(scope: str, own: Mapping[str, NamedArray]) -> CellKind | None:
     """The kind of a cell with one kernel and one bias, which a Dense layer has too.
 
     Peepholes and a projection are those of an LSTM; else the name of the scope tells the kind.
@@ -98,7 +102,7 @@ def _kind_of(scope: str, own: Mapping[str, Array]) -> CellKind | None:
 
 
 def _check_known(
-    scope: str, own: Mapping[str, Array], variables: Mapping[str, Array], what: str
+    scope: str, own: Mapping[str, NamedArray], variables: Mapping[str, Array], what: str
 ) -> None:
     """Refuses a cell that has variables beside the known ones, such as those of a LayerNorm."""
     for name in variables:
@@ -114,65 +118,98 @@ def _check_known(
             )
 
 
-def _lstm(scope: str, own: Mapping[str, Array], what: str) -> TfCell:
+def _lstm(scope: str, own: Mapping[str, NamedArray], what: str) -> TfCell:
     kernel, bias = own["kernel"], own["bias"]
     units = _blocks(scope, kernel, bias, 4, what)
-    projection = own.get(_PROJECTION)
-    output = units if projection is None else projection.shape[-1]
-    x, h = _rows(scope, kernel, output, what)
-    weights = {"kernel": x, "recurrent_kernel": h, "bias": bias}
-    weights = {name: _reordered(array) for name, array in weights.items()}
+    output = own[_PROJECTION][1].shape[-1] if _PROJECTION in own else units
+    stored = _side_by_side(kernel, bias, _rows(scope, kernel, output, what), _LSTM_GATES, units)
     peepholes = [own[name] for name in _PEEPHOLES if name in own]
     if peepholes:
-        if [array.shape for array in peepholes] != [(units,)] * 3:
+        if [array.shape for _, array in peepholes] != [(units,)] * 3:
             raise ModelFileError(
                 f"{what}: {scope}: expected {', '.join(_PEEPHOLES)} of shape ({units},) each"
             )
-        weights["peepholes"] = np.stack(peepholes)
-    if projection is not None:
-        weights["projection"] = projection
-    return TfCell(scope, TF_LSTM, units, weights)
+        gates = TF_LSTM.gates_of("peepholes")
+        for gate, named in zip(gates, peepholes, strict=True):
+            stored[Block("peepholes", gate)] = Stored((whole(*named),))
+    if _PROJECTION in own:
+        stored[Block("projection", None)] = Stored((whole(*own[_PROJECTION]),))
+    return _cell(scope, TF_LSTM, units, stored, own)
 
 
-def _gru(scope: str, own: Mapping[str, Array], what: str) -> TfCell:
+def _gru(scope: str, own: Mapping[str, NamedArray], what: str) -> TfCell:
     """A GRUCell: its gates are r and u, where u is z; its candidate is n."""
     gates, gate_bias, candidate, bias = (own[name] for name in _GRU_PARTS)
     units = _blocks(scope, candidate, bias, 1, what)
-    if _blocks(scope, gates, gate_bias, 2, what) != units or len(gates) != len(candidate):
+    is_one_size = gates[1].shape[:1] == candidate[1].shape[:1]
+    if _blocks(scope, gates, gate_bias, 2, what) != units or not is_one_size:
         raise ModelFileError(f"{what}: {scope}: expected gates and a candidate of one size")
-    swapped = np.concatenate([gates[:, units:], gates[:, :units], candidate], axis=-1)
-    x, h = _rows(scope, swapped, units, what)
-    bias = np.concatenate([gate_bias[units:], gate_bias[:units], bias])
-    return TfCell(scope, GRU, units, {"kernel": x, "recurrent_kernel": h, "bias": bias})
+    rows = _rows(scope, candidate, units, what)
+    stored = _side_by_side(gates, gate_bias, rows, _GRU_GATES, units)
+    stored |= _side_by_side(candidate, bias, rows, ("n",), units)
+    return _cell(scope, GRU, units, stored, own)
 
 
-def _rnn(scope: str, own: Mapping[str, Array], what: str) -> TfCell:
+def _rnn(scope: str, own: Mapping[str, NamedArray], what: str) -> TfCell:
     kernel, bias = own["kernel"], own["bias"]
     units = _blocks(scope, kernel, bias, 1, what)
-    x, h = _rows(scope, kernel, units, what)
-    return TfCell(scope, SIMPLE_RNN, units, {"kernel": x, "recurrent_kernel": h, "bias": bias})
+    rows = _rows(scope, kernel, units, what)
+    stored = _side_by_side(kernel, bias, rows, (None,), units)
+    return _cell(scope, SIMPLE_RNN, units, stored, own)
 
 
-def _blocks(scope: str, kernel: Array, bias: Array, count: int, what: str) -> int:
+def _cell(
+    scope: str,
+    kind: CellKind,
+    units: int,
+    stored: Mapping[Block, Stored],
+    own: Mapping[str, NamedArray],
+) -> TfCell:
+    arrays = dict(own.values())
+    blocks = {block: each.read(arrays) for block, each in stored.items()}
+    return TfCell(scope, kind, units, joined(kind, blocks), stored)
+
+
+def _blocks(scope: str, kernel: NamedArray, bias: NamedArray, count: int, what: str) -> int:
     """The units of a kernel with so many blocks of columns."""
-    if kernel.ndim != 2 or bias.shape != kernel.shape[1:] or kernel.shape[1] % count:
+    shape, width = kernel[1].shape, bias[1].shape
+    if len(shape) != 2 or width != shape[1:] or shape[1] % count:
         raise ModelFileError(
             f"{what}: {scope}: expected a kernel of {count} blocks of columns and a bias as wide, "
-            f"received {kernel.shape} and {bias.shape}"
+            f"received {shape} and {width}"
         )
-    return int(kernel.shape[1]) // count
+    return int(shape[1]) // count
 
 
-def _rows(scope: str, kernel: Array, output: int, what: str) -> tuple[Array, Array]:
+def _rows(scope: str, kernel: NamedArray, output: int, what: str) -> tuple[slice, slice]:
     """The rows of a kernel that belong to x, and those that belong to h."""
-    features = len(kernel) - output
+    count = len(kernel[1])
+    features = count - output
     if features <= 0:
         raise ModelFileError(
-            f"{what}: {scope}: expected a kernel of more than {output} rows, received {len(kernel)}"
+            f"{what}: {scope}: expected a kernel of more than {output} rows, received {count}"
         )
-    return kernel[:features], kernel[features:]
+    return slice(0, features), slice(features, count)
 
 
-def _reordered(array: Array) -> Array:
-    blocks = np.split(array, 4, axis=-1)
-    return np.concatenate([blocks[number] for number in _GATES_IN_FILE], axis=-1)
+def _side_by_side(
+    kernel: NamedArray,
+    bias: NamedArray,
+    rows: tuple[slice, slice],
+    gates: Sequence[str | None],
+    units: int,
+) -> dict[Block, Stored]:
+    """The blocks of a kernel and of a bias that have columns for each gate."""
+    of_x, of_h = rows
+    parts = {
+        "kernel": (kernel[0], (of_x,)),
+        "recurrent_kernel": (kernel[0], (of_h,)),
+        "bias": (bias[0], ()),
+    }
+    return {
+        Block(weight, gate): Stored(
+            (Place(name, (*own, slice(number * units, (number + 1) * units))),)
+        )
+        for weight, (name, own) in parts.items()
+        for number, gate in enumerate(gates)
+    }

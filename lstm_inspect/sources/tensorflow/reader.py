@@ -111,6 +111,7 @@ def _recurrence(cell: TfCell, facts: Mapping[str, Any]) -> Recurrence:
         kind=cell.kind,
         units=cell.units,
         weights=cell.weights,
+        stored=cell.stored,
         activations=activations,
         options=options,
         go_backwards=directions[-1] if directions else False,
