@@ -1,17 +1,22 @@
-"""The shapes of a model's recurrent layers: weights, states of one step, states of a sequence."""
+"""The shapes of a model's recurrent layers: weights, states of one step, states of a sequence.
 
-from collections.abc import Mapping
+The shapes of what the other layers give too, as far as the file tells.
+"""
+
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from lstm_inspect.cells import Convolution
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.layers import form_of
-from lstm_inspect.model import Call, Layer, Model, Recurrence, Shape, refs
+from lstm_inspect.model import Call, Layer, Model, Place, Recurrence, Shape, refs
 from lstm_inspect.replay.options import ReplayOptions
 from lstm_inspect.replay.plan import plan_replay
 
 SCHEMA = 1
+EXTENDED_SCHEMA = 2
+"""The schema with the further tables, `gates` and `calls`."""
 
 Size = int | str
 """A size, or a word for a size that the file leaves open: ``"batch"``, ``"timesteps"``."""
@@ -51,6 +56,15 @@ class LayerShapes:
             for state, shape in self.state_shapes.items()
         }
 
+    @property
+    def output(self) -> tuple[Size, ...] | None:
+        """The shape of its output, without the final states; None if the file does not say."""
+        recurrence = self.recurrence
+        if recurrence.return_sequences is None:
+            return None
+        state = tuple(self.state_shapes[recurrence.states[0]])
+        return _output(recurrence, self.batch, self.timesteps, state)
+
     def as_json(self) -> dict[str, Any]:
         """The row as plain JSON data."""
         recurrence = self.recurrence
@@ -78,6 +92,45 @@ class LayerShapes:
             row[name] = asdict(option) if isinstance(option, Convolution) else option
         return row
 
+    def gates_as_json(self) -> dict[str, Any]:
+        """The blocks of the weights as plain JSON data, in the order of the file."""
+        recurrence = self.recurrence
+        return {
+            "path": self.path,
+            "blocks": [
+                {
+                    "name": block.name,
+                    "weight": block.weight,
+                    "gate": block.gate,
+                    "shape": list(recurrence.block(block).shape),
+                    "stored": [_place_as_json(place) for place in stored.places],
+                    "form": stored.form,
+                    "canonical": _place_as_json(recurrence.blocks[block]),
+                }
+                for block, stored in recurrence.stored_blocks.items()
+            ],
+        }
+
+
+class CallShape(NamedTuple):
+    """The shape of what a call gives, of any layer.
+
+    Attributes:
+        path: The path of the call.
+        layer_class: The class of the layer; for a recurrent one, the title of its cell.
+        output: The shape of its output, of several the first; None if the file does not tell. A
+            size that is open is a word: ``"batch"``, ``"timesteps"``, or ``"any"``.
+    """
+
+    path: str
+    layer_class: str
+    output: tuple[Size, ...] | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The row as plain JSON data."""
+        output = None if self.output is None else list(self.output)
+        return {"path": self.path, "class": self.layer_class, "output": output}
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ModelShapes:
@@ -86,10 +139,12 @@ class ModelShapes:
     Attributes:
         model: The model.
         layers: One row for each recurrent call, in the order of computation.
+        calls: One row for each call of any layer, in the order of computation.
     """
 
     model: Model
     layers: tuple[LayerShapes, ...]
+    calls: tuple[CallShape, ...]
 
     @property
     def incomplete(self) -> tuple[str, ...]:
@@ -102,11 +157,20 @@ class ModelShapes:
         """How many numbers the weights of all recurrent layers hold; shared layers count once."""
         return sum(recurrence.parameters for recurrence in self.model.recurrent)
 
-    def as_json(self) -> dict[str, Any]:
-        """The shapes as plain JSON data."""
+    def as_json(self, also: Collection[str] = ()) -> dict[str, Any]:
+        """The shapes as plain JSON data.
+
+        Args:
+            also: Further tables: ``"gates"``, ``"calls"``.
+        """
         source = self.model.source
+        further: dict[str, list[Any]] = {}
+        if "calls" in also:
+            further["calls"] = [call.as_json() for call in self.calls]
+        if "gates" in also:
+            further["gates"] = [layer.gates_as_json() for layer in self.layers]
         return {
-            "schema": SCHEMA,
+            "schema": EXTENDED_SCHEMA if further else SCHEMA,
             "file": {
                 "name": source.path.name,
                 "format": source.format,
@@ -124,13 +188,14 @@ class ModelShapes:
             "layers": [layer.as_json() for layer in self.layers],
             "incomplete": list(self.incomplete),
             "parameters": self.parameters,
+            **further,
         }
 
 
 def model_shapes(
     model: Model, *, batch: int | None = None, timesteps: int | None = None
 ) -> ModelShapes:
-    """Works out the shapes of a model's recurrent layers from the file alone.
+    """Works out the shapes of a model's layers from the file alone.
 
     Args:
         model: The model.
@@ -142,27 +207,44 @@ def model_shapes(
         ModelFileError: The config states an input shape that a recurrent layer cannot have.
     """
     plan = plan_replay(model, ReplayOptions())
-    inputs = _input_shapes(model)
-    rows = []
+    inputs, outputs = _known_shapes(model)
+    rows: dict[str, LayerShapes] = {}
     for call, recurrence in model.recurrent_calls:
         known = inputs[call.path] or (None,) * (2 + call.folds)
         if recurrence.time_major:
             known = (known[1], known[0], *known[2:])
         outer = known[1 : 1 + call.folds]
-        rows.append(
-            LayerShapes(
-                path=call.path,
-                recurrence=recurrence,
-                batch=(
-                    known[0] or batch or "batch",
-                    *(size or "outer timesteps" for size in outer),
-                ),
-                timesteps=known[1 + call.folds] or timesteps or "timesteps",
-                state_shapes=_state_shapes(recurrence, known[2 + call.folds :]),
-                blocked_by=plan.blocked.get(call.path, ()),
-            )
+        rows[call.path] = LayerShapes(
+            path=call.path,
+            recurrence=recurrence,
+            batch=(
+                known[0] or batch or "batch",
+                *(size or "outer timesteps" for size in outer),
+            ),
+            timesteps=known[1 + call.folds] or timesteps or "timesteps",
+            state_shapes=_state_shapes(recurrence, known[2 + call.folds :]),
+            blocked_by=plan.blocked.get(call.path, ()),
         )
-    return ModelShapes(model=model, layers=tuple(rows))
+    calls = []
+    for call in model.calls:
+        if isinstance(call.layer, Recurrence):
+            shape, layer_class = rows[call.path].output, call.layer.kind.title
+        else:
+            shape, layer_class = _in_words(outputs[call.path], batch), call.layer.class_name
+        calls.append(CallShape(call.path, layer_class, shape))
+    return ModelShapes(model=model, layers=tuple(rows.values()), calls=tuple(calls))
+
+
+def _in_words(shape: Shape | None, batch: int | None) -> tuple[Size, ...] | None:
+    """A shape, batch first, with words for unknown sizes."""
+    if not shape:
+        return None
+    return (shape[0] or batch or "batch", *("any" if size is None else size for size in shape[1:]))
+
+
+def _place_as_json(place: Place) -> dict[str, Any]:
+    ranges = [[each.start, each.stop] if isinstance(each, slice) else each for each in place.ranges]
+    return {"array": place.array, "ranges": ranges}
 
 
 def _state_shapes(recurrence: Recurrence, features: Shape) -> dict[str, tuple[Size, ...]]:
@@ -176,8 +258,11 @@ def _state_shapes(recurrence: Recurrence, features: Shape) -> dict[str, tuple[Si
     }
 
 
-def _input_shapes(model: Model) -> dict[str, Shape | None]:
-    """The shape of what each recurrent call reads, as far as the file tells."""
+def _known_shapes(model: Model) -> tuple[dict[str, Shape | None], dict[str, Shape | None]]:
+    """The shapes of what each recurrent call reads and of what every call gives.
+
+    They are known as far as the file tells. A call may give several tensors; the first one counts.
+    """
     outputs: dict[str, Shape | None] = {each.tensor: each.shape for each in model.inputs}
     inputs: dict[str, Shape | None] = {}
     for call in model.calls:
@@ -193,7 +278,7 @@ def _input_shapes(model: Model) -> dict[str, Shape | None]:
             outputs[call.path] = _recurrent_output(call, call.layer, shape)
         else:
             outputs[call.path] = _layer_output(call, call.layer, given)
-    return inputs
+    return inputs, outputs
 
 
 def _recurrent_output(call: Call, recurrence: Recurrence, shape: Shape | None) -> Shape | None:
@@ -204,12 +289,25 @@ def _recurrent_output(call: Call, recurrence: Recurrence, shape: Shape | None) -
         shape[1 + call.folds],
         shape[2 + call.folds :],
     )
-    sizes = recurrence.state_shapes(features)[recurrence.states[0]]
     if recurrence.time_major:
         outer, timesteps = (timesteps,), outer[0]
+    state = recurrence.state_shapes(features)[recurrence.states[0]]
+    return _output(recurrence, outer, timesteps, state)
+
+
+_AnySize = TypeVar("_AnySize")
+
+
+def _output(
+    recurrence: Recurrence,
+    batch: tuple[_AnySize, ...],
+    timesteps: _AnySize,
+    state: tuple[_AnySize, ...],
+) -> tuple[_AnySize, ...]:
+    """The shape of the output of a recurrence, from that of its first state of one sequence."""
     if not recurrence.return_sequences:
-        return (*outer, *sizes)
-    return (timesteps, *outer, *sizes) if recurrence.time_major else (*outer, timesteps, *sizes)
+        return (*batch, *state)
+    return (timesteps, *batch, *state) if recurrence.time_major else (*batch, timesteps, *state)
 
 
 def _layer_output(call: Call, layer: Layer, given: list[Shape | None]) -> Shape | None:

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import settings
 
 from lstm_inspect.files.limits import DEFAULT_LIMITS
-from lstm_inspect.files.npy import blocks_of
-from lstm_inspect.traces.dumps import create_dump, open_dump
+from lstm_inspect.traces import dumps
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SAMPLES = Path(__file__).parents[1] / "sample_models"
@@ -137,13 +136,10 @@ def write_h5(
 
 def save_dump(path: str | Path, arrays: Mapping[str, Array], document: Mapping[str, Any]) -> None:
     """Writes a dump."""
-    with create_dump(Path(path), lambda path: True) as dump:
-        for key, array in arrays.items():
-            dump.write_array(key, array.shape, array.dtype, blocks_of(array))
-        dump.write_document(json.dumps(document))
+    dumps.save_dump(Path(path), arrays, document, lambda path: True)
 
 
 def load_dump(path: str | Path) -> tuple[dict[str, Array], Json]:
     """The arrays and the document of a dump."""
-    with open_dump(Path(path), 1, DEFAULT_LIMITS) as (arrays, document):
+    with dumps.open_dump(Path(path), 1, DEFAULT_LIMITS) as (arrays, document):
         return {key: array.read() for key, array in arrays.items()}, document

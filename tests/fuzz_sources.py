@@ -135,14 +135,14 @@ def open_and_replay(path: Path, x: Any) -> None:
     """Shows the shapes of a model, replays it, and holds its arrays against h5py."""
     check_arrays(path)
     model = open_model(path, limits=LIMITS)
-    json.dumps(model_shapes(model).as_json())
+    json.dumps(model_shapes(model).as_json(["calls", "gates"]))
     if model.why_unwired is None:
         trace(model, x, limits=LIMITS)
 
 
 def open_with_config(path: Path, weights: Path) -> None:
     model = open_model(weights, path, limits=LIMITS)
-    json.dumps(model_shapes(model).as_json())
+    json.dumps(model_shapes(model).as_json(["calls", "gates"]))
     sizes = {each.name: [size or 3 for size in each.shape or ()] for each in model.inputs}
     if all(np.prod(shape) < 1 << 20 for shape in sizes.values()):
         trace(model, {name: np.ones(shape) for name, shape in sizes.items()}, limits=LIMITS)

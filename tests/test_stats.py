@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lstm_inspect import LayerTrace, Trace
-from lstm_inspect.traces.statistics import ArrayStats, trace_stats
+from lstm_inspect.traces.statistics import ArrayStats, stats_of
 
 INF, NAN = math.inf, math.nan
 
@@ -15,7 +15,7 @@ def stats(array: Any) -> ArrayStats:
     layer = LayerTrace(
         path="lstm", cell="lstm", units=1, direction="forward", signals={"h": np.asarray(array)}
     )
-    (figures,) = trace_stats(Trace(layers={"lstm": layer}, model={}))
+    (figures,) = stats_of(Trace(layers={"lstm": layer}, model={}).arrays())
     return figures
 
 
@@ -42,7 +42,7 @@ def test_there_are_figures_of_every_array_in_order() -> None:
         )
         for path in ("a", "b")
     }
-    figures = list(trace_stats(Trace(layers=layers, model={})))
+    figures = list(stats_of(Trace(layers=layers, model={}).arrays()))
     assert [each.key for each in figures] == ["a/h", "a/mask", "b/h", "b/mask"]
 
 

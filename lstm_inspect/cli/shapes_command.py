@@ -11,6 +11,7 @@ from lstm_inspect.cli.shared_options import format_option, limit_option, model_o
 _EXAMPLES = """\b
 Examples:
   lstm-inspect shapes model.keras
+  lstm-inspect shapes model.keras --gates --all
   lstm-inspect shapes model.h5 --batch 1 --timesteps 60 --format json
 """
 
@@ -20,6 +21,13 @@ Examples:
 @format_option
 @click.option("--batch", type=click.IntRange(min=1), help="Fill in the batch size.")
 @click.option("--timesteps", type=click.IntRange(min=1), help="Fill in the number of timesteps.")
+@click.option(
+    "--gates",
+    is_flag=True,
+    help="Show which rows and columns of the weights belong to which gate, in the file and in "
+    "canonical form.",
+)
+@click.option("--all", "all_", is_flag=True, help="Show the output shape of every layer.")
 @model_options
 @limit_option
 def shapes(
@@ -27,6 +35,8 @@ def shapes(
     format_: str,
     batch: int | None,
     timesteps: int | None,
+    gates: bool,
+    all_: bool,
     config: Path | None,
     replace_config: bool,
     assume: Sequence[str],
@@ -45,9 +55,11 @@ def shapes(
         limits=read_limits(limit),
     )
     found = model_shapes(opened, batch=batch, timesteps=timesteps)
+    also = [name for name, wanted in {"calls": all_, "gates": gates}.items() if wanted]
     if format_ == "json":
-        print_json(found.as_json())
+        print_json(found.as_json(also))
     else:
-        from lstm_inspect.views.tables import shapes_view
+        from lstm_inspect.views.tables import calls_table, gates_table, shapes_view
 
-        print_view(shapes_view(found))
+        tables = {"calls": calls_table, "gates": gates_table}
+        print_view(shapes_view(found, [tables[name](found) for name in also]))

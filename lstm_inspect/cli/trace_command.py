@@ -90,7 +90,7 @@ def trace(
     from lstm_inspect.replay.run import replay
     from lstm_inspect.sources import open_model
     from lstm_inspect.traces.dumps import is_dump
-    from lstm_inspect.traces.statistics import stats_as_json, trace_stats
+    from lstm_inspect.traces.statistics import stats_as_json, stats_of
     from lstm_inspect.views.printing import print_json, print_view
     from lstm_inspect.views.progress import progress_bar
 
@@ -125,13 +125,13 @@ def trace(
         verification = compare(opened, replayed, limits)
         recorded = recorded.with_verification(verification.as_json())
     recorded.save(out, may_replace=may_replace)
-    stats = trace_stats(recorded)
+    stats = stats_of(recorded.arrays())
     if format_ == "json":
         print_json(stats_as_json(stats, recorded, out))
     else:
-        from lstm_inspect.views.tables import trace_view
+        from lstm_inspect.views.tables import dump_view
 
-        print_view(trace_view(stats, out, time.perf_counter() - started))
+        print_view(dump_view(stats, out, time.perf_counter() - started))
     for path, reason in recorded.untraced.items():
         say_error(f"{path} not traced: {reason}")
     if recorded.untraced:

@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lstm_inspect.arrays import Array
 from lstm_inspect.errors import InputError
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
+from lstm_inspect.files.npy import blocks_of
 from lstm_inspect.traces.dump_format import (
     EXPECTED,
     DumpFormat,
@@ -33,6 +35,19 @@ def create_dump(path: Path, may_replace: Callable[[Path], bool]) -> Iterator[Dum
     chosen = (of_suffix or FORMATS)[0]
     with chosen.create(path, may_replace) as dump:
         yield dump
+
+
+def save_dump(
+    path: Path,
+    arrays: Mapping[str, Array],
+    document: Mapping[str, Any],
+    may_replace: Callable[[Path], bool],
+) -> None:
+    """Writes arrays by key, and the document about them; see `DumpFormat.create`."""
+    with create_dump(path, may_replace) as dump:
+        for key, array in arrays.items():
+            dump.write_array(key, array.shape, array.dtype, blocks_of(array))
+        dump.write_document(json.dumps(document))
 
 
 @contextmanager
@@ -67,6 +82,8 @@ def _document(path: Path, dump: DumpReader, schema: int) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(text)
         if type(document["schema"]) is not int:
             raise ValueError("no schema number")
+        if "weights" in document:
+            raise InputError(f"{path}: expected {EXPECTED}, received a dump of weights")
     except InputError:
         raise
     except (ValueError, KeyError, TypeError, RecursionError) as error:

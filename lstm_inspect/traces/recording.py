@@ -1,6 +1,5 @@
 """The trace that a replay records."""
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,8 +10,7 @@ from typing import Any
 from lstm_inspect.arrays import Array
 from lstm_inspect.errors import InputError, InspectError, SelectionError
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
-from lstm_inspect.files.npy import blocks_of
-from lstm_inspect.traces.dumps import create_dump, open_dump
+from lstm_inspect.traces.dumps import open_dump, save_dump
 from lstm_inspect.version import __version__
 
 SCHEMA = 1
@@ -140,10 +138,7 @@ class Trace(Mapping[str, LayerTrace]):
         Raises:
             OutputError: The dump cannot be written there.
         """
-        with create_dump(Path(path), may_replace) as dump:
-            for key, array in self.arrays().items():
-                dump.write_array(key, array.shape, array.dtype, blocks_of(array))
-            dump.write_document(json.dumps(self._document()))
+        save_dump(Path(path), self.arrays(), self._document(), may_replace)
 
     def _document(self) -> dict[str, Any]:
         return {

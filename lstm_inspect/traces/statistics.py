@@ -1,6 +1,6 @@
 """Statistics of recorded arrays."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ SCHEMA = 2
 
 @dataclass(frozen=True, slots=True)
 class ArrayStats:
-    """The statistics of one recorded array.
+    """The statistics of one array of a dump.
 
     Attributes:
         key: Its key in a dump, ``<path>/<signal>``.
@@ -36,10 +36,14 @@ class ArrayStats:
     high: float
     nonfinite: int
 
+    def as_json(self) -> dict[str, Any]:
+        """The statistics as plain JSON data, with None for NaN."""
+        return with_nulls(asdict(self))
 
-def trace_stats(trace: Trace) -> Iterator[ArrayStats]:
-    """Yields the statistics of every array of a trace."""
-    for key, array in trace.arrays().items():
+
+def stats_of(arrays: Mapping[str, Array]) -> Iterator[ArrayStats]:
+    """Yields the statistics of arrays by key."""
+    for key, array in arrays.items():
         yield _stats(key, array)
 
 
@@ -55,7 +59,7 @@ def stats_as_json(stats: Iterable[ArrayStats], trace: Trace, dump: Path) -> dict
         "schema": SCHEMA,
         "dump": str(dump),
         "model": dict(trace.model),
-        "arrays": [with_nulls(asdict(each)) for each in stats],
+        "arrays": [each.as_json() for each in stats],
         "untraced": dict(trace.untraced),
         "verification": trace.verification,
     }

@@ -22,14 +22,14 @@ if TYPE_CHECKING:  # a view only reads these, and need not wait for their import
     from lstm_inspect.traces.statistics import ArrayStats
 
 
-def shapes_view(shapes: "ModelShapes") -> Group:
-    """A row for each recurrent layer, then a line of totals, the inputs and the notes."""
-    return Group(shapes_table(shapes), *map(_text, _shapes_lines(shapes)))
+def shapes_view(shapes: "ModelShapes", further: Iterable[Table] = ()) -> Group:
+    """A row for each recurrent layer, further tables, then totals, the inputs and the notes."""
+    return Group(shapes_table(shapes), *further, *map(_text, _shapes_lines(shapes)))
 
 
 def shapes_table(shapes: "ModelShapes") -> Table:
     """A row for each recurrent layer."""
-    table = _table("layer", "weights", "states, one step", "states, all steps")
+    table = _table("layer", "weights", "states, one step", "states, all steps", "options")
     table.leading = 1
     table.add_column("parameters", justify="right")
     for layer in shapes.layers:
@@ -38,8 +38,35 @@ def shapes_table(shapes: "ModelShapes") -> Table:
             _lines(f"{name} {shape_text(a.shape)}" for name, a in layer.recurrence.weights.items()),
             _states(layer, layer.states),
             _states(layer, layer.sequences),
+            _options(layer),
             f"{layer.recurrence.parameters:,}",
         )
+    return table
+
+
+def calls_table(shapes: "ModelShapes") -> Table:
+    """A row for each call of any layer: the shape of its output."""
+    table = _table("layer", "class", "output")
+    for call in shapes.calls:
+        output = "?" if call.output is None else shape_text(call.output)
+        table.add_row(_text(call.path, "bold"), _text(call.layer_class), _text(output))
+    return table
+
+
+def gates_table(shapes: "ModelShapes") -> Table:
+    """A row for each block of the weights, in the order of the file: whose it is, and where."""
+    table = _table("layer", "block", "shape", "in the file", "in canonical form")
+    for layer in shapes.layers:
+        recurrence = layer.recurrence
+        for number, (block, stored) in enumerate(recurrence.stored_blocks.items()):
+            table.add_row(
+                _text("" if number else layer.path, "bold"),
+                block.name,
+                shape_text(recurrence.block(block).shape),
+                _text(str(stored)),
+                str(recurrence.blocks[block]),
+            )
+        table.add_section()
     return table
 
 
@@ -80,19 +107,23 @@ def _layer_cell(layer: "LayerShapes") -> Text:
         f"{recurrence.features} features, {recurrence.units} units",
         ", ".join(activations) or "activations unknown",
     ]
-    if recurrence.stateful:
-        facts.append("stateful")
     return text.append("\n" + "\n".join(map(printable, facts)), style="not bold")
 
 
-def trace_view(stats: "Iterable[ArrayStats]", dump: Path, seconds: float) -> Group:
-    """A row for each recorded array, then a line about the dump and the seconds it took."""
+def _options(layer: "LayerShapes") -> Text:
+    options = ("return_sequences", "return_state", "stateful")
+    words = {True: "yes", False: "no", None: "unknown"}
+    return _lines(f"{name}: {words[getattr(layer.recurrence, name)]}" for name in options)
+
+
+def dump_view(stats: "Iterable[ArrayStats]", dump: Path, seconds: float) -> Group:
+    """A row for each array of a dump, then a line about the dump and the seconds it took."""
     size = decimal(dump.stat().st_size)
     return Group(stats_table(stats), _text(f"{dump}: {size} in {seconds:.2f} s"))
 
 
 def stats_table(stats: "Iterable[ArrayStats]") -> Table:
-    """A row for each recorded array."""
+    """A row for each array of a dump."""
     table = _table("key", "shape", "dtype")
     for name in ("min", "mean", "max", "non-finite"):
         table.add_column(name, justify="right")
