@@ -24,7 +24,17 @@ from click.testing import CliRunner, Result
 import lstm_inspect
 from lstm_inspect.cells.lstm import LstmCell
 from lstm_inspect.cli import cli
-from tests.conftest import SAMPLES, layer, lstm, lstm_weights, sequential, write_h5
+from tests.conftest import (
+    FIXTURES,
+    SAMPLES,
+    functional,
+    input_layer,
+    layer,
+    lstm,
+    lstm_weights,
+    sequential,
+    write_h5,
+)
 
 TESTS = Path(__file__).parent
 README = TESTS.parent / "README.md"
@@ -124,6 +134,8 @@ def test_the_package_runs_as_a_module() -> None:
         ("shapes_encoder_decoder", "encoder_decoder", []),
         ("shapes_bidirectional_masking", "bidirectional_masking", []),
         ("shapes_stacked", "stacked", []),
+        ("shapes_encoder_decoder_all", "encoder_decoder", ["--all"]),
+        ("shapes_encoder_decoder_gates", "encoder_decoder", ["--gates"]),
         ("shapes_stacked_batch", "stacked", ["--batch", "32"]),
         (
             "shapes_encoder_decoder_filled",
@@ -136,6 +148,50 @@ def test_shapes_prints_its_table(golden: str, name: str, options: list[str]) -> 
     result = shapes(name, *options)
     assert (result.exit_code, result.stderr) == (0, "")
     assert_golden(golden, result.stdout)
+
+
+@pytest.mark.parametrize(
+    ("golden", "file"),
+    [
+        ("shapes_gates_keras_1", "keras-1.2/lstm.h5"),
+        ("shapes_gates_cudnn", "keras-2.15/cudnn.h5"),
+        ("shapes_gates_peephole", "keras-2.2-tf/peephole.h5"),
+    ],
+)
+def test_shapes_prints_where_a_file_has_its_gates(golden: str, file: str) -> None:
+    result = run("shapes", str(FIXTURES / file), "--gates")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert_golden(golden, result.stdout)
+
+
+def test_the_output_of_a_layer_is_a_question_mark_if_the_file_does_not_tell(folder: Path) -> None:
+    config = functional(
+        input_layer("x", None, 3),
+        lstm("lstm", 2, "x", return_sequences=True),
+        layer("Lambda", "code", "lstm"),
+        layer("Dense", "dense", "code", units=5),
+        inputs=["x"],
+        outputs=["dense"],
+    )
+    write_h5(folder / "m.h5", config, {"lstm": lstm_weights("lstm", 3, 2)})
+    printed = json.loads(run("shapes", "m.h5", "--all", "--format", "json").stdout)
+    assert {row["path"]: (row["class"], row["output"]) for row in printed["calls"]} == {
+        "lstm": ("LSTM", ["batch", "timesteps", 2]),
+        "code": ("Lambda", None),
+        "dense": ("Dense", None),
+    }
+    shown = run("shapes", "m.h5", "--all", "--batch", "2", "--timesteps", "7").stdout
+    rows = [line.split() for line in shown.splitlines()]
+    assert ["lstm", "LSTM", "(2,", "7,", "2)"] in rows
+    assert ["code", "Lambda", "?"] in rows
+
+
+def test_options_that_weights_alone_leave_open_are_unknown() -> None:
+    alone = str(FIXTURES / "keras-2.15" / "lstm.weights.h5")
+    printed = run("shapes", alone, "--all").stdout
+    for name in ("return_sequences", "return_state", "stateful"):
+        assert f"{name}: unknown" in printed
+    assert re.search(r"^ \S+ +LSTM +\? *$", printed, re.MULTILINE)
 
 
 def parameters_printed(text: str) -> tuple[list[int], int]:
@@ -211,6 +267,95 @@ def test_piped_output_is_never_cut() -> None:
         check=True,
     )
     assert piped.stdout == shapes("stacked").stdout
+
+
+# --- weights
+
+
+def weights(*options: str, model: str = "model.keras") -> Result:
+    return run("weights", model, "--out", "weights.npz", *options)
+
+
+def arrays_written() -> dict[str, Any]:
+    with np.load("weights.npz", allow_pickle=False) as written:
+        return {key: written[key] for key in written.files}
+
+
+@pytest.mark.parametrize(
+    "name", ["keras-1.2/gru.h5", "keras-2.15/cudnn.h5", "keras-2.15/shared.h5"]
+)
+def test_weights_writes_the_canonical_arrays_of_each_layer_once(folder: Path, name: str) -> None:
+    result = weights(model=str(FIXTURES / name))
+    assert (result.exit_code, result.stderr) == (0, "")
+    written = arrays_written()
+    meta = json.loads(str(written.pop("__meta__")))
+    recurrent = lstm_inspect.open_model(FIXTURES / name).recurrent
+    assert list(written) == [f"{each.path}/{key}" for each in recurrent for key in each.weights]
+    for each in recurrent:
+        gates = list(each.kind.gates)
+        assert meta["weights"][each.path] == {
+            "cell": each.cell,
+            "units": each.units,
+            "gates": gates,
+        }
+        for key, array in each.weights.items():
+            np.testing.assert_array_equal(written[f"{each.path}/{key}"], array, strict=True)
+
+
+def test_weights_writes_each_gate_too(folder: Path) -> None:
+    model = FIXTURES / "keras-2.2-tf" / "peephole.h5"
+    assert weights("--gates", model=str(model)).exit_code == 0
+    written = arrays_written()
+    (recurrence,) = lstm_inspect.open_model(model).recurrent
+    for gate in recurrence.kind.gates:
+        for name, block in recurrence.gate(gate).items():
+            np.testing.assert_array_equal(written[f"rnn/{name}_{gate}"], block, strict=True)
+    keys = [f"rnn/{name}" for name in ("kernel", "recurrent_kernel", "bias", "peepholes")]
+    gates = [f"{key}_{gate}" for key in keys for gate in "ifgo" if (key, gate) != (keys[3], "g")]
+    assert written.keys() == {*keys, *gates, "__meta__"}
+
+
+def test_weights_prints_what_it_wrote(folder: Path) -> None:
+    result = weights("--layer", "l*", "--gates")
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert ["lstm/kernel", "(1,", "4)", "float32"] in [line[:4] for line in lines]
+    assert ["lstm/kernel_i", "(1,", "1)", "float32"] in [line[:4] for line in lines]
+    assert "weights.npz: " in result.stdout
+
+
+def test_weights_writes_only_the_layers_that_match(folder: Path) -> None:
+    assert weights("--layer", "dec*", model=str(SAMPLES / "encoder_decoder.keras")).exit_code == 0
+    assert {key.partition("/")[0] for key in arrays_written()} == {"decoder", "__meta__"}
+
+
+def test_weights_names_a_layer_that_the_file_has_no_weights_of(folder: Path) -> None:
+    config = sequential(
+        input_layer("x", 3, 2), lstm("one", 2, return_sequences=True), lstm("other", 1)
+    )
+    write_h5(folder / "m.h5", config, {"one": lstm_weights("one", 2, 2), "other": {}})
+    result = weights(model="m.h5")
+    assert result.exit_code == 2
+    assert result.stderr == "error: other not written: the file lacks some of its weights\n"
+    assert {key.partition("/")[0] for key in arrays_written()} == {"one", "__meta__"}
+
+
+def test_weights_replaces_an_earlier_result_but_another_file_only_with_force(folder: Path) -> None:
+    assert weights().exit_code == 0
+    assert weights("--gates").exit_code == 0
+    np.savez("weights.npz", mine=np.ones(2))
+    before = contents(folder)
+    refused = weights()
+    assert (refused.exit_code, contents(folder)) == (2, before)
+    assert "replace the file with --force" in refused.stderr
+    assert weights("--force").exit_code == 0
+    assert "lstm/kernel" in arrays_written()
+
+
+def test_a_dump_of_weights_is_no_dump_of_states(folder: Path) -> None:
+    assert weights().exit_code == 0
+    result = run("diff", "weights.npz", "weights.npz")
+    assert result.exit_code == 2
+    assert "`lstm-inspect trace` wrote, received a dump of weights" in result.stderr
 
 
 # --- trace
@@ -576,9 +721,23 @@ BAD = {
     **{
         f"{command}: {name}": bad._replace(arguments=f"{command} {bad.arguments}{rest}")
         for name, bad in BAD_MODELS.items()
-        for command, rest in (("shapes", ""), ("trace", " --input x.npy --out states.npz"))
+        for command, rest in (
+            ("shapes", ""),
+            ("weights", " --out weights.npz"),
+            ("trace", " --input x.npy --out states.npz"),
+        )
     },
     **BAD_TRACES,
+    "weights: unknown layer": Bad(
+        "layer gru*: matches no recurrent layer; there are lstm",
+        "weights model.keras --out weights.npz --layer gru*",
+    ),
+    "weights: out is the model": Bad(
+        "the result would overwrite an input", "weights model.keras --out model.keras --force"
+    ),
+    "weights: out in a missing folder": Bad(
+        "the folder nowhere does not exist", "weights model.keras --out nowhere/w.npz"
+    ),
 }
 
 

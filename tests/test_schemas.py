@@ -26,10 +26,12 @@ PUBLISHED = {
     "contract.1.json": "a97687250c8b9f53",
     "report.1.json": "d0714111175655c5",
     "shapes.1.json": "cc842ebe466d7944",
+    "shapes.2.json": "25a0b2e31b8b11d1",
     "trace.1.json": "f6e11b09195fee35",
     "trace.2.json": "42992895c4707628",
     "verify.1.json": "3d7215e47160ac08",
     "verify.2.json": "2dd05b0cb6932726",
+    "weights.1.json": "78b077e2b287b91c",
 }
 
 
@@ -86,6 +88,27 @@ def test_shapes_prints_what_its_schema_says(path: Path) -> None:
     value = printed("shapes", path, "--format", "json")
     validate(value, "shapes.1.json")
     validate(value, "contract.1.json")
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_shapes_prints_further_tables_as_its_next_schema_says(path: Path) -> None:
+    value = printed("shapes", path, "--gates", "--all", "--format", "json")
+    validate(value, "shapes.2.json")
+    assert len(value["gates"]) == len(value["layers"]) <= len(value["calls"])
+
+
+@pytest.mark.parametrize("name", ["lstm_all", "gru", "multi"])
+def test_the_gates_in_a_checkpoint_are_printed_as_that_schema_says(name: str) -> None:
+    path = FIXTURES / "tensorflow-1" / f"{name}.ckpt"
+    validate(printed("shapes", path, "--gates", "--all", "--format", "json"), "shapes.2.json")
+
+
+def test_weights_prints_what_its_schema_says(tmp_path: Path) -> None:
+    value = printed(
+        *("weights", SAMPLES / "stacked.keras", "--gates"),
+        *("--out", tmp_path / "w.npz", "--format", "json"),
+    )
+    validate(value, "weights.1.json")
 
 
 def test_trace_prints_what_its_schema_says(tmp_path: Path) -> None:

@@ -200,6 +200,30 @@ def test_the_shapes_of_a_model_of_another_source_are_shown(toy: Path) -> None:
         assert said in shown.stdout
 
 
+def test_its_blocks_stand_in_the_file_as_in_canonical_form_unless_the_source_says_else(
+    toy: Path,
+) -> None:
+    lines = run("shapes", toy, "--gates").stdout.splitlines()
+    rows = [line.split("  ") for line in lines if "kernel_g" in line or "projection[" in line]
+    cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    assert cells == [
+        ["kernel_g", "(2, 3)", "kernel[0:2, 6:9]", "kernel[0:2, 6:9]"],
+        ["projection", "(3, 2)", "projection[0:3, 0:2]", "projection[0:3, 0:2]"],
+        [
+            *("recurrent_kernel_g", "(2, 3)"),
+            *("recurrent_kernel[0:2, 6:9]", "recurrent_kernel[0:2, 6:9]"),
+        ],
+    ]
+
+
+def test_its_weights_are_written_with_its_projection(toy: Path, tmp_path: Path) -> None:
+    out = tmp_path / "weights.npz"
+    assert run("weights", toy, "--gates", "--out", out).exit_code == 0
+    with np.load(out, allow_pickle=False) as written:
+        np.testing.assert_array_equal(written["lstm/projection"], WEIGHTS["projection"])
+        np.testing.assert_array_equal(written["lstm/kernel_f"], WEIGHTS["kernel"][:, 3:6])
+
+
 def test_it_is_replayed_through_its_layers_and_cell(toy: Path) -> None:
     x = random(2, 4, 1)
     trace = lstm_inspect.trace(lstm_inspect.open_model(toy), x, record="all")["lstm"]

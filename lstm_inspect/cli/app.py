@@ -14,6 +14,7 @@ from lstm_inspect.cli.messages import say_error, warnings_as_lines
 from lstm_inspect.cli.shapes_command import shapes
 from lstm_inspect.cli.trace_command import trace
 from lstm_inspect.cli.verify_command import verify
+from lstm_inspect.cli.weights_command import weights
 from lstm_inspect.errors import InspectError
 from lstm_inspect.notation import command_line_words
 from lstm_inspect.version import __version__
@@ -105,6 +106,7 @@ def _print_version(ctx: click.Context, option: click.Parameter, asked: bool) -> 
 _EXAMPLES = """\b
 Examples:
   lstm-inspect shapes model.keras
+  lstm-inspect weights model.keras --gates --out weights.npz
   lstm-inspect trace model.keras --input x.npy --out states.npz
   lstm-inspect check model.keras --expect encoder.units=256
 """
@@ -133,5 +135,5 @@ def cli(debug: bool) -> None:
     """
 
 
-for _command in (shapes, trace, verify, check, contract, diff):
+for _command in (shapes, weights, trace, verify, check, contract, diff):
     cli.add_command(_command)

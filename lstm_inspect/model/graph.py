@@ -49,6 +49,11 @@ class Source:
         folder = self.path if self.path.is_dir() else self.path.parent
         return [self.path, *(folder / name for name in self.files)]
 
+    @property
+    def identity(self) -> dict[str, str | None]:
+        """Which file it is, as results say it: ``name``, ``sha256`` and ``keras_version``."""
+        return {"name": self.path.name, "sha256": self.sha256, "keras_version": self.version}
+
     @cached_property
     def sha256(self) -> str:
         """The SHA-256 of the bytes, in hexadecimal."""

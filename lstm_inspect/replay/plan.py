@@ -53,7 +53,7 @@ def plan_replay(model: Model, options: ReplayOptions, also: Collection[Ref] = ()
         SelectionError: A pattern matches no recurrent layer, or a path of the feed matches none.
     """
     feed = options.feed
-    selected = _select(model, options.select)
+    selected = select_calls(model, options.select)
     _check_feed(model, feed)
     obstacles: dict[str, tuple[str, ...]] = {}
     for call in model.calls:
@@ -78,13 +78,13 @@ def plan_replay(model: Model, options: ReplayOptions, also: Collection[Ref] = ()
         inputs=frozenset(each.name for each in model.inputs if each.tensor in needed),
         blocked={
             path: obstacles[path]
-            for path in (*selected, *_without_cells(model, options.select))
+            for path in (*selected, *calls_without_weights(model, options.select))
             if obstacles[path]
         },
     )
 
 
-def _without_cells(model: Model, patterns: Sequence[str]) -> Iterator[str]:
+def calls_without_weights(model: Model, patterns: Sequence[str]) -> Iterator[str]:
     """The selected recurrent layers that cannot be replayed, as the file lacks their weights."""
     for call in model.calls:
         is_selected = any(fnmatchcase(call.path, pattern) for pattern in patterns)
@@ -101,7 +101,12 @@ def needs_of(call: Call, feed: Collection[str]) -> tuple[Ref, ...]:
     return call.needs
 
 
-def _select(model: Model, patterns: Sequence[str]) -> list[str]:
+def select_calls(model: Model, patterns: Sequence[str]) -> list[str]:
+    """The paths of the recurrent calls that match one of some patterns.
+
+    Raises:
+        SelectionError: The model has no recurrent layer, or a pattern matches none.
+    """
     paths = [call.path for call, _ in model.recurrent_calls]
     if not paths:
         raise SelectionError(f"{model.source.path}: no recurrent layer; it has {_classes(model)}")

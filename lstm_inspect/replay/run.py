@@ -142,11 +142,7 @@ def replay(
     result = Trace(
         layers={path: _only(layer, signals) for path, layer in traced.items()},
         untraced=untraced,
-        model={
-            "name": model.source.path.name,
-            "sha256": model.source.sha256,
-            "keras_version": model.source.version,
-        },
+        model=model.source.identity,
     )
     return Replayed(
         trace=result,

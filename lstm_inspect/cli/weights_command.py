@@ -1,0 +1,103 @@
+"""``lstm-inspect weights``."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lstm_inspect.cli.arguments import read_assumptions, read_limits
+from lstm_inspect.cli.messages import say_error
+from lstm_inspect.cli.shared_options import format_option, limit_option, model_options
+
+if TYPE_CHECKING:
+    from lstm_inspect.arrays import Array
+
+_EXAMPLES = """\b
+Examples:
+  lstm-inspect weights model.keras --out weights.npz
+  lstm-inspect weights model.h5 --gates --layer 'decoder*' --out weights.npz
+"""
+
+
+@click.command(epilog=_EXAMPLES)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The .npz to write.")
+@click.option(
+    "--gates", is_flag=True, help="Write each gate apart too: kernel_i, kernel_f and so on."
+)
+@click.option(
+    "--layer",
+    "layers",
+    metavar="GLOB",
+    multiple=True,
+    help="Write only the recurrent layers that match this; may be repeated.",
+)
+@click.option("--force", is_flag=True, help="Replace a file at --out that is not a dump.")
+@format_option
+@model_options
+@limit_option
+@click.pass_context
+def weights(
+    ctx: click.Context,
+    model: Path,
+    out: Path,
+    gates: bool,
+    layers: Sequence[str],
+    force: bool,
+    format_: str,
+    config: Path | None,
+    replace_config: bool,
+    assume: Sequence[str],
+    limit: Sequence[str],
+) -> None:
+    """Write the weights of the recurrent layers in one form, whichever Keras saved them.
+
+    If the file lacks the weights of a layer, stderr names it, and the exit status is 2.
+    """
+    from lstm_inspect.files.atomic import check_target
+    from lstm_inspect.replay.plan import calls_without_weights
+    from lstm_inspect.sources import open_model
+    from lstm_inspect.traces.dumps import is_dump
+    from lstm_inspect.traces.statistics import stats_of
+    from lstm_inspect.views.printing import print_json, print_view
+    from lstm_inspect.weight_dump import (
+        gate_weights,
+        save_weights,
+        select_recurrences,
+        weights_as_json,
+        whole_weights,
+    )
+
+    started = time.perf_counter()
+    patterns = layers or ("*",)
+    opened = open_model(
+        model,
+        config,
+        replace_config=replace_config,
+        assume=read_assumptions(assume),
+        limits=read_limits(limit),
+    )
+    may_replace = (lambda path: True) if force else is_dump
+    sources = [*opened.source.paths, *([config] if config else [])]
+    check_target(out, sources=sources, may_replace=may_replace)
+    chosen = select_recurrences(opened, patterns)
+    arrays: dict[str, Array] = {}
+    for recurrence in chosen:
+        arrays |= whole_weights(recurrence)
+        if gates:
+            arrays |= gate_weights(recurrence)
+    save_weights(out, arrays, opened, chosen, may_replace)
+    stats = stats_of(arrays)
+    if format_ == "json":
+        print_json(weights_as_json(stats, opened, out))
+    else:
+        from lstm_inspect.views.tables import dump_view
+
+        print_view(dump_view(stats, out, time.perf_counter() - started))
+    lacking = [*calls_without_weights(opened, patterns)]
+    for path in lacking:
+        say_error(f"{path} not written: the file lacks some of its weights")
+    if lacking:
+        ctx.exit(2)
