@@ -14,9 +14,7 @@ from lstm_inspect.model import Call, Layer, Model, Place, Recurrence, Shape, ref
 from lstm_inspect.replay.options import ReplayOptions
 from lstm_inspect.replay.plan import plan_replay
 
-SCHEMA = 1
-EXTENDED_SCHEMA = 2
-"""The schema with the further tables, `gates` and `calls`."""
+SCHEMA = 2
 
 Size = int | str
 """A size, or a word for a size that the file leaves open: ``"batch"``, ``"timesteps"``."""
@@ -170,7 +168,7 @@ class ModelShapes:
         if "gates" in also:
             further["gates"] = [layer.gates_as_json() for layer in self.layers]
         return {
-            "schema": EXTENDED_SCHEMA if further else SCHEMA,
+            "schema": SCHEMA,
             "file": {
                 "name": source.path.name,
                 "format": source.format,

@@ -217,9 +217,9 @@ def test_the_parameters_printed_are_those_of_an_lstm_of_the_units_and_features_p
     assert parameters_printed(printed)[0] == expected
 
 
-def test_shapes_as_json_is_one_object_of_schema_1() -> None:
+def test_shapes_as_json_is_one_object_of_schema_2() -> None:
     printed = json.loads(shapes("encoder_decoder", "--format", "json").stdout)
-    assert printed["schema"] == 1
+    assert printed["schema"] == 2
     assert [layer["path"] for layer in printed["layers"]] == ["encoder", "decoder"]
 
 

@@ -188,7 +188,7 @@ def test_a_contract_is_kept_or_broken(content: Json, expected: list[str]) -> Non
         ({"layers": {}}, "layers: expected a list of objects with a path"),
         ({"layers": "lstm"}, "layers: expected a list of objects with a path"),
         ({"layers": [{"units": 3}]}, "layers: expected a list of objects with a path"),
-        ({"schema": 2}, "schema: 2; this version reads up to 1, upgrade lstm-inspect"),
+        ({"schema": 3}, "schema: 3; this version reads up to 2, upgrade lstm-inspect"),
         ({"schema": True}, "schema: True"),
     ],
 )

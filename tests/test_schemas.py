@@ -24,9 +24,10 @@ SCHEMAS = Path(__file__).parents[1] / "docs" / "schemas"
 # number in `schema`, and add the digest here.
 PUBLISHED = {
     "contract.1.json": "a97687250c8b9f53",
+    "contract.2.json": "d51ec9bdfa2d6eee",
     "report.1.json": "d0714111175655c5",
     "shapes.1.json": "cc842ebe466d7944",
-    "shapes.2.json": "25a0b2e31b8b11d1",
+    "shapes.2.json": "badd69491dac749a",
     "trace.1.json": "f6e11b09195fee35",
     "trace.2.json": "42992895c4707628",
     "verify.1.json": "3d7215e47160ac08",
@@ -86,21 +87,22 @@ MODELS = [
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_shapes_prints_what_its_schema_says(path: Path) -> None:
     value = printed("shapes", path, "--format", "json")
-    validate(value, "shapes.1.json")
-    validate(value, "contract.1.json")
+    validate(value, "shapes.2.json")
+    validate(value, "contract.2.json")
 
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_shapes_prints_further_tables_as_its_next_schema_says(path: Path) -> None:
+def test_shapes_prints_further_tables_as_its_schema_says(path: Path) -> None:
     value = printed("shapes", path, "--gates", "--all", "--format", "json")
     validate(value, "shapes.2.json")
     assert len(value["gates"]) == len(value["layers"]) <= len(value["calls"])
 
 
 @pytest.mark.parametrize("name", ["lstm_all", "gru", "multi"])
-def test_the_gates_in_a_checkpoint_are_printed_as_that_schema_says(name: str) -> None:
+def test_a_checkpoint_is_printed_as_its_schema_says(name: str) -> None:
     path = FIXTURES / "tensorflow-1" / f"{name}.ckpt"
     validate(printed("shapes", path, "--gates", "--all", "--format", "json"), "shapes.2.json")
+    validate(printed("contract", path), "contract.2.json")
 
 
 def test_weights_prints_what_its_schema_says(tmp_path: Path) -> None:
@@ -151,7 +153,7 @@ def test_check_and_diff_print_what_their_schema_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_contract_writes_what_its_schema_says(path: Path) -> None:
-    validate(printed("contract", path), "contract.1.json")
+    validate(printed("contract", path), "contract.2.json")
 
 
 @pytest.mark.parametrize(
@@ -163,10 +165,16 @@ def test_contract_writes_what_its_schema_says(path: Path) -> None:
             ]
         },
         {"layers": {"exactly": []}, "inputs": {"exactly": [{"name": "x", "shape": None}]}},
-        {"schema": 1, "parameters": {"max": 9}},
+        {"schema": 2, "parameters": {"max": 9}},
     ],
 )
 def test_a_contract_that_is_taken_is_of_the_schema(content: Any) -> None:
+    Contract(content)
+    validate(content, "contract.2.json")
+
+
+def test_a_contract_of_the_first_schema_is_still_taken() -> None:
+    content = {"schema": 1, "layers": [{"path": "*", "cell": "lstm"}]}
     Contract(content)
     validate(content, "contract.1.json")
 
@@ -178,11 +186,11 @@ def test_a_contract_that_is_taken_is_of_the_schema(content: Any) -> None:
         {"layers": {}},
         {"layers": [{"units": 3}]},
         {"layers": [{"path": "x", "unit": 3}]},
-        {"schema": 2},
+        {"schema": 3},
     ],
 )
 def test_a_contract_that_is_refused_is_not_of_the_schema(content: Any) -> None:
     with pytest.raises(ContractError):
         Contract(content)
     with pytest.raises(jsonschema.ValidationError):
-        validate(content, "contract.1.json")
+        validate(content, "contract.2.json")

@@ -67,7 +67,7 @@ def test_the_json_of_a_model() -> None:
         "return_sequences": True,
     }
     assert shapes.as_json() == {
-        "schema": 1,
+        "schema": 2,
         "file": {
             "name": "encoder_decoder.keras",
             "format": "keras",

@@ -111,9 +111,18 @@ def _layer_cell(layer: "LayerShapes") -> Text:
 
 
 def _options(layer: "LayerShapes") -> Text:
-    options = ("return_sequences", "return_state", "stateful")
-    words = {True: "yes", False: "no", None: "unknown"}
-    return _lines(f"{name}: {words[getattr(layer.recurrence, name)]}" for name in options)
+    recurrence, words = layer.recurrence, {True: "yes", False: "no", None: "unknown"}
+    lines = [
+        f"{name}: {words[getattr(recurrence, name)]}"
+        for name in ("return_sequences", "return_state", "stateful")
+    ]
+    for name, type_ in recurrence.kind.options.items():
+        if type_ is bool:
+            lines.append(f"{name}: {words[recurrence.options.get(name)]}")
+        elif type_ is float:
+            value = recurrence.options.get(name)
+            lines.append(f"{name}: {'none' if value is None else f'{value:g}'}")
+    return _lines(lines)
 
 
 def dump_view(stats: "Iterable[ArrayStats]", dump: Path, seconds: float) -> Group:

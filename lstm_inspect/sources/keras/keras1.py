@@ -57,7 +57,7 @@ _MERGES = {
     "max": "Maximum",
     "concat": "Concatenate",
 }
-_DATA_FORMATS = {"tf": "channels_last", "th": "channels_first", "default": "channels_last"}
+_DATA_FORMATS = {"tf": "channels_last", "th": "channels_first"}
 
 
 def is_keras1(config: Mapping[str, Any]) -> bool:
