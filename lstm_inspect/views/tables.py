@@ -82,7 +82,7 @@ def _shapes_lines(shapes: "ModelShapes") -> Iterator[str]:
         inputs = ", ".join(f"{each.name} {_input(each)}" for each in shapes.model.inputs)
         yield f"inputs: {inputs}"
     if shapes.model.why_unwired is not None:
-        yield f"each layer has an input of its own: {shapes.model.why_unwired}"
+        yield f"each input is the x of a layer: {shapes.model.why_unwired}"
     for name in shapes.incomplete:
         yield f"{name}: the file lacks some of its weights"
     for layer in shapes.layers:
