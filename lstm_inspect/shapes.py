@@ -147,8 +147,13 @@ class ModelShapes:
     @property
     def incomplete(self) -> tuple[str, ...]:
         """The layers that lack some of their weights in the file, as ``name (class)``."""
-        layers = [call.layer for call in self.model.calls if isinstance(call.layer, Layer)]
-        return tuple(layer.label for layer in layers if not layer.is_whole)
+        return tuple(layer.label for layer in self.incomplete_layers)
+
+    @property
+    def incomplete_layers(self) -> tuple[Layer, ...]:
+        """The layers that lack some of their weights in the file."""
+        layers = (call.layer for call in self.model.calls if isinstance(call.layer, Layer))
+        return tuple(dict.fromkeys(layer for layer in layers if layer.lacks is not None))
 
     @property
     def parameters(self) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_inspect.arrays import Array
-from lstm_inspect.model import Model, Recurrence
+from lstm_inspect.model import Layer, Model, Recurrence
 from lstm_inspect.replay.plan import select_calls
 from lstm_inspect.traces.dumps import save_dump
 from lstm_inspect.traces.statistics import ArrayStats
@@ -23,6 +23,12 @@ def select_recurrences(model: Model, patterns: Sequence[str]) -> list[Recurrence
     paths = set(select_calls(model, patterns))
     chosen = (recurrence for call, recurrence in model.recurrent_calls if call.path in paths)
     return [*dict.fromkeys(chosen)]
+
+
+def select_lacking(model: Model, patterns: Sequence[str]) -> list[Layer]:
+    """The recurrent layers that match, and of which the file lacks arrays."""
+    paths = set(select_calls(model, patterns))
+    return [layer for layer in model.lacking if layer.name in paths]
 
 
 def whole_weights(recurrence: Recurrence) -> dict[str, Array]:

@@ -32,6 +32,7 @@ from tests.conftest import (
     layer,
     lstm,
     lstm_weights,
+    random,
     sequential,
     write_h5,
 )
@@ -335,7 +336,7 @@ def test_weights_names_a_layer_that_the_file_has_no_weights_of(folder: Path) -> 
     write_h5(folder / "m.h5", config, {"one": lstm_weights("one", 2, 2), "other": {}})
     result = weights(model="m.h5")
     assert result.exit_code == 2
-    assert result.stderr == "error: other not written: the file lacks some of its weights\n"
+    assert result.stderr == "error: other (LSTM): 1 unit; the file holds 0 of its 3 arrays\n"
     assert {key.partition("/")[0] for key in arrays_written()} == {"one", "__meta__"}
 
 
@@ -791,3 +792,47 @@ def test_too_little_memory_is_one_line(folder: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("lstm_inspect.sources.open_model", fail)
     result = run("shapes", "model.keras")
     assert (result.exit_code, result.stderr) == (2, "error: there is not enough memory\n")
+
+
+def lossy(path: Path) -> Path:
+    """A whole LSTM, and a Bidirectional of which one array was written over another."""
+    both = layer("Bidirectional", "bi", layer=lstm("inner", 3, return_sequences=True))
+    config = sequential(input_layer("x", 3, 2), both, lstm("whole", 1))
+    arrays = {f"bi/{name}": random(2, 12) for name in ("kernel", "recurrent_kernel", "bias")}
+    write_h5(path, config, {"bi": arrays, "whole": lstm_weights("whole", 6, 1)})
+    with h5py.File(path, "r+") as file:
+        file["model_weights/bi"].attrs["weight_names"] = [*arrays, *arrays]
+    return path
+
+
+LACKS = "bi (Bidirectional): 3 units; the file holds 3 of its 6 arrays"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "shapes m.h5",
+        "shapes m.h5 --format json",
+        "contract m.h5",
+        "check m.h5 --expect whole.units=1",
+        "diff m.h5 m.h5",
+        "weights m.h5 --out w.npz",
+        "trace m.h5 --input x.npy --out s.npz",
+        "verify m.h5 --input x.npy",
+    ],
+)
+def test_a_layer_that_the_file_lacks_arrays_of_is_named(command: str, folder: Path) -> None:
+    lossy(folder / "m.h5")
+    np.save("x.npy", random(1, 3, 2))
+    result = run(*command.split())
+    assert result.exit_code == 2
+    assert LACKS in result.stderr
+
+
+def test_shapes_shows_what_there_is_if_no_recurrent_layer_is_whole(folder: Path) -> None:
+    config = sequential(input_layer("x", 3, 2), lstm("lstm", 4))
+    write_h5(folder / "m.h5", config, {"lstm": {}})
+    result = run("shapes", "m.h5")
+    line = "lstm (LSTM): 4 units; the file holds 0 of its 3 arrays"
+    assert (result.exit_code, result.stderr) == (2, f"error: {line}\n")
+    assert line in result.stdout

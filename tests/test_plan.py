@@ -111,7 +111,7 @@ def test_a_recurrent_layer_without_weights_is_named_by_a_trace(tmp_path: Path) -
     x = random(1, 3, 2)
     trace = lstm_inspect.trace(lstm_inspect.open_model(path), x)
     assert list(trace) == ["first"]
-    assert trace.untraced == {"second": "second (LSTM): the file lacks some of its weights"}
+    assert trace.untraced == {"second": "second (LSTM): 2 units; the file holds 0 of its 3 arrays"}
     alone = lstm_inspect.trace(lstm_inspect.open_model(path), x, select=["first"])
     assert alone.untraced == {}
 

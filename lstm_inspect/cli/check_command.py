@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lstm_inspect.cli.arguments import read_assumptions, read_limits
-from lstm_inspect.cli.messages import say_error
+from lstm_inspect.cli.messages import say_error, say_lacking
 from lstm_inspect.cli.shared_options import limit_option, model_options, report_option
 from lstm_inspect.errors import InspectError
 
@@ -112,19 +112,20 @@ def check(
     unread: dict[Path, str] = {}
     for path in models:
         try:
-            shapes = model_shapes(
-                open_model(
-                    path,
-                    config,
-                    replace_config=replace_config,
-                    assume=read_assumptions(assume),
-                    limits=limits,
-                )
+            opened = open_model(
+                path,
+                config,
+                replace_config=replace_config,
+                assume=read_assumptions(assume),
+                limits=limits,
             )
+            shapes = model_shapes(opened)
         except InspectError as error:
             unread[path] = str(error)
             say_error(str(error))
             continue
+        if say_lacking(opened.lacking):
+            unread[path] = f"{opened.lacking[0].label}: {opened.lacking[0].lacks}"
         for contract in held_to:
             findings += check_contract(contract, shapes)
         if taking:
@@ -154,7 +155,9 @@ def check(
 @click.option("--force", is_flag=True, help="Replace an existing file at --out.")
 @model_options
 @limit_option
+@click.pass_context
 def contract(
+    ctx: click.Context,
     model: Path,
     out: Path | None,
     force: bool,
@@ -188,3 +191,5 @@ def contract(
         write_contract(out, content, may_replace=lambda path: force)
     else:
         print_json(content)
+    if say_lacking(opened.lacking):
+        ctx.exit(2)

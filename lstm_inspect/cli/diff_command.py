@@ -2,12 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lstm_inspect.cli.arguments import read_assumptions, read_limits
+from lstm_inspect.cli.messages import say_lacking
 from lstm_inspect.cli.shared_options import assume_option, limit_option, report_option
 from lstm_inspect.errors import InputError
+
+if TYPE_CHECKING:
+    from lstm_inspect.model import Layer
 
 _EXAMPLES = """\b
 Examples:
@@ -62,6 +67,7 @@ def diff(
     from lstm_inspect.views.printing import print_report
 
     tolerance, limits = Tolerance(atol, rtol), read_limits(limit)
+    lacking: list[Layer] = []
     kinds = [is_dump(path, limits) for path in (first, second)]
     if all(kinds):
         findings = diff_dumps(first, second, tolerance, limits)
@@ -72,7 +78,9 @@ def diff(
     else:
         said = read_assumptions(assume)
         one, other = (open_model(path, assume=said, limits=limits) for path in (first, second))
-        findings = diff_models(one, other, tolerance)
+        findings, lacking = diff_models(one, other, tolerance), [*one.lacking, *other.lacking]
     print_report(Report(command="diff", files=(second,), findings=tuple(findings)), format_)
+    if say_lacking(lacking):
+        ctx.exit(2)
     if findings:
         ctx.exit(1)

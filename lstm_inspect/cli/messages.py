@@ -1,13 +1,23 @@
 """Prints errors and warnings to stderr, one line each, whatever text from a file they quote."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from lstm_inspect.errors import one_line
+
+if TYPE_CHECKING:
+    from lstm_inspect.model import Layer
+
+
+def say_lacking(layers: "Collection[Layer]") -> bool:
+    """Names layers of which the file lacks arrays; returns whether there are any."""
+    for layer in layers:
+        say_error(f"{layer.label}: {layer.lacks}")
+    return bool(layers)
 
 
 def say_error(message: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from lstm_inspect.cli.arguments import read_assumptions, read_limits
+from lstm_inspect.cli.messages import say_lacking
 from lstm_inspect.cli.shared_options import format_option, limit_option, model_options
 
 _EXAMPLES = """\b
@@ -30,7 +31,9 @@ Examples:
 @click.option("--all", "all_", is_flag=True, help="Show the output shape of every layer.")
 @model_options
 @limit_option
+@click.pass_context
 def shapes(
+    ctx: click.Context,
     model: Path,
     format_: str,
     batch: int | None,
@@ -63,3 +66,5 @@ def shapes(
 
         tables = {"calls": calls_table, "gates": gates_table}
         print_view(shapes_view(found, [tables[name](found) for name in also]))
+    if say_lacking(opened.lacking):
+        ctx.exit(2)

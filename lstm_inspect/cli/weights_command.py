@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lstm_inspect.cli.arguments import read_assumptions, read_limits
-from lstm_inspect.cli.messages import say_error
+from lstm_inspect.cli.messages import say_lacking
 from lstm_inspect.cli.shared_options import format_option, limit_option, model_options
 
 if TYPE_CHECKING:
@@ -57,7 +57,6 @@ def weights(
     If the file lacks the weights of a layer, stderr names it, and the exit status is 2.
     """
     from lstm_inspect.files.atomic import check_target
-    from lstm_inspect.replay.plan import calls_without_weights
     from lstm_inspect.sources import open_model
     from lstm_inspect.traces.dumps import is_dump
     from lstm_inspect.traces.statistics import stats_of
@@ -65,6 +64,7 @@ def weights(
     from lstm_inspect.weight_dump import (
         gate_weights,
         save_weights,
+        select_lacking,
         select_recurrences,
         weights_as_json,
         whole_weights,
@@ -96,8 +96,5 @@ def weights(
         from lstm_inspect.views.tables import dump_view
 
         print_view(dump_view(stats, out, time.perf_counter() - started))
-    lacking = [*calls_without_weights(opened, patterns)]
-    for path in lacking:
-        say_error(f"{path} not written: the file lacks some of its weights")
-    if lacking:
+    if say_lacking(select_lacking(opened, patterns)):
         ctx.exit(2)

@@ -186,6 +186,12 @@ class Model:
                 )
             taken.add(path)
 
+    @property
+    def lacking(self) -> tuple[Layer, ...]:
+        """The recurrent layers of which the file lacks some arrays, as plain layers."""
+        layers = (call.layer for call in self.calls if isinstance(call.layer, Layer))
+        return tuple(dict.fromkeys(each for each in layers if each.is_recurrent))
+
     @cached_property
     def recurrent_calls(self) -> tuple[tuple[Call, Recurrence], ...]:
         """The calls of recurrent layers, each with its recurrence, in the order of computation."""

@@ -286,7 +286,7 @@ class Layer:
         weights: Its arrays, in the order of its framework.
         activation: The name of its activation, as in `lstm_inspect.cells.ACTIVATIONS`.
         dtype: The dtype it computes in; float inputs are cast to it.
-        is_whole: Whether the file holds all of its weights.
+        lacks: What the file lacks of it: ``"the file holds 3 of its 6 arrays"``; None for nothing.
         is_recurrent: Whether it is a recurrent layer; as a `Layer` it stands for one of whose cells
             the file has no weights.
         acts_in_training: Whether it computes something different in training.
@@ -303,7 +303,7 @@ class Layer:
     weights: tuple[Array, ...] = ()
     activation: str = "linear"
     dtype: str = "float32"
-    is_whole: bool = True
+    lacks: str | None = None
     is_recurrent: bool = False
     acts_in_training: bool = False
     passes_mask: bool | None = None

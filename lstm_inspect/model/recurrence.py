@@ -116,6 +116,11 @@ class Recurrence:
             raise TypeError(f"expected stored to have the blocks {[*self.blocks]}")
 
     @property
+    def is_recurrent(self) -> bool:
+        """True, also of a `Layer` that stands for a recurrent layer without weights."""
+        return True
+
+    @property
     def open_fields(self) -> tuple[str, ...]:
         """What the file does not say and a replay needs: activations, options, the direction."""
         unknown = [name for name in self.kind.activations if self.activations.get(name) is None]

@@ -63,7 +63,11 @@ def plan_replay(model: Model, options: ReplayOptions, also: Collection[Ref] = ()
         if len(reasons) > _MOST_REASONS:
             reasons = [*reasons[: _MOST_REASONS - 1], _MORE_REASONS]
         obstacles[call.path] = tuple(reasons)
-    recorded = frozenset(path for path in selected if not obstacles[path] and path not in feed)
+    recorded = frozenset(
+        call.path
+        for call, _ in model.recurrent_calls
+        if call.path in selected and not obstacles[call.path] and call.path not in feed
+    )
     tensors = tuple(ref for ref in also if not obstacles.get(ref.path))
     needed = {*recorded, *(ref.path for ref in tensors)}
     calls = []
@@ -76,20 +80,8 @@ def plan_replay(model: Model, options: ReplayOptions, also: Collection[Ref] = ()
         recorded=recorded,
         tensors=tensors,
         inputs=frozenset(each.name for each in model.inputs if each.tensor in needed),
-        blocked={
-            path: obstacles[path]
-            for path in (*selected, *calls_without_weights(model, options.select))
-            if obstacles[path]
-        },
+        blocked={path: obstacles[path] for path in selected if obstacles[path]},
     )
-
-
-def calls_without_weights(model: Model, patterns: Sequence[str]) -> Iterator[str]:
-    """The selected recurrent layers that cannot be replayed, as the file lacks their weights."""
-    for call in model.calls:
-        is_selected = any(fnmatchcase(call.path, pattern) for pattern in patterns)
-        if isinstance(call.layer, Layer) and call.layer.is_recurrent and is_selected:
-            yield call.path
 
 
 def needs_of(call: Call, feed: Collection[str]) -> tuple[Ref, ...]:
@@ -104,10 +96,12 @@ def needs_of(call: Call, feed: Collection[str]) -> tuple[Ref, ...]:
 def select_calls(model: Model, patterns: Sequence[str]) -> list[str]:
     """The paths of the recurrent calls that match one of some patterns.
 
+    Those of which the file lacks the weights are among them.
+
     Raises:
         SelectionError: The model has no recurrent layer, or a pattern matches none.
     """
-    paths = [call.path for call, _ in model.recurrent_calls]
+    paths = [call.path for call in model.calls if call.layer.is_recurrent]
     if not paths:
         raise SelectionError(f"{model.source.path}: no recurrent layer; it has {_classes(model)}")
     for pattern in patterns:
@@ -159,10 +153,10 @@ def _obstacles(call: Call, custom: Collection[str]) -> Iterator[str]:
                 yield f"{layer.label} is called with training=True"
             if {layer.name, layer.class_name}.intersection(custom):
                 return
-            if layer.is_whole and in_numpy(layer, call.args, call.kwargs):
+            if layer.lacks is None and in_numpy(layer, call.args, call.kwargs):
                 return
-            if not layer.is_whole:
-                yield f"{layer.label}: the file lacks some of its weights"
+            if layer.lacks is not None:
+                yield f"{layer.label}: {layer.lacks}"
             elif not bridge.can_build(layer):
                 hint = advice(
                     python=f"give its output with feed={{{call.path!r}: array}}",

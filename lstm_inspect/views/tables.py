@@ -83,8 +83,8 @@ def _shapes_lines(shapes: "ModelShapes") -> Iterator[str]:
         yield f"inputs: {inputs}"
     if shapes.model.why_unwired is not None:
         yield f"each input is the x of a layer: {shapes.model.why_unwired}"
-    for name in shapes.incomplete:
-        yield f"{name}: the file lacks some of its weights"
+    for lacking in shapes.incomplete_layers:
+        yield f"{lacking.label}: {lacking.lacks}"
     for layer in shapes.layers:
         for note in layer.recurrence.remarks:
             yield f"{layer.path}: {note}"

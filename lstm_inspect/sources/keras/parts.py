@@ -157,7 +157,7 @@ def read_part(layer: LayerConfig, weights: Weights, path: str) -> Part:
         other = _recurrent_part(backward, theirs, f"{path}/backward", True)
         merge = read_layer(layer, (), path)
         if one is None or other is None:
-            return replace(merge, is_whole=False, is_recurrent=True)
+            return _without_weights(layer, forward, weights, path)
         options = merge_directions(layer)
         cast = Layer(
             name=f"{path}/cast",
@@ -174,7 +174,7 @@ def read_part(layer: LayerConfig, weights: Weights, path: str) -> Part:
     if cell_configs(layer):
         part = _recurrent_part(layer, weights, path)
         if part is None:
-            return replace(read_layer(layer, (), path), is_whole=False, is_recurrent=True)
+            return _without_weights(layer, layer, weights, path)
         return part
     if models := layer.merged_models:
         own = zip(models, weights.of_layers(models), strict=True)
@@ -187,10 +187,24 @@ def read_part(layer: LayerConfig, weights: Weights, path: str) -> Part:
     if layer.class_name == "IntegerLookup" and layer.config.get("vocabulary") is None:
         layer.config["vocabulary"] = weights.vocabulary()
     arrays = weights.arrays()
-    is_whole = bool(arrays) or not sum(weight_counts(layer) or (0, 0))
+    expected = sum(weight_counts(layer) or (0, 0))
+    lacks = None if arrays or not expected else _lacks(weights.held, expected)
     if layer.dialect.is_theano and layer.class_name.startswith("Conv"):
         arrays = turn_kernels(arrays)
-    return replace(read_layer(layer, arrays, path), is_whole=is_whole)
+    return replace(read_layer(layer, arrays, path), lacks=lacks)
+
+
+def _lacks(held: int, expected: int) -> str:
+    return f"the file holds {held} of its {expected} arrays"
+
+
+def _without_weights(layer: LayerConfig, inner: LayerConfig, weights: Weights, path: str) -> Layer:
+    """A recurrent layer of which the file lacks some arrays; ``inner`` states its units."""
+    cells = cell_configs(inner)
+    sizes = [cell.config.get("units", cell.config.get("filters")) for cell in cells]
+    units = " and ".join(map(str, sizes))
+    lacks = f"{units} unit{'' if units == '1' else 's'}; {_lacks(weights.held, sum(weight_counts(layer) or (0, 0)))}"
+    return replace(read_layer(layer, (), path), lacks=lacks, is_recurrent=True)
 
 
 def _recurrent_part(

@@ -27,6 +27,10 @@ class Weights(Protocol):
     def arrays(self) -> tuple[Array, ...]:
         """The arrays of a plain layer, in the order of Keras's ``layer.weights``."""
 
+    @property
+    def held(self) -> int:
+        """How many arrays the file has of the layer and of all in it."""
+
     def vocabulary(self) -> list[int] | None:
         """The vocabulary that a lookup learned from data, if the file has it outside the config.
 
@@ -52,10 +56,14 @@ def weights_of_layers(file: SavedFile, layers: Sequence[LayerConfig]) -> list[We
     match file.weights:
         case VariableTree() as tree:
             return _TreeWeights(tree, "").of_layers(layers)
-        case LayerWeights(layers=named):
+        case LayerWeights(layers=named, held=held):
             names = _names_of(layers, named, file)
             return [
-                _ListedWeights(_listed(layer, name, named), member_by_member=not layer.is_trained)
+                _ListedWeights(
+                    _listed(layer, name, named),
+                    member_by_member=not layer.is_trained,
+                    held=held.get(name, 0),
+                )
                 for layer, name in zip(layers, names, strict=True)
             ]
         case ObjectGraph() as graph:
@@ -136,6 +144,10 @@ class _TreeWeights:
         named = self._own() or [own for part in _ATTENTION_PARTS for own in self._at(part)._own()]
         return tuple(array for _, array in named)
 
+    @property
+    def held(self) -> int:
+        return sum(path.startswith(self._prefix) for path in self._tree.arrays)
+
     def vocabulary(self) -> list[int] | None:
         text = self._tree.assets.get(f"{self._prefix}vocabulary.txt")
         if text is None:
@@ -209,6 +221,10 @@ class _GraphWeights:
     def _own(self) -> tuple[NamedArray, ...]:
         return () if self._number is None else self._graph.arrays_of(self._number)
 
+    @property
+    def held(self) -> int:
+        return len(self._own()) or len(self._at("cell")._own())
+
     def vocabulary(self) -> None:
         return
 
@@ -262,12 +278,17 @@ class _ListedWeights:
       variance, kernel, bias.
     """
 
-    def __init__(self, named: Sequence[NamedArray], member_by_member: bool) -> None:
+    def __init__(self, named: Sequence[NamedArray], member_by_member: bool, held: int = 0) -> None:
         self._named = named
         self._member_by_member = member_by_member
+        self._held = held
 
     def arrays(self) -> tuple[Array, ...]:
         return tuple(array for _, array in self._named)
+
+    @property
+    def held(self) -> int:
+        return len(self._named) or self._held
 
     def vocabulary(self) -> None:
         return

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from lstm_inspect.arrays import NamedArray
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.files.hdf5 import Group, read_hdf5
 from lstm_inspect.files.json_text import parse_object
@@ -70,13 +69,19 @@ def _check_numbers(group: Group, path: Path) -> None:
 
 
 def _layer_weights(group: Group) -> LayerWeights:
-    return LayerWeights(
-        layers={
-            name: tuple(_weights(layer))
-            for name in dict.fromkeys(_names(group, "layer_names"))
-            if (layer := group.at(name)) is not None
-        }
-    )
+    layers, held = {}, {}
+    for name in dict.fromkeys(_names(group, "layer_names")):
+        if (layer := group.at(name)) is None:
+            continue
+        arrays = layer.all_arrays()
+        listed = _names(layer, "weight_names")
+        # Keras 3.0 gives two arrays of a Bidirectional the same name, and so loses one of them.
+        if len(set(listed)) == len(listed) and all(each in arrays for each in listed):
+            layers[name] = tuple((each, arrays[each]) for each in listed)
+        else:
+            layers[name] = ()
+            held[name] = len({*listed} & arrays.keys())
+    return LayerWeights(layers, held)
 
 
 def _names(group: Group, attribute: str) -> list[str]:
@@ -94,14 +99,3 @@ def _names(group: Group, attribute: str) -> list[str]:
         names += chunk
         chunks += 1
     return names
-
-
-def _weights(group: Group) -> list[NamedArray]:
-    """The weights of a layer; none at all if the file lacks one of them.
-
-    Keras 3.0 gives two arrays of a Bidirectional the same name, and so writes a broken file.
-    """
-    arrays = group.all_arrays()
-    names = _names(group, "weight_names")
-    is_whole = len(set(names)) == len(names) and all(name in arrays for name in names)
-    return [(name, arrays[name]) for name in names] if is_whole else []

@@ -43,6 +43,8 @@ class LayerWeights(NamedTuple):
     """
 
     layers: Mapping[str, tuple[NamedArray, ...]]
+    held: Mapping[str, int] = MappingProxyType({})
+    """How many arrays the file has of a layer of which it lacks some; it then lists none."""
 
 
 class StatedLayer(NamedTuple):
