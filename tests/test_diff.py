@@ -18,6 +18,7 @@ from lstm_inspect.checks.diff.two_dumps import diff_traces
 from lstm_inspect.cli import cli
 from lstm_inspect.files.limits import DEFAULT_LIMITS
 from lstm_inspect.files.npy import open_arrays
+from lstm_inspect.model import Layer
 from lstm_inspect.traces.recording import LayerTrace, Trace
 from tests.conftest import (
     FIXTURES,
@@ -439,3 +440,38 @@ def test_a_signalling_nan_is_a_nan_without_a_warning(recwarn: pytest.WarningsRec
     signalling = np.array([0x7F800001], np.uint32).view(np.float32)
     assert parting((1,), [(signalling, signalling)], Tolerance(0, 0)) is None
     assert not recwarn.list
+
+
+def custom(path: Path, arrays: dict[str, Array], *, as_keras: bool) -> Path:
+    """A model with a layer of somebody's own that has a layer in it, in one of two formats."""
+    own = {**layer("mine>Att", "att"), "registered_name": "mine>Att"}
+    config = sequential(input_layer("x", 3, 2), own, lstm("lstm", 2))
+    lstm_arrays = lstm_weights("lstm", 2, 2)
+    if not as_keras:
+        named = {f"att/{name}": array for name, array in arrays.items()}
+        return write_h5(path, config, {"att": named, "lstm": lstm_arrays}, keras_version="3.15.1")
+    places = ("vars/0", "b/vars/0", "a/vars/0")
+    with h5py.File(path.with_suffix(".weights"), "w") as file:
+        for place, array in zip(places, arrays.values(), strict=True):
+            file.create_dataset(f"layers/att/{place}", data=array)
+        file.create_dataset("layers/att/seed_generator/vars/0", data=np.zeros(2, "uint32"))
+        for number, array in enumerate(lstm_arrays.values()):
+            file.create_dataset(f"layers/lstm/cell/vars/{number}", data=array)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "3.15.1"}))
+        archive.writestr("config.json", json.dumps(config))
+        archive.write(path.with_suffix(".weights"), "model.weights.h5")
+    return path
+
+
+def test_a_layer_of_somebodys_own_has_the_same_arrays_in_each_format(tmp_path: Path) -> None:
+    arrays = {"w": random(2), "first": random(2, 2), "second": -random(2, 2)}
+    one = lstm_inspect.open_model(custom(tmp_path / "m.h5", arrays, as_keras=False))
+    same = lstm_inspect.open_model(custom(tmp_path / "m.keras", arrays, as_keras=True))
+    changed = {**arrays, "second": random(2, 2) + 1}
+    other = lstm_inspect.open_model(custom(tmp_path / "o.keras", changed, as_keras=True))
+    (own,) = [call.layer for call in same.calls if call.path == "att"]
+    assert isinstance(own, Layer)
+    np.testing.assert_array_equal(own.weights[0], arrays["w"])
+    assert diff_models(one, same, Tolerance(0, 0)) == []
+    assert {each.layer for each in diff_models(one, other, Tolerance(0, 0))} == {"att"}

@@ -8,7 +8,17 @@ import pytest
 import lstm_inspect
 from lstm_inspect import InputError, NonFiniteWarning, RoundingWarning
 from lstm_inspect.files.npy import read_arrays
-from tests.conftest import SAMPLES, lstm, lstm_weights, random, sample_input, sequential, write_h5
+from tests.conftest import (
+    SAMPLES,
+    input_layer,
+    layer,
+    lstm,
+    lstm_weights,
+    random,
+    sample_input,
+    sequential,
+    write_h5,
+)
 
 
 def refusal(name: str, inputs: Any) -> str:
@@ -316,3 +326,43 @@ def test_a_folder_of_inputs_is_refused(tmp_path: Path) -> None:
     assert unreadable(tmp_path).endswith(
         "expected a .npy or .npz file of numbers, received a folder"
     )
+
+
+def tokens_model(tmp_path: Path, dtype: str) -> lstm_inspect.Model:
+    """An input of whole numbers -> Embedding(mask_zero) -> LSTM."""
+    entry = input_layer("x", 4, dtype=dtype)
+    embedding = layer("Embedding", "embedding", input_dim=9, output_dim=3, mask_zero=True)
+    config = sequential(entry, embedding, lstm("lstm", 2))
+    weights = {
+        "embedding": {"embedding/embeddings:0": random(9, 3)},
+        "lstm": lstm_weights("lstm", 3, 2),
+    }
+    return lstm_inspect.open_model(write_h5(tmp_path / "m.h5", config, weights))
+
+
+TOKENS = np.array([[3, 1, 0, 8]])
+
+
+@pytest.mark.parametrize("given", [TOKENS, TOKENS.astype("f4"), TOKENS.astype("u1")])
+def test_whole_numbers_of_any_dtype_are_the_same_tokens(given: Any, tmp_path: Path) -> None:
+    model = tokens_model(tmp_path, "int32")
+    expected = lstm_inspect.trace(model, TOKENS.astype("int32"), record="all")["lstm"]
+    found = lstm_inspect.trace(model, given, record="all")["lstm"]
+    np.testing.assert_array_equal(found.mask, [[True, True, False, True]])
+    np.testing.assert_array_equal(found.h, expected.h)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "given", "says"),
+    [
+        ("int32", TOKENS + 2**40, r"numbers that int32 can hold, received 1099511627779 at \[0, 0"),
+        ("int32", TOKENS + 0.5, r"numbers that int32 can hold, received 3.5 at \[0, 0\]"),
+        ("uint8", TOKENS - 1, r"numbers that uint8 can hold, received -1 at \[0, 2\]"),
+        ("int64", TOKENS + 2**32, "expected indices from 0 to 8, received 4294967299"),
+    ],
+)
+def test_a_number_that_a_whole_input_cannot_hold_is_refused(
+    dtype: str, given: Any, says: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=says):
+        lstm_inspect.trace(tokens_model(tmp_path, dtype), given)

@@ -50,7 +50,8 @@ def _masking_mask(options: Masking, inputs: Sequence[Value]) -> Array:
 
 
 def _embedding(layer: Layer, options: Embedding, inputs: Sequence[Value]) -> Array:
-    indices = inputs[0].array.astype(np.int32)
+    given = inputs[0].array
+    indices = given if given.dtype in (np.int32, np.int64) else given.astype(np.int32)
     (embeddings,) = layer.weights
     outside = (indices < 0) | (indices >= len(embeddings))
     if outside.any():

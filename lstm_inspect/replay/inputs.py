@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_inspect.arrays import FLOATS, Array, cast
+from lstm_inspect.arrays import NUMBERS, Array, cast
 from lstm_inspect.errors import InputError, InspectError, NonFiniteWarning, RoundingWarning
 from lstm_inspect.model import ModelInput, Shape, fits
 from lstm_inspect.notation import advice, shape_text
@@ -137,7 +137,7 @@ def _fit(expected: ModelInput, array: Array, allow_nonfinite: bool) -> Array:
     if 0 in array.shape:
         raise InputError(f"input {name}: {takes}; it is empty")
     check_finite(f"input {name}:", array, allow_nonfinite, InputError)
-    return _exactly(name, array, expected.dtype) if expected.dtype in FLOATS else array
+    return _exactly(name, array, expected.dtype) if expected.dtype in NUMBERS else array
 
 
 def check_finite(
@@ -162,14 +162,20 @@ def check_finite(
 
 
 def _exactly(name: str, array: Array, dtype: str) -> Array:
-    """Casts an array to the dtype that the model takes; warns if that rounds a number."""
+    """Casts an array to the dtype that the model takes; warns if that rounds a fraction.
+
+    Keras casts an input before it masks it, so another number could be another mask.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         fitted = cast(array, dtype)
-        lost = (fitted.astype(array.dtype) != array) & np.isfinite(array)
+        lost = fitted.astype(array.dtype) != array
+        if fitted.dtype.kind == "f":
+            lost &= np.isfinite(array)
     if not lost.any():
         return fitted
     first = [int(axis) for axis in np.argwhere(lost)[0]]
-    if array.dtype.kind != "f" or not np.isfinite(fitted[lost]).all():
+    are_fractions = array.dtype.kind == fitted.dtype.kind == "f"
+    if not are_fractions or not np.isfinite(fitted[lost]).all():
         raise InputError(
             f"input {name}: expected numbers that {dtype} can hold, received "
             f"{array[tuple(first)]} at {first}"

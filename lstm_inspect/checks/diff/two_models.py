@@ -70,7 +70,7 @@ def _settings(layer: Layer) -> dict[str, Any]:
         settings = {name: value for name, value in layer.config.items() if _tells(name, value)}
     else:
         settings = layer.options._asdict()
-    shapes = {f"weights.{n}": list(array.shape) for n, array in enumerate(layer.weights)}
+    shapes = {f"weights.{n}": list(array.shape) for n, array in enumerate(_arrays_of(layer))}
     return {**settings, "activation": layer.activation, **shapes}
 
 
@@ -127,9 +127,21 @@ def _weights(model: Model) -> dict[str, dict[str, Array]]:
         match call.layer:
             case Recurrence() as recurrence:
                 arrays[call.path] = dict(_blocks(recurrence))
-            case Layer(weights=weights):
-                arrays[call.path] = {f"weights.{n}": array for n, array in enumerate(weights)}
+            case Layer() as layer:
+                own = _arrays_of(layer)
+                arrays[call.path] = {f"weights.{n}": array for n, array in enumerate(own)}
     return arrays
+
+
+def _arrays_of(layer: Layer) -> list[Array]:
+    """The arrays of a layer that is not recurrent, in an order that every format has.
+
+    Of a layer of somebody's own, an ``.h5`` lists the arrays of layers in it in the order in which
+    they were made, and a ``.keras`` by the names of attributes.
+    """
+    if layer.options is not None:
+        return [*layer.weights]
+    return sorted(layer.weights, key=lambda array: (array.shape, array.tobytes()))
 
 
 def _blocks(recurrence: Recurrence) -> Iterator[tuple[str, Array]]:

@@ -166,7 +166,10 @@ class LayerConfig:
             config = {**config, "padding": "half"}  # Theano pads otherwise, see `Moves`
         self.entry: Mapping[str, Any] = entry
         self.dialect = dialect
-        self.class_name: str = _foreign_name(entry) or _CLASS_NAMES.get(class_name, class_name)
+        foreign = _foreign_name(entry)
+        self.is_foreign = foreign is not None
+        """Whether its class is not one of Keras's own, as far as the entry says."""
+        self.class_name: str = foreign or _CLASS_NAMES.get(class_name, class_name)
         self.config: dict[str, Any] = config
         self.name = str(self.config.get("name", entry.get("name", self.class_name)))
 

@@ -186,7 +186,7 @@ def read_part(layer: LayerConfig, weights: Weights, path: str) -> Part:
         return replace(read_layer(layer, weights.arrays(), path), class_name=named)
     if layer.class_name == "IntegerLookup" and layer.config.get("vocabulary") is None:
         layer.config["vocabulary"] = weights.vocabulary()
-    arrays = weights.arrays()
+    arrays = weights.with_sublayers() if layer.is_foreign else weights.arrays()
     expected = sum(weight_counts(layer) or (0, 0))
     lacks = None if arrays or not expected else _lacks(weights.held, expected)
     if layer.dialect.is_theano and layer.class_name.startswith("Conv"):
@@ -202,8 +202,8 @@ def _without_weights(layer: LayerConfig, inner: LayerConfig, weights: Weights, p
     """A recurrent layer of which the file lacks some arrays; ``inner`` states its units."""
     cells = cell_configs(inner)
     sizes = [cell.config.get("units", cell.config.get("filters")) for cell in cells]
-    units = " and ".join(map(str, sizes))
-    lacks = f"{units} unit{'' if units == '1' else 's'}; {_lacks(weights.held, sum(weight_counts(layer) or (0, 0)))}"
+    units = f"{' and '.join(map(str, sizes))} unit{'' if sizes == [1] else 's'}"
+    lacks = f"{units}; {_lacks(weights.held, sum(weight_counts(layer) or (0, 0)))}"
     return replace(read_layer(layer, (), path), lacks=lacks, is_recurrent=True)
 
 

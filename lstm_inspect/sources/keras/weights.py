@@ -27,6 +27,9 @@ class Weights(Protocol):
     def arrays(self) -> tuple[Array, ...]:
         """The arrays of a plain layer, in the order of Keras's ``layer.weights``."""
 
+    def with_sublayers(self) -> tuple[Array, ...]:
+        """The arrays of a layer of somebody's own: first its own, then those of layers in it."""
+
     @property
     def held(self) -> int:
         """How many arrays the file has of the layer and of all in it."""
@@ -144,6 +147,20 @@ class _TreeWeights:
         named = self._own() or [own for part in _ATTENTION_PARTS for own in self._at(part)._own()]
         return tuple(array for _, array in named)
 
+    def with_sublayers(self) -> tuple[Array, ...]:
+        inner = {
+            path.removeprefix(self._prefix): array
+            for path, array in self._tree.arrays.items()
+            if path.startswith(self._prefix)
+        }
+        # The state of a seed is a variable, and none of the weights.
+        sublayers = [
+            array
+            for path, array in inner.items()
+            if not path.startswith("vars/") and "seed_generator" not in path.split("/")
+        ]
+        return (*(array for _, array in self._own()), *sublayers)
+
     @property
     def held(self) -> int:
         return sum(path.startswith(self._prefix) for path in self._tree.arrays)
@@ -195,7 +212,7 @@ class _TreeWeights:
         """The weights of each member of a list: ``lstm``, ``lstm_1`` ... (see `VariableTree`)."""
         used: Counter[str] = Counter()
         for member in members:
-            key = _snake_case(member.class_name)
+            key = _snake_case(member.class_name.rpartition(">")[2])
             yield self._at(f"{container}/{key}_{used[key]}" if used[key] else f"{container}/{key}")
             twice = self._tree.counts_twice and container == "layers"
             used[key] += 2 if twice and weight_counts(member) != (0, 0) else 1
@@ -220,6 +237,9 @@ class _GraphWeights:
 
     def _own(self) -> tuple[NamedArray, ...]:
         return () if self._number is None else self._graph.arrays_of(self._number)
+
+    def with_sublayers(self) -> tuple[Array, ...]:
+        return self.arrays()
 
     @property
     def held(self) -> int:
@@ -285,6 +305,9 @@ class _ListedWeights:
 
     def arrays(self) -> tuple[Array, ...]:
         return tuple(array for _, array in self._named)
+
+    def with_sublayers(self) -> tuple[Array, ...]:
+        return self.arrays()
 
     @property
     def held(self) -> int:
