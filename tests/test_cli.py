@@ -836,3 +836,18 @@ def test_shapes_shows_what_there_is_if_no_recurrent_layer_is_whole(folder: Path)
     line = "lstm (LSTM): 4 units; the file holds 0 of its 3 arrays"
     assert (result.exit_code, result.stderr) == (2, f"error: {line}\n")
     assert line in result.stdout
+
+
+def test_record_may_be_repeated(folder: Path) -> None:
+    assert trace("--input", "x.npy", "--record", "h", "--record", "c,i").exit_code == 0
+    with np.load("states.npz") as dump:
+        assert set(dump.files) == {"lstm/h", "lstm/c", "lstm/i", "__meta__"}
+
+
+@pytest.mark.parametrize("command", ["trace model.keras --input x.npy", "weights model.keras"])
+@pytest.mark.parametrize("out", ["-", "states.csv", "states.h5", "./-"])
+def test_a_result_of_another_suffix_is_refused(out: str, command: str, folder: Path) -> None:
+    before = contents(folder)
+    result = run(*command.split(), "--out", out)
+    assert (result.exit_code, contents(folder)) == (2, before)
+    assert result.stderr.endswith(": expected the name of a .npz file for the result\n")

@@ -41,10 +41,12 @@ Examples:
 )
 @click.option(
     "--record",
-    default="h,c",
+    multiple=True,
+    default=["h,c"],
     show_default=True,
     metavar="SIGNALS",
-    help="Record any of h, c, i, f, g, o, z, r, n, x, mask, h0, c0, separated by commas; or all.",
+    help="Record any of h, c, i, f, g, o, z, r, n, x, mask, h0, c0, separated by commas; or all. "
+    "May be repeated.",
 )
 @click.option(
     "--layer",
@@ -67,7 +69,7 @@ def trace(
     model: Path,
     inputs: Sequence[str],
     out: Path,
-    record: str,
+    record: Sequence[str],
     layers: Sequence[str],
     feed: Sequence[str],
     stateful: bool,
@@ -89,7 +91,7 @@ def trace(
     from lstm_inspect.replay.options import ReplayOptions
     from lstm_inspect.replay.run import replay
     from lstm_inspect.sources import open_model
-    from lstm_inspect.traces.dumps import is_dump
+    from lstm_inspect.traces.dumps import format_of_name, is_dump
     from lstm_inspect.traces.statistics import stats_as_json, stats_of
     from lstm_inspect.views.printing import print_json, print_view
     from lstm_inspect.views.progress import progress_bar
@@ -103,10 +105,11 @@ def trace(
     may_replace = (lambda path: True) if force else is_dump
     sources = [*opened.source.paths, *given, *([config] if config else [])]
     check_target(out, sources=sources, may_replace=may_replace)
+    format_of_name(out)
     arrays, fed = read_inputs(inputs, limits), read_feed(feed, limits)
     with progress_bar() as progress:
         options = ReplayOptions(
-            record=[name.strip() for name in record.split(",")],
+            record=[name.strip() for each in record for name in each.split(",")],
             select=layers or ("*",),
             feed=fed,
             stateful=stateful,

@@ -58,7 +58,7 @@ def weights(
     """
     from lstm_inspect.files.atomic import check_target
     from lstm_inspect.sources import open_model
-    from lstm_inspect.traces.dumps import is_dump
+    from lstm_inspect.traces.dumps import format_of_name, is_dump
     from lstm_inspect.traces.statistics import stats_of
     from lstm_inspect.views.printing import print_json, print_view
     from lstm_inspect.weight_dump import (
@@ -82,6 +82,7 @@ def weights(
     may_replace = (lambda path: True) if force else is_dump
     sources = [*opened.source.paths, *([config] if config else [])]
     check_target(out, sources=sources, may_replace=may_replace)
+    format_of_name(out)
     chosen = select_recurrences(opened, patterns)
     arrays: dict[str, Array] = {}
     for recurrence in chosen:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_inspect.arrays import Array
-from lstm_inspect.errors import InputError
+from lstm_inspect.errors import InputError, OutputError
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.files.npy import blocks_of
 from lstm_inspect.traces.dump_format import (
@@ -20,7 +20,7 @@ from lstm_inspect.traces.dump_format import (
 from lstm_inspect.traces.npz_dump import NPZ
 
 FORMATS: list[DumpFormat] = [NPZ]
-"""All dump formats; the first is used if the suffix of a file name belongs to none of them."""
+"""All dump formats; the first is used for a file name without a suffix."""
 
 
 def is_dump(path: Path, limits: Limits = DEFAULT_LIMITS) -> bool:
@@ -28,12 +28,24 @@ def is_dump(path: Path, limits: Limits = DEFAULT_LIMITS) -> bool:
     return any(each.recognises(path, limits) for each in FORMATS)
 
 
+def format_of_name(path: Path) -> DumpFormat:
+    """The format of a new dump, by the suffix of its name.
+
+    Raises:
+        OutputError: No format has that suffix, or the name is ``-``, which would be stdout.
+    """
+    if path.name != "-":
+        for each in FORMATS:
+            if path.suffix.lower() in (each.suffix, ""):
+                return each
+    suffixes = " or ".join(each.suffix for each in FORMATS)
+    raise OutputError(f"{path}: expected the name of a {suffixes} file for the result")
+
+
 @contextmanager
 def create_dump(path: Path, may_replace: Callable[[Path], bool]) -> Iterator[DumpWriter]:
     """Opens a new dump in the format that its suffix names; see `DumpFormat.create`."""
-    of_suffix = [each for each in FORMATS if each.suffix == path.suffix.lower()]
-    chosen = (of_suffix or FORMATS)[0]
-    with chosen.create(path, may_replace) as dump:
+    with format_of_name(path).create(path, may_replace) as dump:
         yield dump
 
 
