@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from lstm_inspect.cells import Convolution
-from lstm_inspect.errors import ModelFileError
+from lstm_inspect.errors import InputError, ModelFileError
 from lstm_inspect.layers import form_of
 from lstm_inspect.model import Call, Layer, Model, Place, Recurrence, Shape, refs
 from lstm_inspect.replay.options import ReplayOptions
@@ -206,6 +206,7 @@ def model_shapes(
         timesteps: The length of the sequences to fill in if the model leaves it open.
 
     Raises:
+        InputError: The file states another batch size or length for each of the layers.
         SelectionError: The model has no recurrent layer.
         ModelFileError: The config states an input shape that a recurrent layer cannot have.
     """
@@ -228,6 +229,12 @@ def model_shapes(
             state_shapes=_state_shapes(recurrence, known[2 + call.folds :]),
             blocked_by=plan.blocked.get(call.path, ()),
         )
+    for name, given, stated in (
+        ("batch", batch, [row.batch[0] for row in rows.values()]),
+        ("timesteps", timesteps, [row.timesteps for row in rows.values()]),
+    ):
+        if given is not None and stated and given not in stated:
+            raise InputError(f"{name} {given}: the file says {', '.join(map(str, set(stated)))}")
     calls = []
     for call in model.calls:
         if isinstance(call.layer, Recurrence):

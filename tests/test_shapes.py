@@ -139,12 +139,6 @@ def test_a_size_that_is_left_open_may_be_given() -> None:
     }
 
 
-def test_a_size_of_the_file_stands_whatever_is_given() -> None:
-    assert sizes(shapes_of_sample("eight_units_stateful", batch=32, timesteps=9)) == {
-        "lstm": (2, 5)
-    }
-
-
 def test_timesteps_are_known_behind_other_layers(tmp_path: Path) -> None:
     config = sequential(
         input_layer("x", 12, 3),
@@ -200,3 +194,12 @@ def test_a_model_without_a_recurrent_layer_is_refused_with_what_it_has(tmp_path:
     path = write_h5(tmp_path / "model.h5", config, {"dense": {"dense/kernel:0": random(2, 1)}})
     with pytest.raises(SelectionError, match=r"no recurrent layer; it has dense \(Dense\)"):
         lstm_inspect.model_shapes(lstm_inspect.open_model(path))
+
+
+def test_a_size_that_contradicts_the_file_is_refused() -> None:
+    model = lstm_inspect.open_model(SAMPLES / "eight_units_stateful.keras")
+    for size in ({"batch": 3}, {"timesteps": 99}):
+        with pytest.raises(lstm_inspect.InputError, match=r"(batch 3|timesteps 99): the file says"):
+            lstm_inspect.model_shapes(model, **size)
+    (row,) = lstm_inspect.model_shapes(model, batch=2, timesteps=5).layers
+    assert row.sequences["h"] == (2, 5, 8)
