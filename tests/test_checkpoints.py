@@ -96,6 +96,9 @@ SHARD, INDEX = ".data-00000-of-00001", ".index"
             id="partitioned",
         ),
         pytest.param(
+            rewrite_index([HEADER, (b"a", ENTRY), (b"b", ENTRY)]), "share bytes", id="overlap"
+        ),
+        pytest.param(
             rewrite_index([HEADER, (b"a", ENTRY.replace(b"\x08\x02", b"\x08\x03"))]),
             "a has 2 numbers, its shape is (3,)",
             id="shape",

@@ -5,18 +5,22 @@ The fixtures have h and c of every step out of TensorFlow itself (`fixtures/make
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import lstm_inspect
-from lstm_inspect import InputError, ModelFileError
+from lstm_inspect import InputError, InspectWarning, ModelFileError
+from lstm_inspect.cli import cli
 from tests.checkpoints import write_bundle
 from tests.conftest import FIXTURES, Array, random
 
 FOLDER = FIXTURES / "tensorflow-1"
+TF2 = FIXTURES / "tensorflow-2"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.npz"))
 WITH_GRAPH = sorted(path.name.split(".")[0] for path in FOLDER.glob("*.meta"))
 
@@ -36,7 +40,8 @@ def off_by(name: str, path: Path, assume: dict[str, Any]) -> float:
         each.name: next(array for key, array in arrays.items() if key.startswith(f"in/{each.name}"))
         for each in model.inputs
     }
-    trace = lstm_inspect.trace(model, inputs)
+    with warnings.catch_warnings(action="ignore", category=InspectWarning):
+        trace = lstm_inspect.trace(model, inputs)
     states = {key: array for key, array in arrays.items() if key.startswith("oracle/")}
     expected = {tuple(key.removeprefix("oracle/").rsplit("/", 1)) for key in states}
     assert {(cell, state) for cell in trace for state in trace[cell].signals} == expected
@@ -78,11 +83,14 @@ def test_what_the_graph_says_cannot_be_assumed_otherwise(name: str) -> None:
 
 
 def test_a_default_of_the_constructor_is_said_to_be_one(tmp_path: Path) -> None:
-    (row,) = lstm_inspect.model_shapes(lstm_inspect.open_model(alone("lstm", tmp_path))).layers
-    assert row.recurrence.remarks == (
+    model = lstm_inspect.open_model(alone("lstm", tmp_path))
+    said = (
         "activation=tanh, cell_clip=None, forget_bias=1.0, proj_clip=None: the default, as the "
-        "file does not say it",
+        "file does not say it"
     )
+    assert [each.remarks for each in model.recurrent] == [(said,)]
+    with pytest.warns(InspectWarning, match=said):
+        lstm_inspect.trace(model, random(2, 5, 3))
 
 
 @pytest.mark.parametrize(
@@ -112,31 +120,118 @@ def test_of_several_checkpoints_one_has_to_be_named(tmp_path: Path) -> None:
         lstm_inspect.open_model(tmp_path)
 
 
-def cell(*, rows: int = 5, units: int = 2, **more: Array) -> dict[str, Array]:
-    named = {"kernel": random(rows, 4 * units), "bias": random(4 * units), **more}
+def cell(more: dict[str, Any] | None = None, *, rows: int = 5, units: int = 2) -> dict[str, Array]:
+    named = {"kernel": random(rows, 4 * units), "bias": random(4 * units), **(more or {})}
     return {f"rnn/lstm_cell/{name}": array for name, array in named.items()}
+
+
+def gru(**more: Array) -> dict[str, Array]:
+    named = {"gates/kernel": random(5, 4), "gates/bias": random(4)}
+    named |= {"candidate/kernel": random(5, 2), "candidate/bias": random(2)}
+    return {f"rnn/gru_cell/{name}": array for name, array in {**named, **more}.items()}
 
 
 @pytest.mark.parametrize(
     ("variables", "says"),
     [
-        ({"dense/kernel": random(3, 4), "dense/bias": random(4)}, "received 2 others"),
-        (cell(rows=2), "expected a kernel of more than 2 rows, received 2"),
-        (cell(w_i_diag=random(2)), "expected w_i_diag, w_f_diag, w_o_diag of shape"),
+        (cell(rows=2), "its kernel has 2 rows, and needs more than 2"),
+        (cell({"w_i_diag": random(2)}), "its w_i_diag, w_f_diag, w_o_diag are not of shape (2,) each"),
+        (cell({"input/gamma": random(2)}), "it has a variable input/gamma"),
+        ({**cell(), "rnn/lstm_cell/bias": random(7)}, "is no 4 blocks of columns"),
+        (cell({"projection/kernel": random(3, 1)}), "it has a projection of shape (3, 1)"),
+        (cell({"projection/kernel": np.array(1, np.float32)}), "it has a projection of shape ()"),
+        (cell({"weights": random(5, 8)}), "it has a kernel and weights"),
+        (gru(**{"layer_norm/gamma": random(2)}), "it has a variable layer_norm/gamma"),
         (
-            {**cell(), "rnn/lstm_cell/input/gamma": random(2)},
-            "rnn/lstm_cell: expected the variables of a cell of TensorFlow",
+            {"rnn/coupled_input_forget_gate_lstm_cell/kernel": random(7, 12),
+             "rnn/coupled_input_forget_gate_lstm_cell/bias": random(12)},
+            "no cell of TensorFlow is called coupled_input_forget_gate_lstm_cell",
         ),
-        ({**cell(), "rnn/lstm_cell/bias": random(7)}, "expected a kernel of 4 blocks"),
+        (
+            {"rnn/ugrnn_cell/kernel": random(9, 8), "rnn/ugrnn_cell/bias": random(8)},
+            "no cell of TensorFlow is called ugrnn_cell",
+        ),
     ],
-)
-def test_variables_that_are_those_of_no_cell_are_refused(
+)  # fmt: skip
+def test_an_unknown_cell_is_named_and_does_not_hide_the_others(
     variables: dict[str, Array], says: str, tmp_path: Path
 ) -> None:
-    prefix = write_bundle(tmp_path / "m", variables)
-    with pytest.raises(ModelFileError) as refused:
-        lstm_inspect.open_model(prefix)
-    assert says in str(refused.value)
+    good = {"other/lstm_cell/kernel": random(5, 8), "other/lstm_cell/bias": random(8)}
+    model = lstm_inspect.open_model(write_bundle(tmp_path / "m", {**variables, **good}))
+    (layer,) = model.lacking
+    assert layer.lacks is not None
+    assert says in layer.lacks
+    assert [each.path for each in model.recurrent] == ["other/lstm_cell"]
+
+
+def test_a_dense_layer_with_lstm_in_its_name_is_no_cell(tmp_path: Path) -> None:
+    dense = {"lstm_output/kernel": random(6, 8), "lstm_output/bias": random(8)}
+    with pytest.raises(ModelFileError, match="received 2 others"):
+        lstm_inspect.open_model(write_bundle(tmp_path / "m", dense))
+
+
+def test_a_cudnn_compatible_cell_has_no_forget_bias(tmp_path: Path) -> None:
+    scope = "rnn/cudnn_compatible_lstm_cell"
+    arrays = {f"{scope}/kernel": random(5, 8), f"{scope}/bias": random(8)}
+    (found,) = lstm_inspect.open_model(write_bundle(tmp_path / "m", arrays)).recurrent
+    assert found.options["forget_bias"] == 0
+
+
+@pytest.mark.parametrize(
+    ("scopes", "wiring"),
+    [
+        (("rnn/multi_rnn_cell/cell_0", "rnn/multi_rnn_cell/cell_1"), {1: 0}),
+        (("cell_0/rnn", "cell_1/rnn"), {}),
+        (("rnn/multi_rnn_cell/cell_9", "rnn/multi_rnn_cell/cell_10"), {1: 0}),
+    ],
+)
+def test_only_the_cells_of_a_multi_rnn_cell_read_each_other(
+    scopes: tuple[str, ...], wiring: dict[int, int], tmp_path: Path
+) -> None:
+    arrays: dict[str, Array] = {}
+    for scope in scopes:
+        arrays |= {f"{scope}/lstm_cell/kernel": random(4, 8), f"{scope}/lstm_cell/bias": random(8)}
+    model = lstm_inspect.open_model(write_bundle(tmp_path / "m", arrays))
+    paths = [f"{scope}/lstm_cell" for scope in scopes]
+    assert [call.path for call in model.calls] == paths
+    read = {call.path: call.args[0].path for call in model.calls}
+    expected = {paths[upper]: paths[lower] for upper, lower in wiring.items()}
+    assert read == {path: f"{path}:input" for path in paths} | expected
+
+
+@pytest.mark.parametrize(
+    ("scope", "is_backward"),
+    [("bidirectional_rnn/bw", True), ("net/bidirectional_rnn_1/bw", True), ("bw/rnn", False)],
+)
+def test_only_the_bw_of_a_bidirectional_rnn_reads_backwards(
+    scope: str, is_backward: bool, tmp_path: Path
+) -> None:
+    arrays = {f"{scope}/lstm_cell/kernel": random(4, 8), f"{scope}/lstm_cell/bias": random(8)}
+    prefix = write_bundle(tmp_path / "m", arrays)
+    assert [each.go_backwards for each in lstm_inspect.open_model(prefix).recurrent] == [
+        is_backward
+    ]
+    turned = lstm_inspect.open_model(prefix, assume={"*.go_backwards": not is_backward})
+    assert [each.go_backwards for each in turned.recurrent] == [not is_backward]
+
+
+def test_a_graph_in_which_a_cell_is_not_found_leaves_it_open(tmp_path: Path) -> None:
+    path = alone("lstm", tmp_path)
+    shutil.copy(FOLDER / "rnn_relu.ckpt.meta", path.with_name(f"{path.name}.meta"))
+    (found,) = lstm_inspect.open_model(path).recurrent
+    assert found.open_fields == ("activation", "forget_bias", "cell_clip", "proj_clip")
+
+
+@pytest.mark.parametrize("out", ["several/checkpoint", "saved/saved_model.pb"])
+def test_no_file_that_was_read_is_replaced(out: str, tmp_path: Path) -> None:
+    shutil.copytree(FOLDER / "several", tmp_path / "several")
+    shutil.copytree(TF2 / "saved_module_keras", tmp_path / "saved")
+    target = tmp_path / out
+    before = target.read_bytes()
+    given = ["weights", str(target.parent), "--force", "--out", str(target)]
+    result = CliRunner().invoke(cli, given, catch_exceptions=False)
+    assert (result.exit_code, target.read_bytes()) == (2, before)
+    assert "would overwrite an input" in result.stderr
 
 
 def test_a_config_of_keras_is_refused(tmp_path: Path) -> None:
@@ -153,7 +248,6 @@ def test_a_damaged_graph_is_refused_in_one_line(size: int, tmp_path: Path) -> No
         lstm_inspect.open_model(path)
 
 
-TF2 = FIXTURES / "tensorflow-2"
 ASSUMED = {"*.activation": "tanh", "*.recurrent_activation": "sigmoid", "*.go_backwards": False}
 
 

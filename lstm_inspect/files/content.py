@@ -1,7 +1,8 @@
 """What a path names: a file, a checkpoint of TensorFlow, or the folder of a SavedModel."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lstm_inspect.errors import ModelFileError
@@ -18,7 +19,7 @@ _LONGEST_STATE = 1 << 16
 
 # The first line that a Saver writes (tensorflow 2.15.0, python/training/checkpoint_state.proto).
 _NEWEST = re.compile(r'model_checkpoint_path: "([^"\\]+)"')
-_BESIDE_INDEX = re.compile(r"(.+)\.(?:index|meta|data-\d{5}-of-\d{5})")
+_BESIDE_INDEX = re.compile(r"(.*[^.].*)\.(?:index|meta|data-\d{5}-of-\d{5})")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -32,12 +33,24 @@ class Content:
             of its index.
         bundle: The variables of a checkpoint or a SavedModel; None for a file.
         is_saved_model: Whether it is a SavedModel.
+        state: The file ``checkpoint`` that named it, by its name; empty if none did.
     """
 
     path: Path
     data: bytes
     bundle: TensorBundle | None = None
     is_saved_model: bool = False
+    state: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The files that were read, by their path in the folder or beside the prefix."""
+        if self.bundle is None:
+            return {}
+        if not self.is_saved_model:
+            return {**self.bundle.files, **self.state}
+        variables = {f"variables/{name}": each for name, each in self.bundle.files.items()}
+        return {SAVED_MODEL: self.data, **variables}
 
 
 def read_content(path: Path, limits: Limits) -> Content:
@@ -65,7 +78,8 @@ def read_content(path: Path, limits: Limits) -> Content:
                 bundle=TensorBundle(path / "variables" / "variables", limits),
                 is_saved_model=True,
             )
-        return _checkpoint(_newest(path, limits), limits)
+        prefix, state = _newest(path, limits)
+        return _checkpoint(prefix, limits, state)
     beside = _BESIDE_INDEX.fullmatch(path.name)
     prefix = path.with_name(beside[1]) if beside else path
     if (beside or not path.exists()) and _index(prefix).is_file():
@@ -73,27 +87,32 @@ def read_content(path: Path, limits: Limits) -> Content:
     return Content(path=path, data=read_bytes(path, limits, "file_bytes"))
 
 
-def _checkpoint(prefix: Path, limits: Limits) -> Content:
+def _checkpoint(prefix: Path, limits: Limits, state: Mapping[str, bytes] | None = None) -> Content:
     bundle = TensorBundle(prefix, limits)
-    return Content(path=prefix, data=bundle.index, bundle=bundle)
+    return Content(path=prefix, data=bundle.index, bundle=bundle, state=state or {})
 
 
 def _index(prefix: Path) -> Path:
     return prefix.with_name(f"{prefix.name}{_INDEX}")
 
 
-def _newest(folder: Path, limits: Limits) -> Path:
-    """The prefix of the newest checkpoint in a folder."""
+def _newest(folder: Path, limits: Limits) -> tuple[Path, dict[str, bytes]]:
+    """The prefix of the newest checkpoint in a folder, and the file that says so by its name."""
     state = folder / _CHECKPOINT
     if state.exists():
-        text = read_bytes(state, limits, "metadata_bytes")[:_LONGEST_STATE].decode(errors="replace")
-        if (named := _NEWEST.match(text)) is None:
-            raise ModelFileError(f"{state}: expected the name of a checkpoint, received other text")
+        content = read_bytes(state, limits, "metadata_bytes")
+        named = _NEWEST.match(content[:_LONGEST_STATE].decode(errors="replace"))
         # A Saver may write the path that the folder had on the machine of its author.
-        return folder / re.split(r"[/\\]", named[1])[-1]
+        name = re.split(r"[/\\]", named[1])[-1] if named else ""
+        if name in ("", ".", "..") or not name.isprintable():
+            raise ModelFileError(
+                f'{state}: expected model_checkpoint_path: "NAME" in its first line, received '
+                "other text; pass the checkpoint itself"
+            )
+        return folder / name, {_CHECKPOINT: content}
     found = sorted(path.name for path in folder.glob(f"*{_INDEX}"))
     if len(found) == 1:
-        return folder / found[0].removesuffix(_INDEX)
+        return folder / found[0].removesuffix(_INDEX), {}
     if found:
         raise ModelFileError(
             f"{folder}: expected one checkpoint, received {len(found)} ({', '.join(found):.80}); "

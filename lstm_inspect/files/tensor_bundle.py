@@ -12,6 +12,7 @@ import math
 import struct
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,8 @@ _DTYPES = {
 }
 _BFLOAT16, _STRING = 14, 7
 
+_MOST_AXES = 32
+_LONGEST = 1 << 40
 _SLICE = b"\0"
 _ALL = (1 << 64) - 1
 """The length of a part that is as long as the whole."""
@@ -86,7 +89,23 @@ class TensorBundle:
             if raw not in self._slices
         }
         self._count = header.number(1)
+        self._made = 0
         limits.check("checkpoint_objects", self._count, self._what)
+        self._check_apart()
+
+    def _check_apart(self) -> None:
+        """Refuses tensors that share bytes, so that all together are no larger than the shards."""
+        tensors = [*self._entries.values(), *self._slices.values()]
+        places = sorted((each.number(3), each.number(4), each.number(5)) for each in tensors)
+        for (shard, start, size), (following, at, _) in pairwise(places):
+            if shard == following and start + size > at:
+                raise ModelFileError(f"{self._what}: damaged (two tensors share bytes)")
+
+    def _count_made(self, size: int) -> None:
+        """Counts an array that is made beside the bytes of the shards."""
+        self._made += size
+        what = f"{self._prefix}: its arrays"
+        self._limits.check("weight_bytes", self._made, what, so_far=True)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -125,14 +144,18 @@ class TensorBundle:
         if _masked_crc(content) != entry.number(6):
             raise ModelFileError(f"{self._what}: damaged (the checksum of {key} is another)")
         shape = tuple(dim.signed(1) for dim in entry.message(2).messages(2))
+        if len(shape) > _MOST_AXES:
+            raise ModelFileError(f"{self._what}: damaged ({key} has {len(shape)} axes)")
         if dtype == _BFLOAT16:
+            self._count_made(2 * len(content))
             half = np.frombuffer(content, "<u2")
             flat: Array = (half.astype("<u4") << 16).view("<f4")
         elif dtype in _DTYPES and len(content) % np.dtype(_DTYPES[dtype]).itemsize == 0:
             flat = np.frombuffer(content, _DTYPES[dtype])
         else:
             return None
-        if min(shape, default=0) < 0 or math.prod(shape) != flat.size:
+        is_odd = min(shape, default=0) < 0 or max(shape, default=0) > _LONGEST
+        if is_odd or math.prod(shape) != flat.size:
             raise ModelFileError(
                 f"{self._what}: damaged ({key} has {flat.size} numbers, its shape is {shape})"
             )
@@ -141,6 +164,7 @@ class TensorBundle:
     def _joined(self, key: str, entry: Message, parts: Sequence[Message]) -> Array | None:
         """A partitioned variable, which has a tensor of its own for each part."""
         shape = tuple(dim.signed(1) for dim in entry.message(2).messages(2))
+        misfit = ModelFileError(f"{self._what}: damaged (the parts of {key} do not fit together)")
         pieces = []
         for part in parts:
             extents = [(each.signed(1), each.number(2, _ALL)) for each in part.messages(1)]
@@ -149,8 +173,12 @@ class TensorBundle:
             if piece is None:
                 raise ModelFileError(f"{self._what}: damaged (a part of {key} is missing)")
             starts = [start for start, _ in extents]
+            if len(extents) != piece.ndim or piece.ndim != len(shape) or min(starts, default=0) < 0:
+                raise misfit
             pieces.append((tuple(map(slice, starts, np.add(starts, piece.shape))), piece))
-        if sum(piece.size for _, piece in pieces) == math.prod(shape):
+        total = sum(piece.size for _, piece in pieces)
+        if min(shape, default=0) >= 0 and total == math.prod(shape):
+            self._count_made(total * (pieces[0][1].itemsize + 1))
             joined = np.empty(shape, pieces[0][1].dtype)
             filled = np.zeros(shape, bool)
             for place, piece in pieces:
@@ -158,7 +186,7 @@ class TensorBundle:
                     joined[place], filled[place] = piece, True
             if filled.all():
                 return joined
-        raise ModelFileError(f"{self._what}: damaged (the parts of {key} do not fit together)")
+        raise misfit
 
     def text(self, key: str) -> bytes:
         """A tensor that is one string: its length, a checksum of that, then the bytes.

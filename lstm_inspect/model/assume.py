@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from math import isfinite
 from typing import Any
 
 from lstm_inspect.cells import ACTIVATIONS
@@ -21,15 +22,16 @@ def _flag(value: object) -> bool:
 
 def _number(value: Any) -> float:
     try:
-        if isinstance(value, bool):
-            raise TypeError
-        return float(value)
-    except (TypeError, ValueError):
-        raise ValueError("a number") from None
+        number = float("nan") if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = float("nan")
+    if not isfinite(number):
+        raise ValueError("a finite number")
+    return number
 
 
 def _clip(value: Any) -> float | None:
-    if value is None or value == "none":
+    if value in (None, "none", "None"):
         return None
     if (most := _number(value)) <= 0:
         raise ValueError("a positive number, or none")
@@ -94,6 +96,7 @@ def assumed(model: Model, assumptions: Mapping[str, Any]) -> Model:
                 f"assume {key}: matches no recurrent layer that has {field}; there are {paths}"
             )
         for recurrence in matched:
+            _check_open(recurrence, field, value)
             said[recurrence] = _with(said[recurrence], field, value)
     calls = tuple(
         replace(call, layer=said[call.layer]) if isinstance(call.layer, Recurrence) else call
@@ -110,18 +113,25 @@ def _has(recurrence: Recurrence, field: str) -> bool:
     return name in (*kind.activations, *kind.options, *_OF_LAYERS)
 
 
-def _with(recurrence: Recurrence, field: str, value: Any) -> Recurrence:
+def _check_open(recurrence: Recurrence, field: str, value: Any) -> None:
+    """Refuses a value of a field of which the file states another."""
     name = _OTHER_NAMES.get(field, field)
-    kind = recurrence.kind
-    if name in kind.activations:
-        stated, change = recurrence.activations.get(name), "activations"
-    elif name in kind.options:
-        stated, change = recurrence.options.get(name), "options"
-    else:
-        stated, change = getattr(recurrence, name), name
+    stated = {**recurrence.activations, **recurrence.options}.get(
+        name, getattr(recurrence, name, None)
+    )
     is_open = name in recurrence.open_fields or name in recurrence.defaults
     if not is_open and stated != value:
         raise InputError(f"assume {recurrence.path}.{field}={value}: the file says {stated}")
+
+
+def _with(recurrence: Recurrence, field: str, value: Any) -> Recurrence:
+    name = _OTHER_NAMES.get(field, field)
+    kind = recurrence.kind
+    change = name
+    if name in kind.activations:
+        change = "activations"
+    elif name in kind.options:
+        change = "options"
     new = value if change == name else {**getattr(recurrence, change), name: value}
     fields: dict[str, Any] = {change: new, "defaults": recurrence.defaults - {name}}
     return replace(recurrence, **fields)

@@ -168,7 +168,14 @@ def _obstacles(call: Call, custom: Collection[str]) -> Iterator[str]:
 
 
 # What most layers have; the user has to say it.
-_TYPICAL = {"recurrent_activation": "sigmoid", "go_backwards": "false", "reset_after": "true"}
+_TYPICAL = {
+    "recurrent_activation": "sigmoid",
+    "go_backwards": "false",
+    "reset_after": "true",
+    "forget_bias": "1.0",
+    "cell_clip": "none",
+    "proj_clip": "none",
+}
 
 
 def _left_open(recurrence: Recurrence) -> str:

@@ -1,5 +1,6 @@
 """Replays a model: checks the request, plans it, computes it, and joins the batches."""
 
+import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,7 +9,13 @@ import numpy as np
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.cells import all_signals
-from lstm_inspect.errors import InputError, ModelFileError, SelectionError, UnsupportedLayerError
+from lstm_inspect.errors import (
+    InputError,
+    InspectWarning,
+    ModelFileError,
+    SelectionError,
+    UnsupportedLayerError,
+)
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.layers import Value
 from lstm_inspect.model import Model, ModelInput, ModelOutput
@@ -119,6 +126,10 @@ def replay(
         raise UnsupportedLayerError(
             "; ".join(f"{path} not traced: {reason}" for path, reason in untraced.items())
         )
+    for call, recurrence in model.recurrent_calls:
+        if call.path in plan.recorded:
+            for remark in recurrence.remarks:
+                warnings.warn(InspectWarning(f"{call.path}: {remark}"), stacklevel=3)
     kinds = {layer.kind for call, layer in model.recurrent_calls if call.path in plan.recorded}
     available = {name for kind in kinds for name in kind.signals}
     if not available.intersection(signals):

@@ -38,7 +38,7 @@ def read_checkpoint(content: Content, bundle: TensorBundle, limits: Limits) -> S
         config=None,
         weights=read_object_graph(bundle, str(content.path), limits),
         data=content.data,
-        files=bundle.files,
+        files=content.files,
     )
 
 
@@ -83,7 +83,7 @@ def read_saved_model(content: Content, bundle: TensorBundle, limits: Limits) -> 
             and (number := graph.at(0, *attributes)) is not None
         ),
         data=data,
-        files=metadata | {f"variables/{name}": each for name, each in bundle.files.items()},
+        files=metadata | content.files,
     )
 
 
