@@ -135,7 +135,7 @@ def gru(**more: Array) -> dict[str, Array]:
     ("variables", "says"),
     [
         (cell(rows=2), "its kernel has 2 rows, and needs more than 2"),
-        (cell({"w_i_diag": random(2)}), "its w_i_diag, w_f_diag, w_o_diag are not of shape (2,) each"),
+        (cell({"w_i_diag": random(2)}), "w_f_diag, w_o_diag are not of shape (2,) each"),
         (cell({"input/gamma": random(2)}), "it has a variable input/gamma"),
         ({**cell(), "rnn/lstm_cell/bias": random(7)}, "is no 4 blocks of columns"),
         (cell({"projection/kernel": random(3, 1)}), "it has a projection of shape (3, 1)"),

@@ -53,7 +53,7 @@ def plan_replay(model: Model, options: ReplayOptions, also: Collection[Ref] = ()
         SelectionError: A pattern matches no recurrent layer, or a path of the feed matches none.
     """
     feed = options.feed
-    selected = select_calls(model, options.select)
+    selected = dict.fromkeys(select_calls(model, options.select))
     _check_feed(model, feed)
     obstacles: dict[str, tuple[str, ...]] = {}
     for call in model.calls:
