@@ -54,7 +54,8 @@ def assert_state_dims() -> "Callable[[str | Path | Model, str | Path | Mapping[s
                 held_to = read_contract(Path(contract))
             findings = check_contract(held_to, model_shapes(_opened(model)))
         except InspectError as error:
-            pytest.fail(str(error), pytrace=False)
+            # Pytest would print the error once more as the context of the failure.
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
         if findings:
             lines = (f"{finding.file}: {finding.message}" for finding in findings)
             pytest.fail("\n".join(lines), pytrace=False)

@@ -119,3 +119,19 @@ def test_a_contract_that_is_not_there_fails_in_a_line(suite: pytest.Pytester) ->
     result = suite.runpytest_subprocess()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["none.json: no such file"])
+
+
+def test_a_contract_with_a_typo_fails_in_a_line_that_is_printed_once(
+    suite: pytest.Pytester,
+) -> None:
+    suite.makepyfile(
+        """
+        def test_dims(assert_state_dims):
+            assert_state_dims("model.keras", {"layers": [{"path": "lstm", "unitss": 1}]})
+        """
+    )
+    result = suite.runpytest_subprocess("-r", "N")
+    result.assert_outcomes(failed=1)
+    assert [line for line in result.outlines if "did you mean units?" in line] == [
+        "contract: layers: lstm: no such field: unitss; did you mean units?"
+    ]
