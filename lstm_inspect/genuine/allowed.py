@@ -37,7 +37,11 @@ def strange_objects(model: Model) -> list[str]:
     functions = set()
     for call in model.calls:
         if isinstance(layer := call.layer, Layer):
-            if not (can_build(layer) or in_numpy(layer, call.args, call.kwargs)):
+            if not (
+                layer.class_name in _OBJECTS  # a cell in it that is not built in is found below
+                or can_build(layer)
+                or in_numpy(layer, call.args, call.kwargs)
+            ):
                 strange.append(layer.class_name)
             known.add(layer.class_name)
             if isinstance(layer.options, Operation):

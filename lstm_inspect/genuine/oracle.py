@@ -160,7 +160,10 @@ def run_whole_model(
     suffix = _SUFFIXES.get(model.source.format)
     if suffix is None:
         return f"Keras does not load the format {model.source.format} as a model"
-    is_keras_3 = (model.source.version or "").startswith("3.")
+    version = model.source.version or ""
+    if version.startswith("1."):  # it had other names for all settings: output_dim, not units
+        return "tf_keras does not load models of Keras 1"
+    is_keras_3 = version.startswith("3.")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{suffix}"
         path.write_bytes(model.source.data)

@@ -4,6 +4,7 @@ import importlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import lstm_inspect
 from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.checks.verification import WHOLE_MODEL, verify
 from lstm_inspect.cli import cli
+from lstm_inspect.genuine.worker.keras_library import RejectedError, keras_may_reject
 from lstm_inspect.replay.options import ReplayOptions
 from tests.conftest import (
     SAMPLES,
@@ -317,6 +319,57 @@ def test_keras_is_not_handed_a_config_with_objects_that_are_not_on_the_list(
     verification = verify(lstm_inspect.open_model(path), np.ones((1, 3, 2), "float32"))
     assert "layers that are not built in" in verification.skipped[WHOLE_MODEL]
     assert [layer.proof for layer in verification.layers] == ["layer only"]
+
+
+def test_the_cell_that_is_not_built_in_is_named_and_not_the_bidirectional_around_it(
+    tmp_path: Path,
+) -> None:
+    rnn = layer("RNN", "rnn", cell={"class_name": "MyCell", "config": {"name": "cell"}})
+    config = functional(
+        input_layer("x", 3, 2),
+        lstm("lstm", 2, "x", return_sequences=True),
+        layer("Bidirectional", "both", "lstm", layer=rnn, merge_mode="concat"),
+        inputs=["x"],
+        outputs=["both"],
+    )
+    path = write_h5(tmp_path / "m.h5", config, {"lstm": lstm_weights("lstm", 2, 2), "both": {}})
+    verification = verify(lstm_inspect.open_model(path), np.ones((1, 3, 2), "float32"))
+    assert verification.skipped[WHOLE_MODEL] == "it has layers that are not built in (MyCell)"
+
+
+def test_keras_2_is_not_asked_for_models_of_keras_1() -> None:
+    path = FIXTURES / "keras-1.2" / "lstm.h5"
+    (x,) = inputs_of(path).values()
+    verification = verify(lstm_inspect.open_model(path), x)
+    assert verification.agrees
+    assert verification.skipped[WHOLE_MODEL] == "tf_keras does not load models of Keras 1"
+
+
+def rejected(fail: Callable[[], object]) -> str:
+    with pytest.raises(RejectedError) as caught, keras_may_reject("cannot load it: "):
+        fail()
+    return str(caught.value)
+
+
+def test_the_reason_of_keras_is_not_cut_in_a_word() -> None:
+    def fail() -> None:
+        raise ValueError("reason " * 100)
+
+    told = rejected(fail)
+    assert told.endswith(" reason ...")
+    assert len(told) < 180
+
+
+def test_the_reason_of_keras_stands_behind_the_config_that_it_quotes() -> None:
+    def fail() -> None:
+        raise TypeError("Error in config={}.\n\nException encountered: Unknown layer: 'Attend'.")
+
+    assert rejected(fail) == "cannot load it: Unknown layer: 'Attend'."
+
+
+def test_an_exception_that_nobody_wrote_for_people_is_not_passed_on() -> None:
+    given: Any = []
+    assert rejected(lambda: given.pop("name", None)) == "cannot load it: it fails with TypeError"
 
 
 def test_a_second_call_that_is_wrong_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 import importlib
 import os
+import textwrap
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -11,13 +13,15 @@ import numpy as np
 
 from lstm_inspect.arrays import Array
 
+_LONGEST = 160  # characters of a reason; Keras quotes whole configs
+
 
 class MissingError(Exception):
     """A library is not installed, or has no backend."""
 
 
 class RejectedError(Exception):
-    """Keras raised an error; the message is its first line."""
+    """Keras raised an error; the message is the reason, in one line."""
 
 
 def import_library(name: str) -> ModuleType:
@@ -65,10 +69,21 @@ def keras_may_reject(what: str = "") -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # Messages are long, and some are empty. TensorFlow has headings in front of the reason.
-        lines = [line for line in str(error).splitlines() if line and line[-1] not in ":>"]
-        line = lines[0] if lines else type(error).__name__
-        raise RejectedError(f"{what}{line:.160}") from error
+        raise RejectedError(f"{what}{_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The reason that Keras gives, in one line."""
+    trace = traceback.extract_tb(error.__traceback__)
+    if not (trace[-1].line or "").startswith("raise"):
+        # Nobody wrote the message for people: "pop expected at most 1 argument".
+        return f"it fails with {type(error).__name__}"
+    # Keras quotes a whole config in front of the reason (keras 3.15.1, saving/serialization_lib.py;
+    # tf_keras 2.21.0, saving/legacy/serialization.py). TensorFlow has headings there.
+    reason = str(error).rpartition("Exception encountered: ")[2]
+    lines = [line for line in reason.splitlines() if line and line[-1] not in ":>"]
+    line = lines[0] if lines else type(error).__name__
+    return textwrap.shorten(line, _LONGEST, placeholder=" ...")
 
 
 def as_tensor(library: ModuleType, array: Array) -> Any:
