@@ -1,6 +1,6 @@
 """Writes shapes, positions, names, numbers and advice alike in errors, tables and JSON."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from math import isfinite
@@ -16,9 +16,26 @@ def shape_text(shape: Sequence[int | str]) -> str:
     return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
+def counted(count: int, what: str) -> str:
+    """Writes how many there are of something: ``1 feature``, ``2 features``."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def place_text(place: Sequence[int], dims: Sequence[str]) -> str:
     """Writes a position in an array with the names of its axes: ``sample 0, step 3, unit 5``."""
     return ", ".join(f"{_ONE_OF.get(dim, dim)} {at}" for dim, at in zip(dims, place, strict=True))
+
+
+def by_line(said: Iterable[tuple[str, str]]) -> list[str]:
+    """Writes what is said of paths, each line once: ``lstm, lstm_1: the file lacks its bias``.
+
+    Args:
+        said: Pairs of a path and what stands behind it: ``": the file lacks its bias"``.
+    """
+    paths: dict[str, list[str]] = {}
+    for path, line in said:
+        paths.setdefault(line, []).append(path)
+    return [f"{', '.join(each)}{line}" for line, each in paths.items()]
 
 
 def advice(*, python: str, command_line: str) -> str:

@@ -1,5 +1,6 @@
 """What a file leaves open can be said, and only that."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,13 @@ def test_what_is_still_open_is_named_with_the_option_that_settles_it(tmp_path: P
     trace = ["trace", WEIGHTS, "--input", f"lstm={tmp_path / 'x.npy'}", "--layer", "lstm"]
     status, message = run(*trace, "--out", out)
     assert (status, out.exists()) == (2, False)
-    options = message.partition("for example with ")[2].split()
+    options = shlex.split(message.partition("for example ")[2])
     assert options[1::2] == [
-        "lstm.activation=tanh",
-        "lstm.recurrent_activation=sigmoid",
-        "lstm.go_backwards=false",
+        "*.activation=tanh",
+        "*.recurrent_activation=sigmoid",
+        "*.go_backwards=false",
     ]
+    assert "the output of model.to_json() with --config FILE" in message
     assert run(*trace, "--out", out, *options) == (0, "")
     assert out.exists()
 

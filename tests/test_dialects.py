@@ -340,9 +340,9 @@ def test_a_subclassed_model_shows_what_its_weights_say(tmp_path: Path) -> None:
     (row,) = lstm_inspect.model_shapes(model).layers
     assert (row.path, row.recurrence.cell, row.recurrence.units) == ("recurrence", "lstm", 2)
     assert row.blocked_by == (
-        "recurrence: the file does not say its activation, recurrent_activation, go_backwards; say "
-        "it, for example with assume={'recurrence.activation': 'tanh', "
-        "'recurrence.recurrent_activation': 'sigmoid', 'recurrence.go_backwards': 'false'}",
+        "the file does not say its activation, recurrent_activation, go_backwards; say for example "
+        "assume={'*.activation': 'tanh', '*.recurrent_activation': 'sigmoid', "
+        "'*.go_backwards': 'false'}",
     )
     assert model.why_unwired == (
         "MyModel is a subclassed model; Keras does not save how it calls its layers"

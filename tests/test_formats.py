@@ -16,6 +16,7 @@ from lstm_inspect.files.limits import DEFAULT_LIMITS
 from lstm_inspect.sources.keras.stores.by_content import read_saved_file
 from lstm_inspect.sources.keras.stores.saved_file import LayerWeights, VariableTree
 from tests.conftest import (
+    FIXTURES,
     SAMPLES,
     functional,
     input_layer,
@@ -403,3 +404,21 @@ def test_weights_of_whole_numbers_are_refused(tmp_path: Path) -> None:
             file.create_dataset(f"layers/lstm/cell/vars/{number}", data=np.ones(shape, "int64"))
     with pytest.raises(ModelFileError, match="expected kernel of floating-point numbers"):
         lstm_inspect.open_model(path)
+
+
+@pytest.mark.parametrize("name", ["bidirectional.weights.h5", "bidirectional_weights.h5"])
+def test_the_half_beside_a_backward_one_is_forward(name: str) -> None:
+    model = lstm_inspect.open_model(FIXTURES / "keras-2.15" / name)
+    assert {each.path: each.direction for each in model.recurrent} == {
+        f"{layer}/{direction}": direction
+        for layer in ("bidirectional", "bidirectional_1")
+        for direction in ("forward", "backward")
+    }
+
+
+def test_a_layer_that_is_called_forward_may_read_backwards(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "m.weights.h5", "w") as file:
+        for number, shape in enumerate([(3, 8), (2, 8), (8,)]):
+            file.create_dataset(f"layers/forward/cell/vars/{number}", data=random(*shape))
+    (recurrence,) = lstm_inspect.open_model(tmp_path / "m.weights.h5").recurrent
+    assert recurrence.direction == "unknown"

@@ -24,6 +24,7 @@ from lstm_inspect.cli.shared_options import (
     nonfinite_option,
     stateful_option,
 )
+from lstm_inspect.notation import by_line
 
 _EXAMPLES = """\b
 Examples:
@@ -135,8 +136,8 @@ def trace(
         from lstm_inspect.views.tables import dump_view
 
         print_view(dump_view(stats, out, time.perf_counter() - started))
-    for path, reason in recorded.untraced.items():
-        say_error(f"{path} not traced: {reason}")
+    for line in by_line((path, f" not traced: {why}") for path, why in recorded.untraced.items()):
+        say_error(line)
     if recorded.untraced:
         ctx.exit(2)
     if verification is not None and verification.differs:

@@ -56,9 +56,10 @@ def plan_replay(model: Model, options: ReplayOptions, also: Collection[Ref] = ()
     selected = dict.fromkeys(select_calls(model, options.select))
     _check_feed(model, feed)
     obstacles: dict[str, tuple[str, ...]] = {}
+    never_said = _never_said(model)
     for call in model.calls:
         before = [each for ref in needs_of(call, feed) for each in obstacles.get(ref.path, ())]
-        own = [] if call.path in feed else [*_obstacles(call, options.layers)]
+        own = [] if call.path in feed else [*_obstacles(call, model, options.layers, never_said)]
         reasons = [*dict.fromkeys([*before, *own])]
         if len(reasons) > _MOST_REASONS:
             reasons = [*reasons[: _MOST_REASONS - 1], _MORE_REASONS]
@@ -80,7 +81,11 @@ def plan_replay(model: Model, options: ReplayOptions, also: Collection[Ref] = ()
         recorded=recorded,
         tensors=tensors,
         inputs=frozenset(each.name for each in model.inputs if each.tensor in needed),
-        blocked={path: obstacles[path] for path in selected if obstacles[path]},
+        blocked={
+            path: tuple(each.removeprefix(f"{path}: ") for each in obstacles[path])
+            for path in selected
+            if obstacles[path]
+        },
     )
 
 
@@ -137,14 +142,16 @@ def _classes(model: Model) -> str:
     return ", ".join(layer.label for layer in layers) or "no layers"
 
 
-def _obstacles(call: Call, custom: Collection[str]) -> Iterator[str]:
+def _obstacles(
+    call: Call, model: Model, custom: Collection[str], never_said: Collection[str]
+) -> Iterator[str]:
     """Yields each reason why a call cannot be computed."""
     match call.layer:
         case Recurrence() as recurrence:
             if call.in_training and recurrence.drops:
                 yield f"{call.path} has dropout and is called with training=True"
             if recurrence.open_fields:
-                yield f"{call.path}: {_left_open(recurrence)}"
+                yield f"{call.path}: {_left_open(recurrence, model, never_said)}"
             for activation in recurrence.activations.values():
                 if activation is not None and activation not in ACTIVATIONS:
                     yield f"{call.path} has an activation that is not built in ({activation})"
@@ -178,15 +185,32 @@ _TYPICAL = {
 }
 
 
-def _left_open(recurrence: Recurrence) -> str:
+def _never_said(model: Model) -> frozenset[str]:
+    """The fields that the file leaves open for every recurrent layer that has them."""
+    left_open, said = set[str](), set[str]()
+    for recurrence in model.recurrent:
+        fields = {*recurrence.kind.activations, *recurrence.kind.options, "go_backwards"}
+        left_open.update(recurrence.open_fields)
+        said.update(fields.difference(recurrence.open_fields))
+    return frozenset(left_open - said)
+
+
+def _left_open(recurrence: Recurrence, model: Model, never_said: Collection[str]) -> str:
     """What a file does not say, and how to say it."""
-    fields, path = recurrence.open_fields, recurrence.path
-    said = f"the file does not say its {', '.join(fields)}"
-    if "convolution" in fields:
+    fields = recurrence.open_fields
+    ways = []
+    if model.source.config is None:
         how = advice(python="config=FILE", command_line="--config FILE")
-        return f"{said}; pass the output of model.to_json() with {how}"
-    values = {name: _TYPICAL.get(name, "tanh") for name in fields}
-    options = " ".join(f"--assume {path}.{name}={each}" for name, each in values.items())
-    pairs = ", ".join(f"{f'{path}.{name}'!r}: {each!r}" for name, each in values.items())
-    how = advice(python=f"assume={{{pairs}}}", command_line=options)
-    return f"{said}; say it, for example with {how}"
+        ways.append(f"pass the output of model.to_json() with {how}")
+    if "convolution" not in fields:
+        # A glob says it for all layers at once, and would contradict what a file says of some.
+        values = {
+            f"{'*' if name in never_said else recurrence.path}.{name}": _TYPICAL.get(name, "tanh")
+            for name in fields
+        }
+        options = " ".join(f"--assume '{key}={value}'" for key, value in values.items())
+        pairs = ", ".join(f"{key!r}: {value!r}" for key, value in values.items())
+        how = advice(python=f"assume={{{pairs}}}", command_line=options)
+        ways.append(f"say for example {how}")
+    said = f"the file does not say its {', '.join(fields)}"
+    return "; ".join([said, *([", or ".join(ways)] if ways else [])])

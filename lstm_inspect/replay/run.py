@@ -19,6 +19,7 @@ from lstm_inspect.errors import (
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.layers import Value
 from lstm_inspect.model import Model, ModelInput, ModelOutput
+from lstm_inspect.notation import by_line
 from lstm_inspect.replay.account import Account
 from lstm_inspect.replay.inputs import bind_feed, bind_inputs, check_finite
 from lstm_inspect.replay.options import CustomLayer, Progress, ReplayOptions
@@ -124,7 +125,7 @@ def replay(
     untraced = {path: "; ".join(reasons) for path, reasons in plan.blocked.items()}
     if not plan.recorded:
         raise UnsupportedLayerError(
-            "; ".join(f"{path} not traced: {reason}" for path, reason in untraced.items())
+            "; ".join(by_line((path, f" not traced: {why}") for path, why in untraced.items()))
         )
     for call, recurrence in model.recurrent_calls:
         if call.path in plan.recorded:

@@ -3,6 +3,7 @@
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from lstm_inspect.arrays import NamedArray
 from lstm_inspect.cells import CELLS, GRU, SIMPLE_RNN, CellKind
@@ -42,7 +43,15 @@ _Group = tuple[str, bool, Sequence[NamedArray]]
 
 def _recognised(groups: "Iterable[_Group]") -> list[Recurrence]:
     halves = [each for group in groups for each in _halves(*group)]
-    return [each for group in halves if (each := _recognise(*group)) is not None]
+    found = [each for group in halves if (each := _recognise(*group)) is not None]
+    backward = {each.path for each in found if each.go_backwards}
+    return [
+        # A Bidirectional has one direction of each kind.
+        replace(each, go_backwards=False)
+        if re.sub("/forward$", "/backward", each.path) in backward - {each.path}
+        else each
+        for each in found
+    ]
 
 
 def _groups(file: SavedFile) -> Iterator[_Group]:
