@@ -1,5 +1,6 @@
 """Prints errors and warnings to stderr, one line each, whatever text from a file they quote."""
 
+import sys
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from lstm_inspect.errors import one_line
+from lstm_inspect.views.colors import colored
 
 if TYPE_CHECKING:
     from lstm_inspect.model import Layer
@@ -22,7 +24,7 @@ def say_lacking(layers: "Collection[Layer]") -> bool:
 
 def say_error(message: str) -> None:
     """Prints an error."""
-    _say(f"error: {message}")
+    _say("error:", "red", message)
 
 
 @contextmanager
@@ -42,9 +44,11 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    _say(f"warning: {message}")
+    _say("warning:", "yellow", str(message))
 
 
-def _say(line: str) -> None:
+def _say(kind: str, color: str, message: str) -> None:
     with suppress(OSError):  # there is nowhere else to report that stderr fails
-        click.echo(one_line(line), err=True)
+        # `colored` has decided whether stderr shows colors; click would decide once more.
+        line = f"{colored(kind, color, sys.stderr)} {one_line(message)}"
+        click.echo(line, err=True, color=True)

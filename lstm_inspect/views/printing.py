@@ -5,9 +5,10 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lstm_inspect.checks.findings import Report
+from lstm_inspect.views.colors import shows_colors
 from lstm_inspect.views.reports import FORMATS, markdown
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _PIPED_WIDTH = 100_000
 
 
 def print_view(view: "RenderableType") -> None:
-    """Prints a view to standard output; a terminal gets colors and lines of its own width."""
+    """Prints a view to standard output; a terminal gets lines of its own width."""
     from rich.console import Console
 
     class Output(Console):
@@ -27,7 +28,8 @@ def print_view(view: "RenderableType") -> None:
             raise BrokenPipeError
 
     width = None if sys.stdout.isatty() else _PIPED_WIDTH
-    Output(width=width, highlight=False, emoji=False).print(view)
+    colors: Literal["auto"] | None = "auto" if shows_colors(sys.stdout) else None
+    Output(width=width, color_system=colors, highlight=False, emoji=False).print(view)
 
 
 def print_json(value: Mapping[str, Any]) -> None:

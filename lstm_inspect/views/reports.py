@@ -2,36 +2,37 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lstm_inspect.checks.findings import RULES, Finding, Report
-from lstm_inspect.notation import printable
+from lstm_inspect.notation import counted, printable
 from lstm_inspect.version import __version__
+from lstm_inspect.views.colors import colored
 
 
 def _text(report: Report) -> str:
-    lines = [printable(f"{each.file}: {each.message}") for each in report.findings]
+    lines = [
+        f"{printable(str(each.file))}: {colored(printable(each.message), 'red', sys.stdout)}"
+        for each in report.findings
+    ]
     return "\n".join([*lines, _total(report)])
 
 
 def _total(report: Report) -> str:
     count, files = len(report.findings), len(report.files)
     if report.command == "diff":
-        return f"{_number(count, 'difference')}" if count else "no difference"
+        return f"{counted(count, 'difference')}" if count else "no difference"
     unread = len(report.unread)
-    parts = [f"{unread} of {_number(files, 'model')} could not be read"] if unread else []
+    parts = [f"{unread} of {counted(files, 'model')} could not be read"] if unread else []
     if count:
         broken = len({finding.file for finding in report.findings})
-        parts.insert(0, f"{_number(count, 'finding')} in {broken} of {_number(files, 'model')}")
+        parts.insert(0, f"{counted(count, 'finding')} in {broken} of {counted(files, 'model')}")
     elif unread < files:
-        parts.insert(0, f"{_number(files - unread, 'model')} as expected")
+        parts.insert(0, f"{counted(files - unread, 'model')} as expected")
     return ", ".join(parts)
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _json(report: Report) -> str:

@@ -7,13 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.filesize import decimal
-from rich.table import Table
 from rich.text import Text
 
-from lstm_inspect.notation import place_text, printable, shape_text
+from lstm_inspect.notation import by_line, counted, place_text, printable, shape_text
+from lstm_inspect.views.fitted_table import FittedTable
 
 if TYPE_CHECKING:  # a view only reads these, and need not wait for their imports
     from lstm_inspect.checks.verification import Verification
@@ -22,16 +21,18 @@ if TYPE_CHECKING:  # a view only reads these, and need not wait for their import
     from lstm_inspect.traces.statistics import ArrayStats
 
 
-def shapes_view(shapes: "ModelShapes", further: Iterable[Table] = ()) -> Group:
+def shapes_view(shapes: "ModelShapes", further: Iterable[FittedTable] = ()) -> Group:
     """A row for each recurrent layer, further tables, then totals, the inputs and the notes."""
-    return Group(shapes_table(shapes), *further, *map(_text, _shapes_lines(shapes)))
+    return _page([shapes_table(shapes), *further], _shapes_lines(shapes))
 
 
-def shapes_table(shapes: "ModelShapes") -> Table:
+def shapes_table(shapes: "ModelShapes") -> FittedTable:
     """A row for each recurrent layer."""
-    table = _table("layer", "weights", "states, one step", "states, all steps", "options")
-    table.leading = 1
-    table.add_column("parameters", justify="right")
+    table = FittedTable(
+        *("layer", "weights", "states, one step", "states, all steps", "options", "parameters"),
+        right=["parameters"],
+        prose=["layer"],
+    )
     for layer in shapes.layers:
         table.add_row(
             _layer_cell(layer),
@@ -41,21 +42,22 @@ def shapes_table(shapes: "ModelShapes") -> Table:
             _options(layer),
             f"{layer.recurrence.parameters:,}",
         )
+        table.add_gap()
     return table
 
 
-def calls_table(shapes: "ModelShapes") -> Table:
+def calls_table(shapes: "ModelShapes") -> FittedTable:
     """A row for each call of any layer: the shape of its output."""
-    table = _table("layer", "class", "output")
+    table = FittedTable("layer", "class", "output")
     for call in shapes.calls:
         output = "?" if call.output is None else shape_text(call.output)
         table.add_row(_text(call.path, "bold"), _text(call.layer_class), _text(output))
     return table
 
 
-def gates_table(shapes: "ModelShapes") -> Table:
+def gates_table(shapes: "ModelShapes") -> FittedTable:
     """A row for each block of the weights, in the order of the file: whose it is, and where."""
-    table = _table("layer", "block", "shape", "in the file", "in canonical form")
+    table = FittedTable("layer", "block", "shape", "in the file", "in canonical form")
     for layer in shapes.layers:
         recurrence = layer.recurrence
         for number, (block, stored) in enumerate(recurrence.stored_blocks.items()):
@@ -66,15 +68,14 @@ def gates_table(shapes: "ModelShapes") -> Table:
                 _text(str(stored)),
                 str(recurrence.blocks[block]),
             )
-        table.add_section()
+        table.add_gap()
     return table
 
 
 def _shapes_lines(shapes: "ModelShapes") -> Iterator[str]:
     source = shapes.model.source
-    count = len(shapes.layers)
     yield (
-        f"{count} recurrent layer{'s' if count > 1 else ''}, {shapes.parameters:,} parameters; "
+        f"{counted(len(shapes.layers), 'recurrent layer')}, {shapes.parameters:,} parameters; "
         f"{source.path.name}, saved by {source.framework} "
         f"{source.version or 'of unknown version'}"
     )
@@ -85,11 +86,14 @@ def _shapes_lines(shapes: "ModelShapes") -> Iterator[str]:
         yield f"each input is the x of a layer: {shapes.model.why_unwired}"
     for lacking in shapes.incomplete_layers:
         yield f"{lacking.label}: {lacking.lacks}"
-    for layer in shapes.layers:
-        for note in layer.recurrence.remarks:
-            yield f"{layer.path}: {note}"
-        if layer.blocked_by:
-            yield f"{layer.path} cannot be traced: {'; '.join(layer.blocked_by)}"
+    yield from by_line(
+        (layer.path, f": {note}") for layer in shapes.layers for note in layer.recurrence.remarks
+    )
+    yield from by_line(
+        (layer.path, f" cannot be traced: {'; '.join(layer.blocked_by)}")
+        for layer in shapes.layers
+        if layer.blocked_by
+    )
 
 
 def _input(each: "ModelInput") -> str:
@@ -104,7 +108,7 @@ def _layer_cell(layer: "LayerShapes") -> Text:
     activations = [name for name in recurrence.activations.values() if name]
     facts = [
         f"{recurrence.kind.title}, {recurrence.direction}",
-        f"{recurrence.features} features, {recurrence.units} units",
+        f"{counted(recurrence.features, 'feature')}, {counted(recurrence.units, 'unit')}",
         ", ".join(activations) or "activations unknown",
     ]
     return text.append("\n" + "\n".join(map(printable, facts)), style="not bold")
@@ -128,14 +132,13 @@ def _options(layer: "LayerShapes") -> Text:
 def dump_view(stats: "Iterable[ArrayStats]", dump: Path, seconds: float) -> Group:
     """A row for each array of a dump, then a line about the dump and the seconds it took."""
     size = decimal(dump.stat().st_size)
-    return Group(stats_table(stats), _text(f"{dump}: {size} in {seconds:.2f} s"))
+    return _page([stats_table(stats)], [f"{dump}: {size} in {seconds:.2f} s"])
 
 
-def stats_table(stats: "Iterable[ArrayStats]") -> Table:
+def stats_table(stats: "Iterable[ArrayStats]") -> FittedTable:
     """A row for each array of a dump."""
-    table = _table("key", "shape", "dtype")
-    for name in ("min", "mean", "max", "non-finite"):
-        table.add_column(name, justify="right")
+    figures = ("min", "mean", "max", "non-finite")
+    table = FittedTable("key", "shape", "dtype", *figures, right=figures)
     for row in stats:
         table.add_row(
             _text(row.key, "bold"),
@@ -153,16 +156,13 @@ def verification_view(verification: "Verification") -> Group:
     """A row for each compared array, one for what is proven of each layer, and the verdict."""
     tables = [comparisons_table(verification)] if verification.comparisons else []
     tables += [proofs_table(verification)] if verification.layers else []
-    return Group(*tables, *map(_text, _verdict(verification)))
+    return _page(tables, _verdict(verification))
 
 
-def comparisons_table(verification: "Verification") -> Table:
+def comparisons_table(verification: "Verification") -> FittedTable:
     """A row for each compared array."""
-    table = _table("layer", "compared")
-    for name in ("largest difference", "relative", "tolerance"):
-        table.add_column(name, justify="right")
-    table.add_column("at")
-    table.add_column("verdict")
+    figures = ("largest difference", "relative", "tolerance")
+    table = FittedTable("layer", "compared", *figures, "at", "verdict", right=figures, prose=["at"])
     for each in verification.comparisons:
         table.add_row(
             _text(each.path, "bold"),
@@ -176,9 +176,9 @@ def comparisons_table(verification: "Verification") -> Table:
     return table
 
 
-def proofs_table(verification: "Verification") -> Table:
+def proofs_table(verification: "Verification") -> FittedTable:
     """A row for each recurrent layer: how it was compared, and why no more was."""
-    table = _table("layer", "compared in", "why no more")
+    table = FittedTable("layer", "compared in", "why no more", prose=["why no more"])
     for layer in verification.layers:
         table.add_row(_text(layer.path, "bold"), layer.proof, _text(layer.reason or ""))
     return table
@@ -197,11 +197,13 @@ def _place(place: Sequence[int], last: str) -> str:
     return shape_text(place) if dims is None else place_text(place, dims)
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+def _page(tables: Sequence[FittedTable], lines: Iterable[str]) -> Group:
+    """Tables and the lines below them, with a blank line between."""
+    blocks: list[RenderableType] = [*tables]
+    if below := [*map(_text, lines)]:
+        blocks.append(Group(*below))
+    apart = [each for block in blocks for each in ("", block)]
+    return Group(*apart[1:])
 
 
 def _text(text: str, style: str = "") -> Text:
