@@ -367,6 +367,13 @@ def test_the_reason_of_keras_stands_behind_the_config_that_it_quotes() -> None:
     assert rejected(fail) == "cannot load it: Unknown layer: 'Attend'."
 
 
+def test_the_reason_of_tensorflow_stands_behind_its_name_of_the_operation() -> None:
+    def fail() -> None:
+        raise ValueError("{{function_node __wrapped__MatMul}} Matrix size-incompatible")
+
+    assert rejected(fail) == "cannot load it: Matrix size-incompatible"
+
+
 def test_an_exception_that_nobody_wrote_for_people_is_not_passed_on() -> None:
     given: Any = []
     assert rejected(lambda: given.pop("name", None)) == "cannot load it: it fails with TypeError"

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import textwrap
 import traceback
 from collections.abc import Iterator
@@ -81,6 +82,7 @@ def _reason(error: Exception) -> str:
     # Keras quotes a whole config in front of the reason (keras 3.15.1, saving/serialization_lib.py;
     # tf_keras 2.21.0, saving/legacy/serialization.py). TensorFlow has headings there.
     reason = str(error).rpartition("Exception encountered: ")[2]
+    reason = re.sub(r"^\{\{.*?\}\} ", "", reason)  # TensorFlow's name of an operation
     lines = [line for line in reason.splitlines() if line and line[-1] not in ":>"]
     line = lines[0] if lines else type(error).__name__
     return textwrap.shorten(line, _LONGEST, placeholder=" ...")
