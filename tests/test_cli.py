@@ -246,9 +246,11 @@ def test_shapes_as_json_says_what_the_table_says() -> None:
     assert layer["parameters"] == 43_200
 
 
-def test_sizes_given_do_not_change_those_the_file_states() -> None:
-    given = shapes("eight_units_stateful", "--format", "json", "--batch", "9", "--timesteps", "9")
-    assert json.loads(given.stdout)["layers"][0]["sequences"]["h"] == [2, 5, 8]
+def test_sizes_that_contradict_the_file_are_refused() -> None:
+    for option, says in (("--batch=3", "batch 3: the file says 2"), ("--timesteps=9", "says 5")):
+        result = shapes("eight_units_stateful", option)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert says in result.stderr
 
 
 @pytest.mark.parametrize("name", ["[bold]lstm[/bold]", "a:fire:b", "\N{GREEK SMALL LETTER SIGMA}"])
