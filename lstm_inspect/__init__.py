@@ -1,8 +1,14 @@
 """See inside saved recurrent models: shapes of weights and states, and every h_t and c_t.
 
 model = lstm_inspect.open_model("model.keras")
-trace = lstm_inspect.trace(model, x)
-trace["lstm"].c                        # (batch, timesteps, units)
+lstm_inspect.model_shapes(model)                # the shapes of weights, states and outputs
+trace = lstm_inspect.trace(model, x)            # every h_t and c_t; record="all": gates too
+trace["lstm"].c                                 # (batch, timesteps, units)
+lstm_inspect.verify(model, x).agrees            # whether genuine Keras computes the same
+lstm_inspect.check_contract("contract.json", model)
+lstm_inspect.diff_models(model, "other.keras")
+
+The path of a file may stand wherever ``model`` stands. ``dir(lstm_inspect)`` lists every name.
 """
 
 from lstm_inspect.version import __version__ as __version__
@@ -25,8 +31,8 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """Lists the exported names."""
-    return [*globals(), *_modules()]
+    """Lists the exported names, and those that Python gives every module."""
+    return sorted({*_modules(), *(name for name in globals() if name.startswith("__"))})
 
 
 def _modules() -> dict[str, str]:

@@ -26,12 +26,9 @@ def lstm_trace() -> "Callable[..., Trace]":
 
     The model is a path or an opened model; the other arguments are those of `lstm_inspect.trace`.
     """
-    from lstm_inspect.replay.run import trace
+    from lstm_inspect.api import trace
 
-    def traced(model: "str | Path | Model", *arguments: Any, **options: Any) -> "Trace":
-        return trace(_opened(model), *arguments, **options)
-
-    return traced
+    return trace
 
 
 @pytest.fixture
@@ -40,19 +37,13 @@ def assert_state_dims() -> "Callable[[str | Path | Model, str | Path | Mapping[s
 
     The model is a path or an opened model; the contract is a path or the content of a contract.
     """
-    from lstm_inspect.checks.contract.contracts import Contract, read_contract
-    from lstm_inspect.checks.contract.matching import check_contract
+    from lstm_inspect.api import check_contract
     from lstm_inspect.errors import InspectError
-    from lstm_inspect.shapes import model_shapes
 
     def check(model: "str | Path | Model", contract: str | Path | Mapping[str, Any]) -> None:
         __tracebackhide__ = True
         try:
-            if isinstance(contract, Mapping):
-                held_to = Contract(contract)
-            else:
-                held_to = read_contract(Path(contract))
-            findings = check_contract(held_to, model_shapes(_opened(model)))
+            findings = check_contract(contract, model)
         except InspectError as error:
             # Pytest would print the error once more as the context of the failure.
             raise pytest.fail.Exception(str(error), pytrace=False) from None
@@ -94,9 +85,3 @@ def assert_states_close(request: pytest.FixtureRequest) -> "Callable[..., None]"
             pytest.fail("\n".join(lines), pytrace=False)
 
     return compare
-
-
-def _opened(model: "str | Path | Model") -> "Model":
-    from lstm_inspect.sources import open_model
-
-    return open_model(model) if isinstance(model, (str, Path)) else model

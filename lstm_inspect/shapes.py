@@ -198,18 +198,7 @@ class ModelShapes:
 def model_shapes(
     model: Model, *, batch: int | None = None, timesteps: int | None = None
 ) -> ModelShapes:
-    """Works out the shapes of a model's layers from the file alone.
-
-    Args:
-        model: The model.
-        batch: The batch size to fill in if the model leaves it open.
-        timesteps: The length of the sequences to fill in if the model leaves it open.
-
-    Raises:
-        InputError: The file states another batch size or length for each of the layers.
-        SelectionError: The model has no recurrent layer.
-        ModelFileError: The config states an input shape that a recurrent layer cannot have.
-    """
+    """Works out the shapes of a model; `lstm_inspect.model_shapes` says more."""
     plan = plan_replay(model, ReplayOptions())
     inputs, outputs = _known_shapes(model)
     rows: dict[str, LayerShapes] = {}

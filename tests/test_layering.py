@@ -13,7 +13,7 @@ MODULES = sorted([*PACKAGE.rglob("*.py"), PACKAGE / "__init__.pyi"])
 
 FLOORS = [
     {"arrays", "nested", "notation", "version"},
-    {"cells", "errors"},
+    {"cells", "errors", "notebooks"},
     {"files", "model"},
     {"layers"},
     {"genuine"},
@@ -21,7 +21,8 @@ FLOORS = [
     {"replay"},
     {"shapes", "weight_dump"},
     {"checks"},
-    {"views", "pytest_plugin", "__init__"},
+    {"api", "views"},
+    {"pytest_plugin", "__init__"},
     {"cli"},
     {"__main__"},
 ]

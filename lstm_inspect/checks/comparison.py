@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from lstm_inspect.arrays import Array
-from lstm_inspect.checks.diff.two_arrays import distances
+from lstm_inspect.checks.diff.two_arrays import Tolerance, distances
 from lstm_inspect.model import Recurrence
 from lstm_inspect.notation import with_nulls
 
@@ -54,19 +54,29 @@ def folded(array: Array, folds: int) -> Array:
 
 
 def difference(
-    path: str, what: str, ours: Array, theirs: Array, recurrence: Recurrence
+    path: str,
+    what: str,
+    ours: Array,
+    theirs: Array,
+    recurrence: Recurrence,
+    tolerance: Tolerance | None,
 ) -> Comparison:
-    """Compares two arrays of a recurrence; equal infinities and two NaN do not differ."""
+    """Compares two arrays of a recurrence; equal infinities and two NaN do not differ.
+
+    A tolerance is a share of the largest number, or of 1 if that is larger. Without one, it is that
+    of the dtype.
+    """
     a, b = ours.astype(np.float64), theirs.astype(np.float64)
     apart = distances(a, b)
-    largest = np.abs(b[np.isfinite(b)]).max(initial=1.0)
+    largest = float(np.abs(b[np.isfinite(b)]).max(initial=1.0))
+    tolerance = tolerance or Tolerance(relative=TOLERANCES[recurrence.dtype])
     place = np.unravel_index(int(np.argmax(apart)), apart.shape)
     absolute = float(apart[place])
     return Comparison(
         path=path,
         what=what,
         absolute=absolute,
-        relative=absolute / float(largest),
+        relative=absolute / largest,
         place=tuple(int(axis) for axis in place),
-        tolerance=TOLERANCES[recurrence.dtype],
+        tolerance=tolerance.relative + tolerance.absolute / largest,
     )

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 
 from lstm_inspect.checks.comparison import Comparison, difference
+from lstm_inspect.checks.diff.two_arrays import Tolerance
 from lstm_inspect.files.limits import Limits
 from lstm_inspect.genuine.oracle import run_served
 from lstm_inspect.model import Model, ModelOutput
 from lstm_inspect.replay.run import Replayed
 
 
-def compare_served(model: Model, replayed: Replayed, limits: Limits) -> Sequence[Comparison] | str:
+def compare_served(
+    model: Model, replayed: Replayed, limits: Limits, tolerance: Tolerance | None
+) -> Sequence[Comparison] | str:
     """Compares each result for each layer that it depends on, or says in one line why it cannot.
 
     The function has no name for the x and the states of a layer. A result shows them as far as it
@@ -32,7 +35,7 @@ def compare_served(model: Model, replayed: Replayed, limits: Limits) -> Sequence
             return f"its function gives {name} in the shape {theirs[name].shape}, not {ours.shape}"
         before = _paths_before(model, output)
         comparisons += [
-            difference(call.path, f"output {name}", ours, theirs[name], recurrence)
+            difference(call.path, f"output {name}", ours, theirs[name], recurrence, tolerance)
             for call, recurrence in model.recurrent_calls
             if call.path in before
         ]

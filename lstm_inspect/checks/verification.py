@@ -1,12 +1,13 @@
 """Compares a replay with genuine Keras: layer by layer, and as a whole if Keras loads the model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from lstm_inspect.checks.comparison import Comparison, difference, folded
+from lstm_inspect.checks.diff.two_arrays import Tolerance
 from lstm_inspect.checks.served_model import compare_served
 from lstm_inspect.checks.whole_model import compare_whole
 from lstm_inspect.files.limits import Limits
@@ -100,38 +101,22 @@ class Verification:
         }
 
 
-def verify(model: Model, inputs: Any = None, options: ReplayOptions | None = None) -> Verification:
-    """Replays a model, and runs each of its recurrent layers in genuine Keras on the same x.
-
-    Each layer gets the x, mask and initial states of the replay. If Keras 3, or tf_keras for older
-    files, loads the whole model in safe mode, x and the output of each recurrent layer are compared
-    too.
-
-    Args:
-        model: From `lstm_inspect.open_model`.
-        inputs: As for `lstm_inspect.trace`.
-        options: The options of the replay; ``record`` is ignored.
-
-    Raises:
-        MissingExtraError: Keras is not installed.
-    """
-    options = replace(options or ReplayOptions(), record=_NEEDED)
-    return compare(model, replay_to_compare(model, inputs, options), options.limits)
-
-
 def replay_to_compare(model: Model, inputs: Any, options: ReplayOptions) -> Replayed:
     """Replays a model, and computes what `compare` needs besides what the options record."""
     results = model.outputs if model.source.format == _SERVED else ()
     return replay(model, inputs, options, also=_NEEDED, results=results)
 
 
-def compare(model: Model, replayed: Replayed, limits: Limits) -> Verification:
-    """Compares a replay with genuine Keras, as `verify` does.
+def compare(
+    model: Model, replayed: Replayed, limits: Limits, tolerance: Tolerance | None = None
+) -> Verification:
+    """Compares a replay with genuine Keras, as `lstm_inspect.verify` does.
 
     Args:
         model: The model.
         replayed: From `replay_to_compare`.
         limits: How much memory and time Keras may take.
+        tolerance: How far apart arrays may be; None allows what the dtype of a layer explains.
 
     Raises:
         MissingExtraError: Keras is not installed.
@@ -141,12 +126,12 @@ def compare(model: Model, replayed: Replayed, limits: Limits) -> Verification:
     for call, recurrence in model.recurrent_calls:
         if call.path not in replayed.recorded:
             continue
-        alone = _compare_layer(call, recurrence, replayed.recorded[call.path], limits)
+        alone = _compare_layer(call, recurrence, replayed.recorded[call.path], limits, tolerance)
         if isinstance(alone, str):
             skipped[call.path] = alone
         else:
             comparisons += alone
-    whole = _compare_model(model, replayed, limits)
+    whole = _compare_model(model, replayed, limits, tolerance)
     if isinstance(whole, str):
         skipped[WHOLE_MODEL] = whole
     else:
@@ -154,16 +139,22 @@ def compare(model: Model, replayed: Replayed, limits: Limits) -> Verification:
     return Verification(comparisons=tuple(comparisons), skipped=skipped)
 
 
-def _compare_model(model: Model, replayed: Replayed, limits: Limits) -> Sequence[Comparison] | str:
+def _compare_model(
+    model: Model, replayed: Replayed, limits: Limits, tolerance: Tolerance | None
+) -> Sequence[Comparison] | str:
     """Compares a run of the whole model, or says in one line why it cannot."""
     if replayed.is_fed:
         return "the output or the x of a layer was fed"
     compare_all = compare_served if model.source.format == _SERVED else compare_whole
-    return compare_all(model, replayed, limits)
+    return compare_all(model, replayed, limits, tolerance)
 
 
 def _compare_layer(
-    call: Call, recurrence: Recurrence, recorded: LayerTrace, limits: Limits
+    call: Call,
+    recurrence: Recurrence,
+    recorded: LayerTrace,
+    limits: Limits,
+    tolerance: Tolerance | None,
 ) -> Sequence[Comparison] | str:
     """Compares the states of a layer alone, or says in one line why it cannot."""
     folds = call.folds
@@ -178,8 +169,10 @@ def _compare_layer(
     counts = mask.reshape(mask.shape + (1,) * (h.ndim - mask.ndim))
     # At a masked step the layer's output is not its state.
     theirs = np.where(counts, sequence[:, order], h)
-    comparisons = [difference(call.path, "h", h, theirs, recurrence)]
+    comparisons = [difference(call.path, "h", h, theirs, recurrence, tolerance)]
     for state, expected in zip(recurrence.states, last, strict=True):
         final = folded(recorded.signals[state], folds)[:, order][:, -1]
-        comparisons.append(difference(call.path, f"last {state}", final, expected, recurrence))
+        comparisons.append(
+            difference(call.path, f"last {state}", final, expected, recurrence, tolerance)
+        )
     return comparisons

@@ -8,7 +8,7 @@ import numpy as np
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.checks.comparison import Comparison, difference, folded
-from lstm_inspect.checks.diff.two_arrays import distances
+from lstm_inspect.checks.diff.two_arrays import Tolerance, distances
 from lstm_inspect.files.limits import Limits
 from lstm_inspect.genuine.oracle import LayerValues, run_whole_model
 from lstm_inspect.layers import Value, form_of
@@ -39,7 +39,9 @@ class _LayerCall(NamedTuple):
         return recurrence.path.removesuffix(part)
 
 
-def compare_whole(model: Model, replayed: Replayed, limits: Limits) -> Sequence[Comparison] | str:
+def compare_whole(
+    model: Model, replayed: Replayed, limits: Limits, tolerance: Tolerance | None
+) -> Sequence[Comparison] | str:
     """Compares x and the output of each recurrent layer, or says in one line why it cannot."""
     if unlike := _unlike_tf_keras(model, replayed):
         return unlike
@@ -53,7 +55,7 @@ def compare_whole(model: Model, replayed: Replayed, limits: Limits) -> Sequence[
         comparison
         for name, calls in ours.items()
         for call, values in _matched(calls, theirs[name])
-        for comparison in _compared(call, values)
+        for comparison in _compared(call, values, tolerance)
     ]
 
 
@@ -130,14 +132,16 @@ def _in_one_batch(calls: Sequence[LayerValues], folds: int, ndim: int) -> Iterat
             yield LayerValues(x, outs)
 
 
-def _compared(ours: _LayerCall, theirs: LayerValues) -> Iterator[Comparison]:
+def _compared(
+    ours: _LayerCall, theirs: LayerValues, tolerance: Tolerance | None
+) -> Iterator[Comparison]:
     reading = ours.parts[0][0].args
     for call, recurrence in ours.parts:
         if call.args == reading:  # in a stack, only the first cell reads the x of the layer
-            yield difference(call.path, "x", ours.x, theirs.x, recurrence)
+            yield difference(call.path, "x", ours.x, theirs.x, recurrence, tolerance)
         for number, (one, other) in enumerate(zip(ours.outputs, theirs.outputs, strict=False)):
             what = f"output {number}" if number else "output"
-            yield difference(call.path, what, one, other, recurrence)
+            yield difference(call.path, what, one, other, recurrence, tolerance)
 
 
 def _unlike_tf_keras(model: Model, replayed: Replayed) -> str | None:

@@ -110,7 +110,7 @@ def trace(
     arrays, fed = read_inputs(inputs, limits), read_feed(feed, limits)
     with progress_bar() as progress:
         options = ReplayOptions(
-            record=[name.strip() for each in record for name in each.split(",")],
+            record=record,
             select=layers or ("*",),
             feed=fed,
             stateful=stateful,

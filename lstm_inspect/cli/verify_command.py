@@ -37,6 +37,17 @@ Examples:
     show_default=True,
     help="Fail unless each recurrent layer was compared: alone, or in the whole model.",
 )
+@click.option(
+    "--atol",
+    type=click.FloatRange(min=0),
+    help="Absolute tolerance: how far apart two numbers may be; 0 if only --rtol is given.",
+)
+@click.option(
+    "--rtol",
+    type=click.FloatRange(min=0),
+    help="Relative tolerance: the same, as a share of the largest number of the array, or of 1. "
+    "Without both: 1e-4 in float32.",
+)
 @format_option
 @model_options
 @nonfinite_option
@@ -49,6 +60,8 @@ def verify(
     feed: Sequence[str],
     stateful: bool,
     require: str,
+    atol: float | None,
+    rtol: float | None,
     format_: str,
     config: Path | None,
     replace_config: bool,
@@ -63,22 +76,25 @@ def verify(
 
     Exit status: 0 all agree; 1 some differ; 2 a recurrent layer was not compared as required.
     """
-    from lstm_inspect.checks.verification import verify as compare
-    from lstm_inspect.replay.options import ReplayOptions
+    from lstm_inspect.api import verify as compare
+    from lstm_inspect.checks.diff.two_arrays import Tolerance
     from lstm_inspect.sources import open_model
     from lstm_inspect.views.printing import print_json, print_view
 
     limits = read_limits(limit)
-    options = ReplayOptions(
+    is_given = atol is not None or rtol is not None
+    opened = open_model(
+        model, config, replace_config=replace_config, assume=read_assumptions(assume), limits=limits
+    )
+    verification = compare(
+        opened,
+        read_inputs(inputs, limits),
         feed=read_feed(feed, limits),
         stateful=stateful,
         allow_nonfinite=allow_nonfinite,
         limits=limits,
+        tolerance=Tolerance(atol or 0.0, rtol or 0.0) if is_given else None,
     )
-    opened = open_model(
-        model, config, replace_config=replace_config, assume=read_assumptions(assume), limits=limits
-    )
-    verification = compare(opened, read_inputs(inputs, limits), options)
     if format_ == "json":
         print_json(verification.as_json())
     else:

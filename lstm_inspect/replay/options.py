@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lstm_inspect.arrays import Array
+from lstm_inspect.errors import InputError
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
+from lstm_inspect.model import Layer
 
 Progress = Callable[[str, int, int], None]
 """Called with (path, timesteps done, timesteps in all) after every step of a recurrent layer."""
@@ -16,22 +18,13 @@ CustomLayer = Callable[..., Array | tuple[Array, Array | None]]
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayOptions:
-    """Options of a replay; `lstm_inspect.trace` takes each as a keyword argument.
+    """Options of a replay; `lstm_inspect.trace` takes and explains each.
 
-    Attributes:
-        record: Any of h, c, i, f, g, o (LSTM), h, z, r, n (GRU), x, mask, h0 and c0, or ``"all"``.
-            Each layer records the signals that it has.
-        select: Which recurrent layers to record: paths, or globs over them (``"encoder/*"``).
-        feed: Arrays for what cannot be run: the output of a layer by its path, or the x of a
-            recurrent layer as ``"<path>:input"``; its mask, if it has one, as ``"<path>:mask"``.
-        layers: Your own functions that compute custom layers, by the name of the layer or its
-            class. Each is called with the `Layer` and its input arrays, and returns the output
-            array, or the output array and its mask.
-        stateful: Whether the input holds several batches of the model's own batch size, one after
-            the other. Stateful layers then carry their states from batch to batch, as in Keras.
-        allow_nonfinite: Whether inputs and weights may hold NaN or infinity, with a warning.
-        limits: How large the arrays of the replay may become.
-        progress: Called after every step.
+    ``record`` and ``select`` may be given as one text, and a text of ``record`` may be ``"h,c"``.
+    Here they are tuples of single names.
+
+    Raises:
+        InputError: An option is of another kind.
     """
 
     record: Collection[str] = ("h", "c")
@@ -42,3 +35,46 @@ class ReplayOptions:
     allow_nonfinite: bool = False
     limits: Limits = DEFAULT_LIMITS
     progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        """Makes tuples of single texts, and refuses what is of another kind."""
+        signals = 'the names of signals, such as "h,c" or ["h", "c"]'
+        texts = _texts("record", self.record, signals)
+        names = tuple(name.strip() for text in texts for name in text.split(","))
+        object.__setattr__(self, "record", names)
+        paths = 'paths of layers or globs over them, such as "lstm" or ["lstm", "encoder/*"]'
+        object.__setattr__(self, "select", _texts("select", self.select, paths))
+        if not isinstance(self.feed, Mapping):
+            raise _unfit("feed", 'arrays by path, such as {"dense": array}', self.feed)
+        is_code = isinstance(self.layers, Mapping) and all(map(callable, self.layers.values()))
+        if not is_code:
+            functions = 'functions by the name of a layer or class, such as {"Attention": function}'
+            raise _unfit("layers", functions, self.layers)
+
+    def code_of(self, layer: Layer) -> CustomLayer | None:
+        """The function in ``layers`` that computes a layer; None if there is none."""
+        return next(
+            (self.layers[name] for name in names_for_code(layer) if name in self.layers), None
+        )
+
+
+def names_for_code(layer: Layer) -> tuple[str, ...]:
+    """What the code of a layer may be given by: its name, its class, its class without package.
+
+    Keras registers the class ``Attention`` of the package mine as ``mine>Attention``.
+    """
+    return layer.name, layer.class_name, layer.class_name.rpartition(">")[2]
+
+
+def _texts(option: str, given: Any, expected: str) -> tuple[str, ...]:
+    try:
+        texts = (given,) if isinstance(given, str) else tuple(given)
+    except TypeError:
+        texts = ()
+    if not texts or not all(isinstance(each, str) for each in texts):
+        raise _unfit(option, expected, given)
+    return texts
+
+
+def _unfit(option: str, expected: str, given: object) -> InputError:
+    return InputError(f"{option}: expected {expected}; received {given!r:.80}")

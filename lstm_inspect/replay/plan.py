@@ -11,7 +11,7 @@ from lstm_inspect.layers import in_numpy
 from lstm_inspect.model import FED_INPUT, Call, Layer, Model, Recurrence, Ref, refs
 from lstm_inspect.notation import advice
 from lstm_inspect.replay.masks import hands_on_mask, mask_missing, masked_inputs
-from lstm_inspect.replay.options import ReplayOptions
+from lstm_inspect.replay.options import ReplayOptions, names_for_code
 
 FED_MASK = ":mask"
 """A path in the feed with this suffix gives the mask of what is fed at the path."""
@@ -50,16 +50,17 @@ def plan_replay(model: Model, options: ReplayOptions, also: Collection[Ref] = ()
         also: Tensors to compute too; those that cannot be computed are left out.
 
     Raises:
-        SelectionError: A pattern matches no recurrent layer, or a path of the feed matches none.
+        SelectionError: A pattern, a path of the feed, or a name of a custom layer matches none.
     """
     feed = options.feed
     selected = dict.fromkeys(select_calls(model, options.select))
     _check_feed(model, feed)
+    _check_code(model, options.layers)
     obstacles: dict[str, tuple[str, ...]] = {}
     never_said = _never_said(model)
     for call in model.calls:
         before = [each for ref in needs_of(call, feed) for each in obstacles.get(ref.path, ())]
-        own = [] if call.path in feed else [*_obstacles(call, model, options.layers, never_said)]
+        own = [] if call.path in feed else [*_obstacles(call, model, options, never_said)]
         reasons = [*dict.fromkeys([*before, *own])]
         if len(reasons) > _MOST_REASONS:
             reasons = [*reasons[: _MOST_REASONS - 1], _MORE_REASONS]
@@ -137,13 +138,28 @@ def _check_feed(model: Model, feed: Collection[str]) -> None:
             raise SelectionError(f"feed {path}: no layer of that path; there are {there}")
 
 
+def _check_code(model: Model, names: Collection[str]) -> None:
+    known = {name for layer in _plain_layers(model) for name in names_for_code(layer)}
+    for name in names:
+        if name not in known:
+            raise SelectionError(
+                f"layers {name}: no layer of that name or class; there are {_classes(model)}"
+            )
+
+
+def _plain_layers(model: Model) -> list[Layer]:
+    """The layers that are not recurrent, each once."""
+    layers = (call.layer for call in model.calls if isinstance(call.layer, Layer))
+    return [*dict.fromkeys(layers)]
+
+
 def _classes(model: Model) -> str:
-    layers = [call.layer for call in model.calls if isinstance(call.layer, Layer)]
+    layers = _plain_layers(model)
     return ", ".join(layer.label for layer in layers) or "no layers"
 
 
 def _obstacles(
-    call: Call, model: Model, custom: Collection[str], never_said: Collection[str]
+    call: Call, model: Model, options: ReplayOptions, never_said: Collection[str]
 ) -> Iterator[str]:
     """Yields each reason why a call cannot be computed."""
     match call.layer:
@@ -158,7 +174,7 @@ def _obstacles(
         case Layer() as layer:
             if call.in_training and layer.acts_in_training:
                 yield f"{layer.label} is called with training=True"
-            if {layer.name, layer.class_name}.intersection(custom):
+            if options.code_of(layer) is not None:
                 return
             if layer.lacks is None and in_numpy(layer, call.args, call.kwargs):
                 return

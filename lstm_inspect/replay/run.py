@@ -16,74 +16,20 @@ from lstm_inspect.errors import (
     SelectionError,
     UnsupportedLayerError,
 )
-from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.layers import Value
 from lstm_inspect.model import Model, ModelInput, ModelOutput
 from lstm_inspect.notation import by_line
 from lstm_inspect.replay.account import Account
 from lstm_inspect.replay.inputs import bind_feed, bind_inputs, check_finite
-from lstm_inspect.replay.options import CustomLayer, Progress, ReplayOptions
+from lstm_inspect.replay.options import ReplayOptions
 from lstm_inspect.replay.plan import Plan, plan_replay
 from lstm_inspect.replay.walk import Walk
 from lstm_inspect.traces.recording import LayerTrace, Trace
 
 
-def trace(
-    model: Model,
-    inputs: Any = None,
-    *,
-    record: Collection[str] = ("h", "c"),
-    select: Sequence[str] = ("*",),
-    feed: Mapping[str, Any] | None = None,
-    layers: Mapping[str, CustomLayer] | None = None,
-    stateful: bool = False,
-    allow_nonfinite: bool = False,
-    limits: Limits = DEFAULT_LIMITS,
-    progress: Progress | None = None,
-) -> Trace:
-    """Replays a model and records the signals of its recurrent layers at every timestep.
-
-    Args:
-        model: From `lstm_inspect.open_model`.
-        inputs: One array, batch first; a mapping of input name to array; or a list of arrays in the
-            order of the model's inputs. Only those that the recorded layers depend on are needed.
-        record: Which signals to record. `ReplayOptions` explains this argument and the next ones.
-        select: Which recurrent layers to record.
-        feed: Arrays for what cannot be run.
-        layers: Your own functions that compute custom layers.
-        stateful: Whether stateful layers carry their states from batch to batch.
-        allow_nonfinite: Whether inputs and weights may hold NaN or infinity.
-        limits: How large the arrays of the replay may become.
-        progress: Called after every step.
-
-    Returns:
-        The signals of each recorded layer, in the layer's compute dtype: (batch, timesteps, units);
-        x is (batch, timesteps, features), mask (batch, timesteps) bool, h0 and c0 (batch, units).
-        A layer that depends on one that cannot be run is left out and named in ``untraced``.
-
-    Raises:
-        InputError: An input is missing, unknown, or does not fit.
-        LimitError: An array to compute, or all arrays to record, would exceed a limit.
-        ModelFileError: A weight is NaN or infinite.
-        SelectionError: A pattern or a signal matches nothing.
-        UnsupportedLayerError: None of the selected layers can be replayed.
-    """
-    options = ReplayOptions(
-        record=record,
-        select=select,
-        feed=feed or {},
-        layers=layers or {},
-        stateful=stateful,
-        allow_nonfinite=allow_nonfinite,
-        limits=limits,
-        progress=progress,
-    )
-    return replay(model, inputs, options).trace
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Replayed:
-    """A replay, with results that `trace` does not return.
+    """A replay, with results that `lstm_inspect.trace` does not return.
 
     Attributes:
         trace: The recorded signals.
@@ -111,11 +57,11 @@ def replay(
     also: Collection[str] = (),
     results: Sequence[ModelOutput] = (),
 ) -> Replayed:
-    """Replays a model; raises the errors of `trace`.
+    """Replays a model; raises the errors of `lstm_inspect.trace`.
 
     Args:
         model: The model.
-        inputs: As for `trace`.
+        inputs: As for `lstm_inspect.trace`.
         options: What to record, and how.
         also: Signals to record that do not go into the trace.
         results: Results of the model to compute as well, as far as they can be computed.
@@ -187,11 +133,10 @@ def _check_weights(plan: Plan, allow_nonfinite: bool) -> None:
 
 def _signals(record: Collection[str]) -> tuple[str, ...]:
     known = all_signals()
-    asked = (record,) if isinstance(record, str) else tuple(record)
-    for name in asked:
+    for name in record:
         if name not in (*known, "all"):
             raise SelectionError(f"signal {name}: unknown; there are {', '.join(known)} and all")
-    return tuple(name for name in known if name in asked or "all" in asked)
+    return tuple(name for name in known if name in record or "all" in record)
 
 
 def _batch_size(model: Model) -> int:

@@ -109,7 +109,7 @@ class Walk:
         args, kwargs = rewritten(call.args, value_of), rewritten(call.kwargs, value_of)
         args = _with_masks(args, kwargs.get("mask"))
         reserve = partial(self._account.reserve, what=f"layer {call.path}")
-        custom = self._options.layers.get(layer.name) or self._options.layers.get(layer.class_name)
+        custom = self._options.code_of(layer)
         if custom is not None:
             given = [value for value in leaves(args) if isinstance(value, Value)]
             result = custom(layer, *(value.array for value in given))

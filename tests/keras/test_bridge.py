@@ -14,11 +14,11 @@ import pytest
 from click.testing import CliRunner
 
 import lstm_inspect
+from lstm_inspect import verify
 from lstm_inspect.cells import ACTIVATIONS
-from lstm_inspect.checks.verification import WHOLE_MODEL, verify
+from lstm_inspect.checks.verification import WHOLE_MODEL
 from lstm_inspect.cli import cli
 from lstm_inspect.genuine.worker.keras_library import RejectedError, keras_may_reject
-from lstm_inspect.replay.options import ReplayOptions
 from tests.conftest import (
     SAMPLES,
     functional,
@@ -501,7 +501,7 @@ def test_two_numbers_that_are_nan_agree() -> None:
     x[0, 3] = np.nan
     model = lstm_inspect.open_model(SAMPLES / "eight_units_state.keras")
     with pytest.warns(lstm_inspect.NonFiniteWarning):
-        verification = verify(model, x, ReplayOptions(allow_nonfinite=True))
+        verification = verify(model, x, allow_nonfinite=True)
     assert verification.agrees
 
 

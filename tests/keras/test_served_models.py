@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import lstm_inspect
+from lstm_inspect import verify
 from lstm_inspect.cells.lstm import LstmCell
-from lstm_inspect.checks.verification import WHOLE_MODEL, verify
+from lstm_inspect.checks.verification import WHOLE_MODEL
 
 pytestmark = [
     pytest.mark.keras,

@@ -62,7 +62,7 @@ def is_contract(path: Path) -> bool:
     return name.endswith((".json", ".toml")) and not name.endswith(".weights.json")
 
 
-def read_contract(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Contract:
+def read_contract(path: str | Path, *, limits: Limits = DEFAULT_LIMITS) -> Contract:
     """Reads a contract.
 
     Args:
@@ -73,6 +73,7 @@ def read_contract(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Contract:
         ContractError: The file is missing or damaged, or mentions a field that no model has.
         LimitError: The file is larger than a limit allows.
     """
+    path = Path(path)
     try:
         data = read_bytes(path, limits, "config_bytes")
         if path.suffix.lower() == ".toml":

@@ -20,11 +20,7 @@ class Difference(NamedTuple):
 
 
 def check_contract(contract: Contract, shapes: ModelShapes) -> list[Finding]:
-    """Checks a model against a contract.
-
-    Returns:
-        A finding for each place where the model breaks the contract; empty if it keeps it.
-    """
+    """Checks the shapes of a model; `lstm_inspect.check_contract` says more."""
     model = shapes.as_json()
     file = shapes.model.source.path
     found: list[Finding] = []

@@ -22,16 +22,7 @@ _Fields = Mapping[str, Any]
 
 
 def diff_models(one: Model, other: Model, tolerance: Tolerance) -> list[Finding]:
-    """Compares two models; their file formats may differ, and how layers are wired is ignored.
-
-    Returns:
-        A finding for each difference of the second model from the first: inputs, then layers field
-        by field, then weights. For an array, or each gate of it, a finding has the first number
-        that differs and the largest difference.
-
-    Raises:
-        SelectionError: One of the models has no recurrent layer.
-    """
+    """Compares two models; `lstm_inspect.diff_models` says more."""
     file = other.source.path
     shapes, its = model_shapes(one).as_json(), model_shapes(other).as_json()
     return [

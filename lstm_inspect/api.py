@@ -1,0 +1,229 @@
+"""The functions for Python: each takes the path of a saved model, or an opened `Model`."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lstm_inspect import shapes
+from lstm_inspect.checks.contract import matching
+from lstm_inspect.checks.contract.contracts import Contract, read_contract
+from lstm_inspect.checks.diff import two_models
+from lstm_inspect.checks.diff.two_arrays import Tolerance
+from lstm_inspect.checks.findings import Finding
+from lstm_inspect.checks.verification import Verification, compare, replay_to_compare
+from lstm_inspect.errors import InputError
+from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
+from lstm_inspect.model import Model
+from lstm_inspect.replay.options import CustomLayer, Progress, ReplayOptions
+from lstm_inspect.replay.run import replay
+from lstm_inspect.shapes import ModelShapes
+from lstm_inspect.sources import open_model
+from lstm_inspect.traces.recording import Trace
+
+
+def trace(
+    model: Model | str | Path,
+    inputs: Any = None,
+    *,
+    record: str | Collection[str] = ("h", "c"),
+    select: str | Sequence[str] = ("*",),
+    feed: Mapping[str, Any] | None = None,
+    layers: Mapping[str, CustomLayer] | None = None,
+    stateful: bool = False,
+    allow_nonfinite: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+    progress: Progress | None = None,
+) -> Trace:
+    """Replays a model and records the signals of its recurrent layers at every timestep.
+
+    For example ``trace("model.keras", x, record="h,c,i", select="encoder*")["encoder"].i``.
+
+    Args:
+        model: The path of a saved model, or what `lstm_inspect.open_model` returned.
+        inputs: One array, batch first; a mapping of input name to array; or a list of arrays in the
+            order of the model's inputs. Only those that the recorded layers depend on are needed.
+        record: Any of h, c, i, f, g, o (LSTM), h, z, r, n (GRU), x, mask, h0 and c0: ``"h,c"`` or
+            ``["h", "c"]``. ``"all"`` is all of them. Each layer records the signals that it has.
+        select: Which recurrent layers to record: a path, a glob over paths (``"encoder/*"``), or
+            several of these.
+        feed: Arrays for what cannot be run: the output of a layer by its path, or the x of a
+            recurrent layer as ``"<path>:input"``; its mask, if it has one, as ``"<path>:mask"``.
+        layers: Your own functions that compute custom layers, by the name of the layer or its
+            class: ``"MyAttention"`` is also the class ``mine>MyAttention``, of the package mine.
+            Each is called with the `Layer` and its input arrays, and returns the output array, or
+            the output array and its mask.
+        stateful: Whether the input holds several batches of the model's own batch size, one after
+            the other. Stateful layers then carry their states from batch to batch, as in Keras.
+        allow_nonfinite: Whether inputs and weights may hold NaN or infinity, with a warning.
+        limits: How much the file may ask for, and how large the arrays of the replay may become.
+        progress: Called with (path, timesteps done, timesteps in all) after every step.
+
+    Returns:
+        The signals of each recorded layer, in the layer's compute dtype: (batch, timesteps, units);
+        x is (batch, timesteps, features), mask (batch, timesteps) bool, h0 and c0 (batch, units).
+        A layer that depends on one that cannot be run is left out and named in ``untraced``.
+
+    Raises:
+        InputError: An input is missing, unknown, or does not fit; or an option is of another kind.
+        LimitError: An array to compute, or all arrays to record, would exceed a limit.
+        ModelFileError: The file cannot be read, or a weight is NaN or infinite.
+        SelectionError: A pattern, a signal, or a key of ``feed`` or ``layers`` matches nothing.
+        UnsupportedLayerError: None of the selected layers can be replayed.
+    """
+    options = ReplayOptions(
+        record=record,
+        select=select,
+        feed={} if feed is None else feed,
+        layers={} if layers is None else layers,
+        stateful=stateful,
+        allow_nonfinite=allow_nonfinite,
+        limits=limits,
+        progress=progress,
+    )
+    return replay(_opened(model, limits), inputs, options).trace
+
+
+def verify(
+    model: Model | str | Path,
+    inputs: Any = None,
+    *,
+    select: str | Sequence[str] = ("*",),
+    feed: Mapping[str, Any] | None = None,
+    layers: Mapping[str, CustomLayer] | None = None,
+    stateful: bool = False,
+    allow_nonfinite: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+    progress: Progress | None = None,
+    tolerance: Tolerance | None = None,
+) -> Verification:
+    """Replays a model, and runs each of its recurrent layers in genuine Keras on the same x.
+
+    Each layer gets the x, mask and initial states of the replay. If Keras 3, or tf_keras for older
+    files, loads the whole model in safe mode, x and the output of each recurrent layer are compared
+    too.
+
+    Args:
+        model: The path of a saved model, or what `lstm_inspect.open_model` returned.
+        inputs: As for `trace`, and so are the next seven.
+        select: Which recurrent layers to compare.
+        feed: Arrays for what cannot be run.
+        layers: Your own functions that compute custom layers.
+        stateful: Whether stateful layers carry their states from batch to batch.
+        allow_nonfinite: Whether inputs and weights may hold NaN or infinity.
+        limits: How much the file, the replay and Keras may take.
+        progress: Called after every step.
+        tolerance: How far apart the replay and Keras may be. Here ``relative`` is a share of the
+            largest number of the array, or of 1 if that is larger. None allows what rounding in the
+            dtype of the layer explains: a relative 1e-4 in float32.
+
+    Returns:
+        What was compared, and what is proven of each recurrent layer.
+
+    Raises:
+        MissingExtraError: Keras is not installed.
+        InspectError: The replay raises it; see `trace`.
+    """
+    options = ReplayOptions(
+        select=select,
+        feed={} if feed is None else feed,
+        layers={} if layers is None else layers,
+        stateful=stateful,
+        allow_nonfinite=allow_nonfinite,
+        limits=limits,
+        progress=progress,
+    )
+    opened = _opened(model, limits)
+    return compare(opened, replay_to_compare(opened, inputs, options), limits, tolerance)
+
+
+def model_shapes(
+    model: Model | str | Path, *, batch: int | None = None, timesteps: int | None = None
+) -> ModelShapes:
+    """Works out the shapes of a model's layers from the file alone.
+
+    For example ``model_shapes("model.keras", batch=1).layers[0].states["h"]`` is ``(1, 6)``.
+
+    Args:
+        model: The path of a saved model, or what `lstm_inspect.open_model` returned.
+        batch: The batch size to fill in if the model leaves it open.
+        timesteps: The length of the sequences to fill in if the model leaves it open.
+
+    Raises:
+        InputError: The file states another batch size or length for each of the layers.
+        SelectionError: The model has no recurrent layer.
+        ModelFileError: The file cannot be read, or its config states an input shape that a
+            recurrent layer cannot have.
+    """
+    return shapes.model_shapes(_opened(model), batch=batch, timesteps=timesteps)
+
+
+def check_contract(
+    contract: Contract | Mapping[str, Any] | str | Path, model: Model | ModelShapes | str | Path
+) -> list[Finding]:
+    """Checks a model against a contract.
+
+    For example ``check_contract({"layers": [{"path": "lstm", "units": 6}]}, "model.keras")``.
+
+    Args:
+        contract: A `Contract`, its content as a dict, or the path of its file.
+        model: The path of a saved model, what `lstm_inspect.open_model` returned, or its shapes.
+
+    Returns:
+        A finding for each place where the model breaks the contract; empty if it keeps it.
+
+    Raises:
+        ContractError: The contract cannot be read, or mentions a field that no model has.
+        ModelFileError: The model cannot be read.
+        SelectionError: The model has no recurrent layer.
+    """
+    if isinstance(contract, Mapping):
+        contract = Contract(contract)
+    elif isinstance(contract, (str, Path)):
+        contract = read_contract(contract)
+    elif not isinstance(contract, Contract):
+        raise InputError(
+            "contract: expected a Contract, its content as a dict, or the path of its file, "
+            f"received {_kind(contract)}"
+        )
+    found = model if isinstance(model, ModelShapes) else model_shapes(model)
+    return matching.check_contract(contract, found)
+
+
+def diff_models(
+    one: Model | str | Path,
+    other: Model | str | Path,
+    tolerance: Tolerance = Tolerance(),  # noqa: B008  it is frozen
+) -> list[Finding]:
+    """Compares two models; their file formats may differ, and how layers are wired is ignored.
+
+    Args:
+        one: The path of a saved model, or what `lstm_inspect.open_model` returned.
+        other: The same of the model to compare with it.
+        tolerance: How far apart two weights may be; not at all unless it is given.
+
+    Returns:
+        A finding for each difference of the second model from the first: inputs, then layers field
+        by field, then weights. For an array, or each gate of it, a finding has the first number
+        that differs and the largest difference.
+
+    Raises:
+        ModelFileError: One of the files cannot be read.
+        SelectionError: One of the models has no recurrent layer.
+    """
+    return two_models.diff_models(_opened(one), _opened(other), tolerance)
+
+
+def _opened(model: Model | str | Path, limits: Limits = DEFAULT_LIMITS) -> Model:
+    if isinstance(model, Model):
+        return model
+    if isinstance(model, (str, Path)):
+        return open_model(model, limits=limits)
+    raise InputError(
+        "model: expected the path of a saved model or what open_model returned, "
+        f"received {_kind(model)}"
+    )
+
+
+def _kind(value: object) -> str:
+    """The class of a value, for a message: ``a value of class int``."""
+    return f"a value of class {type(value).__qualname__}"
