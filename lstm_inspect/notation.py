@@ -21,6 +21,14 @@ def counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
+def sizes_text(shapes: Mapping[str, Sequence[int | str]]) -> str:
+    """Writes named shapes, those of one shape together: ``h, c: 3 x 7 x 6; mask: 3 x 7``."""
+    names: dict[str, list[str]] = {}
+    for name, shape in shapes.items():
+        names.setdefault(" x ".join(map(str, shape)), []).append(name)
+    return "; ".join(f"{', '.join(each)}: {sizes}" for sizes, each in names.items())
+
+
 def place_text(place: Sequence[int], dims: Sequence[str]) -> str:
     """Writes a position in an array with the names of its axes: ``sample 0, step 3, unit 5``."""
     return ", ".join(f"{_ONE_OF.get(dim, dim)} {at}" for dim, at in zip(dims, place, strict=True))

@@ -1,7 +1,6 @@
 """Writes what notebooks show: a line of text and tables, as plain HTML."""
 
 from collections.abc import Iterable, Mapping
-from html import escape
 from typing import Any
 
 from lstm_inspect.notation import printable, shape_text
@@ -46,4 +45,6 @@ def _cell(value: Any) -> str:
 
 
 def _text(text: str) -> str:
+    from html import escape  # a command shows no HTML and need not wait for it
+
     return escape(printable(text))

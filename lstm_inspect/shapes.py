@@ -8,13 +8,20 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from lstm_inspect.cells import Convolution
-from lstm_inspect.errors import InputError, ModelFileError
+from lstm_inspect.errors import InputError, ModelFileError, one_line
 from lstm_inspect.layers import form_of
 from lstm_inspect.model import Call, Layer, Model, Place, Recurrence, Shape, refs
+from lstm_inspect.notation import sizes_text
+from lstm_inspect.notebooks import as_html
 from lstm_inspect.replay.options import ReplayOptions
 from lstm_inspect.replay.plan import plan_replay
 
 SCHEMA = 2
+
+_SHOWN = (
+    *("path", "cell", "units", "features", "direction"),
+    *("weights", "states", "sequences", "parameters"),
+)
 
 Size = int | str
 """A size, or a word for a size that the file leaves open: ``"batch"``, ``"timesteps"``."""
@@ -40,6 +47,11 @@ class LayerShapes:
     timesteps: Size
     state_shapes: Mapping[str, tuple[Size, ...]]
     blocked_by: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """The shapes of its states over all steps, in one line."""
+        title = self.recurrence.kind.title
+        return one_line(f"<LayerShapes {self.path}: {title}, {sizes_text(self.sequences)}>")
 
     @property
     def states(self) -> dict[str, tuple[Size, ...]]:
@@ -68,11 +80,7 @@ class LayerShapes:
         recurrence = self.recurrence
         row = {
             "path": self.path,
-            "cell": recurrence.cell,
-            "units": recurrence.units,
-            "features": recurrence.features,
-            "direction": recurrence.direction,
-            "weights": {name: list(array.shape) for name, array in recurrence.weights.items()},
+            **recurrence.outline,
             "states": {name: list(shape) for name, shape in self.states.items()},
             "sequences": {name: list(shape) for name, shape in self.sequences.items()},
             "parameters": recurrence.parameters,
@@ -144,6 +152,16 @@ class ModelShapes:
     layers: tuple[LayerShapes, ...]
     calls: tuple[CallShape, ...]
 
+    def __repr__(self) -> str:
+        """The shapes of all states over all steps, in one line."""
+        layers = (f"{layer.path} ({sizes_text(layer.sequences)})" for layer in self.layers)
+        return one_line(f"<ModelShapes of {self.model.source.path.name}: {', '.join(layers)}>")
+
+    def _repr_html_(self) -> str:
+        """The shapes of all recurrent layers, for notebooks."""
+        rows = ({name: row[name] for name in _SHOWN} for row in self.as_json()["layers"])
+        return as_html(repr(self), rows)
+
     @property
     def incomplete(self) -> tuple[str, ...]:
         """The layers that lack some of their weights in the file, as ``name (class)``."""
@@ -158,7 +176,7 @@ class ModelShapes:
     @property
     def parameters(self) -> int:
         """How many numbers the weights of all recurrent layers hold; shared layers count once."""
-        return sum(recurrence.parameters for recurrence in self.model.recurrent)
+        return self.model.parameters
 
     def as_json(self, also: Collection[str] = ()) -> dict[str, Any]:
         """The shapes as plain JSON data.

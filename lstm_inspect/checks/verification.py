@@ -10,9 +10,11 @@ from lstm_inspect.checks.comparison import Comparison, difference, folded
 from lstm_inspect.checks.diff.two_arrays import Tolerance
 from lstm_inspect.checks.served_model import compare_served
 from lstm_inspect.checks.whole_model import compare_whole
+from lstm_inspect.errors import one_line
 from lstm_inspect.files.limits import Limits
 from lstm_inspect.genuine.oracle import run_recurrence
 from lstm_inspect.model import Call, Model, Recurrence
+from lstm_inspect.notebooks import as_html
 from lstm_inspect.replay.options import ReplayOptions
 from lstm_inspect.replay.run import Replayed, replay
 from lstm_inspect.traces.recording import LayerTrace
@@ -59,6 +61,17 @@ class Verification:
 
     comparisons: tuple[Comparison, ...]
     skipped: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        """The verdict, and how each layer was compared, in one line."""
+        verdict = "agrees" if self.agrees else "differs" if self.differs else "nothing compared"
+        layers = ", ".join(f"{layer.path} ({layer.proof})" for layer in self.layers)
+        return one_line(f"<Verification: {verdict}; {layers}>")
+
+    def _repr_html_(self) -> str:
+        """What was compared, and what is proven of each layer, for notebooks."""
+        layers = (layer._asdict() for layer in self.layers)
+        return as_html(repr(self), (each.as_json() for each in self.comparisons), layers)
 
     @property
     def agrees(self) -> bool:

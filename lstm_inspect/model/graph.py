@@ -11,11 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lstm_inspect.errors import ModelFileError
+from lstm_inspect.errors import ModelFileError, one_line
 from lstm_inspect.model.layer import Layer
 from lstm_inspect.model.recurrence import Recurrence
 from lstm_inspect.model.sizes import Shape
 from lstm_inspect.nested import leaves
+from lstm_inspect.notebooks import as_html
 
 Argument = Any
 """An argument of a call: a `Ref`, plain data, or tuples, lists and dicts of these."""
@@ -39,9 +40,18 @@ class Source:
     format: str
     framework: str
     version: str | None
-    data: bytes = field(repr=False)
-    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    config: Mapping[str, Any] | None = field(default=None, repr=False)
+    data: bytes
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    config: Mapping[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        """Which file it is, in one line."""
+        return one_line(f"<Source {self.path.name}: {self.format} of {self.saver}>")
+
+    @property
+    def saver(self) -> str:
+        """The framework and its version: ``"Keras 3.15.1"``."""
+        return f"{self.framework} {self.version or 'of unknown version'}"
 
     @property
     def paths(self) -> list[Path]:
@@ -186,6 +196,24 @@ class Model:
                 )
             taken.add(path)
 
+    def __repr__(self) -> str:
+        """What it is, in one line."""
+        paths = [call.path for call, _ in self.recurrent_calls]
+        layers = f"{len(paths)} recurrent layer{'' if len(paths) == 1 else 's'}"
+        named = f" ({', '.join(paths)})" if paths else ""
+        return one_line(
+            f"<Model {self.name!r} of {self.source.saver}: {layers}{named}, "
+            f"{self.parameters:,} parameters>"
+        )
+
+    def _repr_html_(self) -> str:
+        """The sizes of its recurrent layers, for notebooks."""
+        rows = (
+            {"path": call.path, **layer.outline, "parameters": layer.parameters}
+            for call, layer in self.recurrent_calls
+        )
+        return as_html(repr(self), rows)
+
     @property
     def lacking(self) -> tuple[Layer, ...]:
         """The recurrent layers of which the file lacks some arrays, as plain layers."""
@@ -203,6 +231,11 @@ class Model:
     def recurrent(self) -> tuple[Recurrence, ...]:
         """The recurrent layers, in the order of computation."""
         return tuple(dict.fromkeys(recurrence for _, recurrence in self.recurrent_calls))
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the weights of all recurrent layers hold; shared layers count once."""
+        return sum(recurrence.parameters for recurrence in self.recurrent)
 
 
 def standalone(recurrence: Recurrence) -> tuple[ModelInput, Call]:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.cells import Moves
+from lstm_inspect.errors import one_line
+from lstm_inspect.notation import shape_text
 
 
 class Identity(NamedTuple):
@@ -308,6 +310,12 @@ class Layer:
     acts_in_training: bool = False
     passes_mask: bool | None = None
     config: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        """What it is, in one line."""
+        shapes = ", ".join(shape_text(array.shape) for array in self.weights)
+        weights = f": weights {shapes}" if shapes else ""
+        return one_line(f"<Layer {self.label}{weights}>")
 
     @property
     def label(self) -> str:

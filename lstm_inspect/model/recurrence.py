@@ -7,7 +7,7 @@ from typing import Any
 
 from lstm_inspect.arrays import FLOATS, Array
 from lstm_inspect.cells import SPATIAL_DIMS, Axis, CellKind, Convolution
-from lstm_inspect.errors import ModelFileError, SelectionError
+from lstm_inspect.errors import ModelFileError, SelectionError, one_line
 from lstm_inspect.model.blocks import Block, Place, Stored, blocks_of
 from lstm_inspect.model.sizes import Shape, output_sizes
 from lstm_inspect.notation import shape_text
@@ -114,6 +114,22 @@ class Recurrence:
                 )
         if self.stored and self.stored.keys() != self.blocks.keys():
             raise TypeError(f"expected stored to have the blocks {[*self.blocks]}")
+
+    def __repr__(self) -> str:
+        """What it is, in one line."""
+        sizes = f"{self.features} features, {self.units} units"
+        return one_line(f"<Recurrence {self.path}: {self.kind.title}, {sizes}, {self.direction}>")
+
+    @property
+    def outline(self) -> dict[str, Any]:
+        """Its cell, its sizes and the shapes of its weights, as plain JSON data."""
+        return {
+            "cell": self.cell,
+            "units": self.units,
+            "features": self.features,
+            "direction": self.direction,
+            "weights": {name: list(array.shape) for name, array in self.weights.items()},
+        }
 
     @property
     def is_recurrent(self) -> bool:

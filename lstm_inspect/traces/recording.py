@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from lstm_inspect.arrays import Array
-from lstm_inspect.errors import InputError, InspectError, SelectionError
+from lstm_inspect.errors import InputError, InspectError, SelectionError, one_line
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
+from lstm_inspect.notation import sizes_text
+from lstm_inspect.notebooks import as_html
 from lstm_inspect.traces.dumps import open_dump, save_dump
+from lstm_inspect.traces.statistics import stats_of
 from lstm_inspect.version import __version__
 
 SCHEMA = 1
@@ -44,6 +47,15 @@ class LayerTrace:
     direction: str
     signals: Mapping[str, Array]
     dims: tuple[str, ...] = ("batch", "timesteps", "units")
+
+    def __repr__(self) -> str:
+        """What was recorded, in one line."""
+        what = f"{self.cell}, {self.direction}"
+        return one_line(f"<LayerTrace {self.path}: {what}; {self._sizes}>")
+
+    @property
+    def _sizes(self) -> str:
+        return sizes_text({signal: array.shape for signal, array in self.signals.items()})
 
     def dims_of(self, signal: str) -> tuple[str, ...]:
         """Returns the axes of a signal."""
@@ -89,6 +101,17 @@ class Trace(Mapping[str, LayerTrace]):
     untraced: Mapping[str, str] = field(default_factory=dict)
     model: Mapping[str, str | None]
     verification: Mapping[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        """What was recorded, in one line."""
+        layers = ", ".join(f"{path} ({layer._sizes})" for path, layer in self.layers.items())
+        untraced = f"; not traced: {', '.join(self.untraced)}" if self.untraced else ""
+        model = self.model.get("name") or "an unknown model"
+        return one_line(f"<Trace of {model}: {layers}{untraced}>")
+
+    def _repr_html_(self) -> str:
+        """The statistics of every recorded array, for notebooks."""
+        return as_html(repr(self), (each.as_json() for each in stats_of(self.arrays())))
 
     def __getitem__(self, path: str) -> LayerTrace:
         """Returns the trace of one layer.
@@ -194,8 +217,8 @@ def load_trace(path: str | Path, *, limits: Limits = DEFAULT_LIMITS) -> Trace:
             }
             return Trace(
                 layers=layers,
-                untraced=document["untraced"],
-                model=document["model"],
+                untraced={**document["untraced"]},
+                model={**document["model"]},
                 verification=document["verification"],
             )
 

@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.notation import with_nulls
-from lstm_inspect.traces.recording import Trace
+
+if TYPE_CHECKING:  # a trace shows its statistics
+    from lstm_inspect.traces.recording import Trace
 
 SCHEMA = 2
 
@@ -47,7 +49,7 @@ def stats_of(arrays: Mapping[str, Array]) -> Iterator[ArrayStats]:
         yield _stats(key, array)
 
 
-def stats_as_json(stats: Iterable[ArrayStats], trace: Trace, dump: Path) -> dict[str, Any]:
+def stats_as_json(stats: Iterable[ArrayStats], trace: "Trace", dump: Path) -> dict[str, Any]:
     """Returns what ``trace --format json`` prints: the statistics, and which layers are left out.
 
     Args:

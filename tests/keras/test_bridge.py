@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 import lstm_inspect
-from lstm_inspect import verify
+from lstm_inspect import Tolerance, verify
+from lstm_inspect.arrays import Array
 from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.checks.verification import WHOLE_MODEL
 from lstm_inspect.cli import cli
@@ -513,6 +514,65 @@ def test_verify_knows_stateful_models(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "output" in result.stdout
     assert "the whole model not compared" not in result.stdout
+
+
+def test_verify_takes_a_path_and_stateful_as_trace_does() -> None:
+    x = np.load(SAMPLES / "eight_units_stateful.npy")
+    path = SAMPLES / "eight_units_stateful.keras"
+    verification = verify(str(path), np.concatenate([x, -x]), stateful=True)
+    assert verification.agrees
+    assert {layer.proof for layer in verification.layers} == {"whole model"}
+    assert [*verify(SAMPLES / "stacked.keras", stacked(), select="lstm").layers] == [
+        ("lstm", "whole model", None)
+    ]
+
+
+def stacked() -> Array:
+    """An input ten times as large as that of the sample: the largest x is some way above 1."""
+    x: Array = 10 * np.load(SAMPLES / "stacked.npy")
+    return x
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "agrees"),
+    [
+        (None, True),
+        (Tolerance(), False),
+        (Tolerance(absolute=1e-3), True),
+        (Tolerance(absolute=1e-12), False),
+        (Tolerance(relative=1e-3), True),
+        (Tolerance(relative=1e-12), False),
+    ],
+)
+def test_verify_takes_a_tolerance(tolerance: Tolerance | None, agrees: bool) -> None:
+    assert verify(SAMPLES / "stacked.keras", stacked(), tolerance=tolerance).agrees == agrees
+
+
+def test_an_absolute_tolerance_is_that_of_the_largest_difference() -> None:
+    allowed = Tolerance(absolute=1e-3, relative=1e-4)
+    compared = verify(SAMPLES / "stacked.keras", stacked(), tolerance=allowed).comparisons
+    x = next(each for each in compared if each.what == "x")
+    assert x.tolerance == pytest.approx(1e-4 + 1e-3 / np.abs(stacked()).max())
+    (h,) = {each.tolerance for each in compared if each.what == "h"}
+    assert h == pytest.approx(1e-4 + 1e-3)  # no h is larger than 1
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        ([], 0),
+        (["--atol", "0"], 1),
+        (["--rtol", "0"], 1),
+        (["--atol", "1e-3"], 0),
+        (["--rtol", "1e-3"], 0),
+        (["--atol", "1e-12", "--rtol", "1e-3"], 0),
+        (["--atol", "nan"], 2),
+    ],
+)
+def test_the_command_takes_the_tolerances_of_diff(options: list[str], status: int) -> None:
+    command = ["verify", str(SAMPLES / "stacked.keras"), "--input", str(SAMPLES / "stacked.npy")]
+    result = CliRunner().invoke(cli, [*command, *options])
+    assert result.exit_code == status, result.output
 
 
 @pytest.mark.parametrize("command", ["verify", "trace"])
