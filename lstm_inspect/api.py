@@ -1,5 +1,7 @@
 """The functions for Python: each takes the path of a saved model, or an opened `Model`."""
 
+from __future__ import annotations  # help() then shows the types as they are written here
+
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ from lstm_inspect import shapes
 from lstm_inspect.checks.contract import matching
 from lstm_inspect.checks.contract.contracts import Contract, read_contract
 from lstm_inspect.checks.diff import two_models
-from lstm_inspect.checks.diff.two_arrays import Tolerance
+from lstm_inspect.checks.diff.two_arrays import EXACT, Tolerance
 from lstm_inspect.checks.findings import Finding
 from lstm_inspect.checks.verification import Verification, compare, replay_to_compare
 from lstm_inspect.errors import InputError
@@ -190,9 +192,7 @@ def check_contract(
 
 
 def diff_models(
-    one: Model | str | Path,
-    other: Model | str | Path,
-    tolerance: Tolerance = Tolerance(),  # noqa: B008  it is frozen
+    one: Model | str | Path, other: Model | str | Path, tolerance: Tolerance = EXACT
 ) -> list[Finding]:
     """Compares two models; their file formats may differ, and how layers are wired is ignored.
 

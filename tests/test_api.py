@@ -24,6 +24,7 @@ from tests.conftest import (
 )
 
 MODEL = SAMPLES / "stacked.keras"
+OTHER = SAMPLES / "encoder_decoder.keras"
 CONTRACT = {"layers": [{"path": "lstm", "units": 7}]}
 
 
@@ -53,7 +54,7 @@ TAKES_A_MODEL: dict[str, Callable[[Any], Any]] = {
     "trace": lambda model: [*lstm_inspect.trace(model, x()).arrays()],
     "model_shapes": lambda model: lstm_inspect.model_shapes(model).as_json(),
     "check_contract": lambda model: lstm_inspect.check_contract(CONTRACT, model),
-    "diff_models": lambda model: lstm_inspect.diff_models(model, model),
+    "diff_models": lambda model: lstm_inspect.diff_models(model, OTHER),
 }
 
 
@@ -69,6 +70,14 @@ def test_what_is_neither_is_refused_in_one_line(name: str) -> None:
     expected = "^model: expected the path of a saved model .* received a value of class int$"
     with pytest.raises(InputError, match=expected):
         TAKES_A_MODEL[name](5)
+
+
+def test_two_dumps_are_named_by_paths_and_compared_exactly(tmp_path: Path) -> None:
+    one, other = (str(tmp_path / name) for name in ("one.npz", "other.npz"))
+    lstm_inspect.trace(MODEL, x()).save(one)
+    lstm_inspect.trace(MODEL, 1.5 * x()).save(other)
+    assert lstm_inspect.diff_dumps(one, one) == []
+    assert lstm_inspect.diff_dumps(one, other)[0].file == Path(other)
 
 
 def test_the_limits_of_a_trace_hold_for_the_file_too() -> None:
@@ -157,6 +166,14 @@ def test_help_shows_what_a_function_takes_and_gives(name: str) -> None:
     text = pydoc.plain(pydoc.render_doc(getattr(lstm_inspect, name)))
     for part in ("path of a saved model", "Args:", "Raises:"):
         assert part in text
+
+
+def test_help_has_a_signature_that_can_be_read() -> None:
+    text = pydoc.plain(pydoc.render_doc(lstm_inspect.trace))
+    (signature,) = (line for line in text.splitlines() if line.startswith("trace("))
+    assert "model: 'Model | str | Path', inputs: 'Any' = None" in signature
+    assert "limits: 'Limits' = Limits()," in signature
+    assert repr(lstm_inspect.Limits(file_bytes=10)) == "Limits(file_bytes=10)"
 
 
 def test_help_of_the_package_lists_every_name() -> None:

@@ -64,6 +64,7 @@ ONLY_IN: dict[str, set[str]] = {
     "zipfile": {"traces"},  # only to write; files reads zips
     "json": {"checks", "files", "genuine", "traces", "views"},  # a stranger's JSON: files alone
     "importlib": {"__init__", "genuine"},  # __init__: lazy exports; genuine: is Keras installed?
+    "html": {"notebooks"},
     "pickle": set(),
     "marshal": set(),
     "subprocess": {"genuine"},  # the process in which Keras runs

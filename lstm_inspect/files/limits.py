@@ -63,6 +63,13 @@ class Limits:
     replay_steps: int = 2_000_000
     dump_bytes: int = 2 << 30
 
+    def __repr__(self) -> str:
+        """The limits that are not the defaults: ``Limits(file_bytes=10)``."""
+        chosen = {
+            name: value for name, value in vars(self).items() if value != getattr(Limits, name)
+        }
+        return f"Limits({', '.join(f'{name}={value}' for name, value in chosen.items())})"
+
     def check(self, name: str, value: int, what: str, *, so_far: bool = False) -> None:
         """Refuses a value that exceeds a limit.
 

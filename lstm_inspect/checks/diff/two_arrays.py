@@ -29,6 +29,10 @@ class Tolerance:
                 raise InputError(f"tolerance: expected a number of at least 0, received {value}")
 
 
+EXACT = Tolerance()
+"""No two numbers may differ."""
+
+
 class Parting(NamedTuple):
     """Where two arrays differ, and by how much.
 

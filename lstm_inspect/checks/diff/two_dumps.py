@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lstm_inspect.checks.diff.two_arrays import Tolerance, findings_of, parting
+from lstm_inspect.checks.diff.two_arrays import EXACT, Tolerance, findings_of, parting
 from lstm_inspect.checks.findings import Finding
 from lstm_inspect.errors import InputError
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
@@ -38,9 +38,18 @@ _FACTS = ("cell", "direction")
 
 
 def diff_dumps(
-    one: Path, other: Path, tolerance: Tolerance, limits: Limits = DEFAULT_LIMITS
+    one: str | Path,
+    other: str | Path,
+    tolerance: Tolerance = EXACT,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> list[Finding]:
     """Compares two dumps piece by piece, as they may be larger than memory.
+
+    Args:
+        one: The path of a dump that `Trace.save` or ``lstm-inspect trace`` wrote.
+        other: The path of the dump to compare with it.
+        tolerance: How far apart two numbers may be; not at all unless it is given.
+        limits: How large the dumps may be.
 
     Returns:
         A finding for each difference of the second dump from the first. For a signal it has the
@@ -50,6 +59,7 @@ def diff_dumps(
         InputError: One of the files is damaged, or is not a dump.
         LimitError: The directory of a dump claims more than the limits allow.
     """
+    one, other = Path(one), Path(other)
     with open_dump(one, SCHEMA, limits) as first, open_dump(other, SCHEMA, limits) as second:
         mine, its = _recording(one, *first), _recording(other, *second)
         return list(_diff(mine, its, other, tolerance))
