@@ -69,7 +69,8 @@ def difference(
     a, b = ours.astype(np.float64), theirs.astype(np.float64)
     apart = distances(a, b)
     largest = float(np.abs(b[np.isfinite(b)]).max(initial=1.0))
-    tolerance = tolerance or Tolerance(relative=TOLERANCES[recurrence.dtype])
+    if tolerance is None:
+        tolerance = Tolerance(relative=TOLERANCES[recurrence.dtype])
     place = np.unravel_index(int(np.argmax(apart)), apart.shape)
     absolute = float(apart[place])
     return Comparison(
