@@ -170,8 +170,7 @@ class ModelShapes:
     @property
     def incomplete_layers(self) -> tuple[Layer, ...]:
         """The layers that lack some of their weights in the file."""
-        layers = (call.layer for call in self.model.calls if isinstance(call.layer, Layer))
-        return tuple(dict.fromkeys(layer for layer in layers if layer.lacks is not None))
+        return tuple(layer for layer in self.model.plain_layers if layer.lacks is not None)
 
     @property
     def parameters(self) -> int:

@@ -73,6 +73,16 @@ def test_a_model_is_one_line() -> None:
     assert repr(model.calls[-1].layer) == "<Layer dense (Dense): weights (6, 3), (3,)>"
 
 
+def test_a_model_names_the_layers_that_lack_arrays(tmp_path: Path) -> None:
+    config = sequential(
+        lstm("a", 2, batch_input_shape=[None, 3, 2], return_sequences=True), lstm("b", 2)
+    )
+    path = write_h5(tmp_path / "m.h5", config, {"a": lstm_weights("a", 2, 2), "b": {}})
+    assert repr(lstm_inspect.open_model(path)).endswith(
+        ": 1 recurrent layer (a), 40 parameters; incomplete: b (LSTM)>"
+    )
+
+
 def test_shapes_are_one_line() -> None:
     shapes = lstm_inspect.model_shapes(MODEL, batch=1)
     assert repr(shapes) == (

@@ -201,9 +201,10 @@ class Model:
         paths = [call.path for call, _ in self.recurrent_calls]
         layers = f"{len(paths)} recurrent layer{'' if len(paths) == 1 else 's'}"
         named = f" ({', '.join(paths)})" if paths else ""
+        lacking = ", ".join(layer.label for layer in self.lacking)
         return one_line(
             f"<Model {self.name!r} of {self.source.saver}: {layers}{named}, "
-            f"{self.parameters:,} parameters>"
+            f"{self.parameters:,} parameters{f'; incomplete: {lacking}' if lacking else ''}>"
         )
 
     def _repr_html_(self) -> str:
@@ -217,8 +218,13 @@ class Model:
     @property
     def lacking(self) -> tuple[Layer, ...]:
         """The recurrent layers of which the file lacks some arrays, as plain layers."""
+        return tuple(each for each in self.plain_layers if each.is_recurrent)
+
+    @property
+    def plain_layers(self) -> tuple[Layer, ...]:
+        """Every `Layer`, in the order of computation."""
         layers = (call.layer for call in self.calls if isinstance(call.layer, Layer))
-        return tuple(dict.fromkeys(each for each in layers if each.is_recurrent))
+        return tuple(dict.fromkeys(layers))
 
     @cached_property
     def recurrent_calls(self) -> tuple[tuple[Call, Recurrence], ...]:

@@ -139,7 +139,7 @@ def _check_feed(model: Model, feed: Collection[str]) -> None:
 
 
 def _check_code(model: Model, names: Collection[str]) -> None:
-    known = {name for layer in _plain_layers(model) for name in names_for_code(layer)}
+    known = {name for layer in model.plain_layers for name in names_for_code(layer)}
     for name in names:
         if name not in known:
             raise SelectionError(
@@ -147,15 +147,8 @@ def _check_code(model: Model, names: Collection[str]) -> None:
             )
 
 
-def _plain_layers(model: Model) -> list[Layer]:
-    """The layers that are not recurrent, each once."""
-    layers = (call.layer for call in model.calls if isinstance(call.layer, Layer))
-    return [*dict.fromkeys(layers)]
-
-
 def _classes(model: Model) -> str:
-    layers = _plain_layers(model)
-    return ", ".join(layer.label for layer in layers) or "no layers"
+    return ", ".join(layer.label for layer in model.plain_layers) or "no layers"
 
 
 def _obstacles(
