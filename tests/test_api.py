@@ -85,7 +85,9 @@ def test_the_limits_of_a_trace_hold_for_the_file_too() -> None:
         lstm_inspect.trace(MODEL, x(), limits=lstm_inspect.Limits(file_bytes=10))
 
 
-@pytest.mark.parametrize("record", ["h,c", "h, c", ["h", "c"], ["h,c", "h"], ("c", "h"), {"h", "c"}])
+@pytest.mark.parametrize(
+    "record", ["h,c", "h, c", ["h", "c"], ["h,c", "h"], ("c", "h"), {"h", "c"}]
+)
 def test_signals_are_one_text_or_several(record: Any) -> None:
     trace = lstm_inspect.trace(MODEL, x(), record=record)
     assert [*trace["lstm"].signals] == ["h", "c"]
