@@ -40,7 +40,8 @@ LONGEST_WAIT = 60
 
 # Errors about files whose content was not looked at.
 OUTER = re.compile(
-    r"expected a \.keras zip|first bytes are|damaged or truncated zip|wrong size|wrong checksum"
+    r"expected a \.keras zip|expected a saved model or|first bytes are|damaged or truncated zip"
+    r"|wrong size|wrong checksum"
     r"|no superblock of a known|its superblock says|it has no valid header|is damaged \("
     r"|the checksum of"
 )

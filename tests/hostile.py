@@ -396,7 +396,8 @@ ZIPS = {
         OVERLAP, config_member(lambda e: e._replace(after=b"D" * 16))
     ),
     "junk in front": Bad(
-        "expected a .keras zip or", changed(good_keras, lambda data: b"#!/bin/sh\n" + data)
+        "expected a .keras zip, an HDF5 file",
+        changed(good_keras, lambda data: b"#!/bin/sh\n" + data),
     ),
     "zip in front": Bad(NOT_WHOLE, changed(good_keras, lambda data: data + data)),
     "junk behind": Bad("something follows its end", zip_with(tail=b"junk")),
@@ -506,7 +507,7 @@ ZIPS = {
         "received a model.weights.npz of pickled objects",
         without("model.weights.h5", Entry("model.weights.npz", b"")),
     ),
-    "no member": Bad("expected a .keras zip or", written(zipped())),
+    "no member": Bad("expected a .keras zip, an HDF5 file", written(zipped())),
     "name in an extra field": Bad("", unicode_path),
 }
 
@@ -560,10 +561,10 @@ CONTAINERS = {
     "device without an end": Bad("received a folder, pipe or device", zeros_without_end),
     "link to nothing": Bad("no such file", lambda path: path.symlink_to("nothing")),
     "link to itself": Bad("cannot be read", lambda path: path.symlink_to(path.name)),
-    "empty": Bad("expected a .keras zip or an HDF5 file", written(b"")),
-    "text": Bad("expected a .keras zip or an HDF5 file", written(b"a model")),
-    "escapes": Bad("expected a .keras zip or an HDF5 file", written(b"\x1b[2J\x1b]0;a\x07")),
-    "pickle": Bad("expected a .keras zip or an HDF5 file", written(pickle.dumps({}))),
+    "empty": Bad("it is empty", written(b"")),
+    "text": Bad("expected a .keras zip, an HDF5 file", written(b"a model")),
+    "escapes": Bad("expected a .keras zip, an HDF5 file", written(b"\x1b[2J\x1b]0;a\x07")),
+    "pickle": Bad("it is a pickle", written(pickle.dumps({}))),
     "3 GB": Bad("3221225472 is more than the limit file_bytes=2147483648", sparse),
     "npz": Bad("a .keras file with config.json, received a zip", no_model),
     "signature of a zip": Bad(NOT_WHOLE, written(b"PK\x03\x04")),
@@ -575,7 +576,7 @@ CONTAINERS = {
     "HDF5 and zip": Bad("damaged or truncated HDF5 data", h5_then_zip),
     "HDF5 with junk behind": Bad("its superblock says", changed(good_h5, lambda data: data + b"x")),
     "HDF5 that is cut": Bad("its superblock says", changed(good_h5, lambda data: data[:-1])),
-    "HDF5 with a user block": Bad("expected a .keras zip or an HDF5 file", userblock),
+    "HDF5 with a user block": Bad("expected a .keras zip, an HDF5 file", userblock),
     "HDF5 that says it is smaller": Bad("its superblock says 96 bytes", superblock_end(96)),
     "HDF5 that says it is larger": Bad("its superblock says", superblock_end(2**40)),
     "HDF5 of size -1": Bad("its superblock says", superblock_end(2**64 - 1)),
@@ -1013,7 +1014,7 @@ def dag(file: h5py.File) -> None:
         group = below
 
 
-NO_LSTM = "no recurrent layer; it has lstm (LSTM)"
+NO_LSTM = "lstm (LSTM): 2 units; the file holds "
 NEVER_WRITTEN = "was never written: the file holds no numbers for it"
 NO_NUMBERS = "does not hold floating-point or whole numbers"
 IN_CHUNKS = "is stored in chunks, which Keras never writes"

@@ -23,6 +23,7 @@ from tests.conftest import (
     lstm,
     lstm_weights,
     random,
+    save_dump,
     sequential,
     write_h5,
 )
@@ -90,16 +91,14 @@ def test_a_truncated_file_is_refused_as_such(
     assert f"damaged or truncated {what}" in refusal(cut)
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"PK", b"<!DOCTYPE html>"], ids=["empty", "too-short", "html"]
-)
+@pytest.mark.parametrize("content", [b"PK", b"a model"], ids=["too-short", "text"])
 def test_a_file_that_is_no_model_is_refused_with_its_first_bytes(
     content: bytes, tmp_path: Path
 ) -> None:
     path = tmp_path / "model.keras"
     path.write_bytes(content)
     message = refusal(path)
-    assert "expected a .keras zip or an HDF5 file" in message
+    assert "expected a .keras zip, an HDF5 file or a checkpoint" in message
     assert repr(content[:8]) in message
 
 
@@ -394,7 +393,7 @@ def test_a_shard_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
 def test_what_git_left_in_the_place_of_a_model_is_named(tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
-    assert refusal(path).endswith("it is a Git LFS pointer, run: git lfs pull")
+    assert refusal(path).endswith("it is a Git LFS pointer; run: git lfs pull")
 
 
 def test_weights_of_whole_numbers_are_refused(tmp_path: Path) -> None:
@@ -422,3 +421,40 @@ def test_a_layer_that_is_called_forward_may_read_backwards(tmp_path: Path) -> No
             file.create_dataset(f"layers/forward/cell/vars/{number}", data=random(*shape))
     (recurrence,) = lstm_inspect.open_model(tmp_path / "m.weights.h5").recurrent
     assert recurrence.direction == "unknown"
+
+
+def torch_zip(folder: Path) -> bytes:
+    with zipfile.ZipFile(folder / "m.pt", "w") as archive:
+        archive.writestr("archive/data.pkl", b"")
+    return (folder / "m.pt").read_bytes()
+
+
+def dump(folder: Path) -> bytes:
+    save_dump(folder / "d.npz", {"lstm/h": np.zeros(1)}, {"schema": 1})
+    return (folder / "d.npz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (torch_zip, "it is a model of PyTorch"),
+        (dump, "it is a dump that lstm-inspect wrote; pass the model"),
+        (b"\x80\x02}q\x00.", "it is a pickle or an old model of PyTorch"),
+        (b"\x1c\0\0\0TFL3" + bytes(9), "it is a model of TensorFlow Lite"),
+        (b"\x08\x08\x12\x07pytorch\x1a", "it is a model of ONNX"),
+        (b"\x10" + bytes(7) + b'{"__metadata__":{}}', "it is a file of safetensors"),
+        (b"\n<!DOCTYPE html>", "it is a web page; download the file itself"),
+        (b"", "it is empty; copy or download it again"),
+    ],
+)
+def test_a_file_of_another_kind_is_named_with_what_to_do(
+    data: Any, says: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.keras"
+    path.write_bytes(data(tmp_path) if callable(data) else data)
+    assert says in refusal(path)
+
+
+def test_a_url_is_to_be_downloaded_first() -> None:
+    with pytest.raises(ModelFileError, match="it is a URL: download the file first"):
+        lstm_inspect.open_model("https://example.com/model.keras")

@@ -366,3 +366,9 @@ def test_a_number_that_a_whole_input_cannot_hold_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=says):
         lstm_inspect.trace(tokens_model(tmp_path, dtype), given)
+
+
+def test_text_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("1,2\n3,4\n")
+    with pytest.raises(InputError, match=r"received text; save it with numpy\.save"):
+        read_arrays(tmp_path / "x.csv")

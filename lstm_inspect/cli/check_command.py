@@ -124,7 +124,7 @@ def check(
             unread[path] = str(error)
             say_error(str(error))
             continue
-        if say_lacking(opened.lacking):
+        if say_lacking(path, opened.lacking):
             unread[path] = f"{opened.lacking[0].label}: {opened.lacking[0].lacks}"
         for contract in held_to:
             findings += check_contract(contract, shapes)
@@ -191,5 +191,5 @@ def contract(
         write_contract(out, content, may_replace=lambda path: force)
     else:
         print_json(content)
-    if say_lacking(opened.lacking):
+    if say_lacking(model, opened.lacking):
         ctx.exit(2)

@@ -67,7 +67,7 @@ def diff(
     from lstm_inspect.views.printing import print_report
 
     tolerance, limits = Tolerance(atol, rtol), read_limits(limit)
-    lacking: list[Layer] = []
+    lacking: dict[Path, tuple[Layer, ...]] = {}
     kinds = [is_dump(path, limits) for path in (first, second)]
     if all(kinds):
         findings = diff_dumps(first, second, tolerance, limits)
@@ -78,9 +78,11 @@ def diff(
     else:
         said = read_assumptions(assume)
         one, other = (open_model(path, assume=said, limits=limits) for path in (first, second))
-        findings, lacking = diff_models(one, other, tolerance), [*one.lacking, *other.lacking]
+        findings = diff_models(one, other, tolerance)
+        lacking = {first: one.lacking, second: other.lacking}
     print_report(Report(command="diff", files=(second,), findings=tuple(findings)), format_)
-    if say_lacking(lacking):
+    are_lacking = [say_lacking(path, layers) for path, layers in lacking.items()]
+    if any(are_lacking):
         ctx.exit(2)
     if findings:
         ctx.exit(1)

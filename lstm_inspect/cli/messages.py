@@ -4,6 +4,7 @@ import sys
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
     from lstm_inspect.model import Layer
 
 
-def say_lacking(layers: "Collection[Layer]") -> bool:
-    """Names layers of which the file lacks arrays; returns whether there are any."""
+def say_lacking(file: Path, layers: "Collection[Layer]") -> bool:
+    """Names layers of which a file lacks arrays; returns whether there are any."""
     for layer in layers:
-        say_error(f"{layer.label}: {layer.lacks}")
+        say_error(f"{file}: {layer.label}: {layer.lacks}")
     return bool(layers)
 
 

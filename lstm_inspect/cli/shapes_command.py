@@ -61,10 +61,10 @@ def shapes(
     also = [name for name, wanted in {"calls": all_, "gates": gates}.items() if wanted]
     if format_ == "json":
         print_json(found.as_json(also))
-    else:
+    elif found.layers or also:
         from lstm_inspect.views.tables import calls_table, gates_table, shapes_view
 
         tables = {"calls": calls_table, "gates": gates_table}
         print_view(shapes_view(found, [tables[name](found) for name in also]))
-    if say_lacking(opened.lacking):
+    if say_lacking(model, opened.lacking):
         ctx.exit(2)

@@ -97,5 +97,5 @@ def weights(
         from lstm_inspect.views.tables import dump_view
 
         print_view(dump_view(stats, out, time.perf_counter() - started))
-    if say_lacking(select_lacking(opened, patterns)):
+    if say_lacking(model, select_lacking(opened, patterns)):
         ctx.exit(2)

@@ -29,6 +29,8 @@ _HEADER = re.compile(
 )
 _LONGEST_HEADER = 10_000
 _BLOCK = 1 << 17
+_SNIFFED = 256
+_TEXT = re.compile(rb"[\t\r\n\x20-\x7e]+")
 
 
 def read_arrays(
@@ -70,6 +72,8 @@ def read_arrays(
             return {
                 key: _Header(member, len(member)).array(member) for key, member in members.items()
             }
+        if _TEXT.fullmatch(data[:_SNIFFED]):
+            raise ValueError('text; save it with numpy.save("x.npy", array), batch first')
         raise ValueError(f"another kind of file (its first bytes are {data[:6]!r})")
 
 

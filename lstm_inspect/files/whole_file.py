@@ -35,7 +35,9 @@ def read_bytes(path: Path, limits: Limits, limit: str) -> bytes:
         finally:
             os.close(descriptor)
     except FileNotFoundError:
-        raise ModelFileError(f"{path}: no such file") from None
+        is_url = path.parts[:1] and path.parts[0] in ("http:", "https:", "gs:", "s3:")
+        hint = "; it is a URL: download the file first" if is_url else ""
+        raise ModelFileError(f"{path}: no such file{hint}") from None
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror})") from error
     if len(data) != status.st_size:

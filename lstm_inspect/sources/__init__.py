@@ -9,6 +9,7 @@ from lstm_inspect.files.content import Content, read_content
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.model import Model, assumed
 from lstm_inspect.sources.keras import is_of_keras, read_keras
+from lstm_inspect.sources.strangers import what_it_is
 from lstm_inspect.sources.tensorflow import is_of_tensorflow, read_tensorflow
 
 
@@ -30,12 +31,6 @@ SOURCES = [
     SourceReader(is_of_tensorflow, read_tensorflow),
 ]
 """Every source. The first one that recognises a file reads it."""
-
-# Files that people often pass instead of a model.
-_HINTS = {
-    b"version https://git-lfs": "; it is a Git LFS pointer, run: git lfs pull",
-    b"\x93NUMPY": "; it is a .npy array, not a model",
-}
 
 
 def open_model(
@@ -73,14 +68,14 @@ def open_model(
             layer then counts as a layer without weights.
     """
     content = read_content(Path(path), limits)
+    if what := what_it_is(content.data):
+        raise ModelFileError(f"{path}: expected a saved model or a checkpoint; {what}")
     for source in SOURCES:
         if source.recognises(content):
             config = None if config is None else Path(config)
             model = source.read(content, config, replace_config, limits)
             return assumed(model, assume) if assume else model
-    first = content.data[:8]
-    hint = next((hint for start, hint in _HINTS.items() if content.data.startswith(start)), "")
     raise ModelFileError(
-        f"{path}: expected a .keras zip or an HDF5 file, received another file "
-        f"(its first bytes are {first!r}){hint}"
+        f"{path}: expected a .keras zip, an HDF5 file or a checkpoint, received another file "
+        f"(its first bytes are {content.data[:8]!r})"
     )
