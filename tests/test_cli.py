@@ -869,3 +869,22 @@ def test_a_result_of_another_suffix_is_refused(out: str, command: str, folder: P
     result = run(*command.split(), "--out", out)
     assert (result.exit_code, contents(folder)) == (2, before)
     assert result.stderr.endswith(": expected the name of a .npz file for the result\n")
+
+
+def test_a_model_without_a_command_says_which_word_is_missing(folder: Path) -> None:
+    result = run("model.keras")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(
+        "error: Expected a command in front of model.keras, such as: shapes model.keras;"
+    )
+
+
+def test_an_input_without_its_option_says_which_word_is_missing(folder: Path) -> None:
+    result = run("trace", "model.keras", "x.npy", "--out", "s.npz")
+    assert result.exit_code == 2
+    assert "(x.npy) An input is given with --input." in result.stderr
+
+
+def test_input_and_out_have_short_names(folder: Path) -> None:
+    assert run("trace", "model.keras", "-i", "x.npy", "-o", "s.npz").exit_code == 0
+    assert Path("s.npz").exists()

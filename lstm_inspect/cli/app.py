@@ -4,6 +4,7 @@ import io
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -47,6 +48,18 @@ class _Group(click.Group):
         except OSError as error:  # --help and --version print here
             raise _no_output(error) from error
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.commands and Path(args[0]).exists():
+            commands = ", ".join(self.commands)
+            raise click.UsageError(
+                f"Expected a command in front of {args[0]}, such as: shapes {args[0]}; "
+                f"there are {commands}.",
+                ctx,
+            )
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             if sys.stdout is None:
@@ -89,7 +102,11 @@ def _usage(error: click.UsageError) -> click.ClickException:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         return error
     command = error.ctx.command_path if error.ctx else "lstm-inspect"
-    return _Failure(f"{error.format_message()} See '{command} --help'.")
+    message = error.format_message()
+    takes_input = error.ctx and any(each.name == "inputs" for each in error.ctx.command.params)
+    if takes_input and message.startswith("Got unexpected extra argument"):
+        message += " An input is given with --input."
+    return _Failure(f"{message} See '{command} --help'.")
 
 
 def _print_version(ctx: click.Context, option: click.Parameter, asked: bool) -> None:

@@ -150,7 +150,7 @@ def check(
 @click.command(epilog=_CONTRACT_EXAMPLES)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Write to this file instead of stdout."
+    "--out", "-o", type=click.Path(path_type=Path), help="Write to this file instead of stdout."
 )
 @click.option("--force", is_flag=True, help="Replace an existing file at --out.")
 @model_options

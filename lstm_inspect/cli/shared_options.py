@@ -35,6 +35,7 @@ def model_options(command: Callable[..., None]) -> Callable[..., None]:
 
 input_option = click.option(
     "--input",
+    "-i",
     "inputs",
     metavar="[NAME=]FILE",
     multiple=True,

@@ -38,7 +38,7 @@ Examples:
 @click.argument("model", type=click.Path(path_type=Path))
 @input_option
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="The .npz dump to write."
+    "--out", "-o", required=True, type=click.Path(path_type=Path), help="The .npz dump to write."
 )
 @click.option(
     "--record",

@@ -23,7 +23,9 @@ Examples:
 
 @click.command(epilog=_EXAMPLES)
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The .npz to write.")
+@click.option(
+    "--out", "-o", required=True, type=click.Path(path_type=Path), help="The .npz to write."
+)
 @click.option(
     "--gates", is_flag=True, help="Write each gate apart too: kernel_i, kernel_f and so on."
 )
@@ -52,7 +54,9 @@ def weights(
     assume: Sequence[str],
     limit: Sequence[str],
 ) -> None:
-    """Write the weights of the recurrent layers in one form, whichever Keras saved them.
+    """Write the weights in one form.
+
+    The form is the same whichever Keras or TensorFlow saved them.
 
     If the file lacks the weights of a layer, stderr names it, and the exit status is 2.
     """
