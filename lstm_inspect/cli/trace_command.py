@@ -93,7 +93,7 @@ def trace(
     from lstm_inspect.replay.run import replay
     from lstm_inspect.sources import open_model
     from lstm_inspect.traces.dumps import format_of_name, is_dump
-    from lstm_inspect.traces.statistics import stats_as_json, stats_of
+    from lstm_inspect.traces.statistics import stats_of
     from lstm_inspect.views.printing import print_json, print_view
     from lstm_inspect.views.progress import progress_bar
 
@@ -131,7 +131,7 @@ def trace(
     recorded.save(out, may_replace=may_replace)
     stats = stats_of(recorded.arrays())
     if format_ == "json":
-        print_json(stats_as_json(stats, recorded, out))
+        print_json(recorded.as_json(stats, out))
     else:
         from lstm_inspect.views.tables import dump_view
 

@@ -1,7 +1,7 @@
 """The trace that a replay records."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,10 +13,14 @@ from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.notation import sizes_text
 from lstm_inspect.notebooks import as_html
 from lstm_inspect.traces.dumps import open_dump, save_dump
-from lstm_inspect.traces.statistics import stats_of
+from lstm_inspect.traces.statistics import ArrayStats, stats_of
 from lstm_inspect.version import __version__
 
 SCHEMA = 1
+"""That of the document in a dump."""
+
+JSON_SCHEMA = 2
+"""That of what `Trace.as_json` returns."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -112,6 +116,22 @@ class Trace(Mapping[str, LayerTrace]):
     def _repr_html_(self) -> str:
         """The statistics of every recorded array, for notebooks."""
         return as_html(repr(self), (each.as_json() for each in stats_of(self.arrays())))
+
+    def as_json(self, stats: Iterable[ArrayStats], dump: Path) -> dict[str, Any]:
+        """Returns what ``trace --format json`` prints.
+
+        Args:
+            stats: The statistics of its arrays.
+            dump: The path of its dump.
+        """
+        return {
+            "schema": JSON_SCHEMA,
+            "dump": str(dump),
+            "model": dict(self.model),
+            "arrays": [each.as_json() for each in stats],
+            "untraced": dict(self.untraced),
+            "verification": self.verification,
+        }
 
     def __getitem__(self, path: str) -> LayerTrace:
         """Returns the trace of one layer.

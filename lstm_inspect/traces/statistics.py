@@ -1,19 +1,13 @@
 """Statistics of recorded arrays."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.notation import with_nulls
-
-if TYPE_CHECKING:  # a trace shows its statistics
-    from lstm_inspect.traces.recording import Trace
-
-SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +41,6 @@ def stats_of(arrays: Mapping[str, Array]) -> Iterator[ArrayStats]:
     """Yields the statistics of arrays by key."""
     for key, array in arrays.items():
         yield _stats(key, array)
-
-
-def stats_as_json(stats: Iterable[ArrayStats], trace: "Trace", dump: Path) -> dict[str, Any]:
-    """Returns what ``trace --format json`` prints: the statistics, and which layers are left out.
-
-    Args:
-        stats: The statistics of the trace.
-        trace: The trace.
-        dump: The path of its dump.
-    """
-    return {
-        "schema": SCHEMA,
-        "dump": str(dump),
-        "model": dict(trace.model),
-        "arrays": [each.as_json() for each in stats],
-        "untraced": dict(trace.untraced),
-        "verification": trace.verification,
-    }
 
 
 def _stats(key: str, array: Array) -> ArrayStats:
