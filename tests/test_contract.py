@@ -433,6 +433,8 @@ def test_the_name_of_a_layer_may_hold_dots(model: Callable[..., str]) -> None:
     ("expect", "says"),
     [
         ("encoder.unit=6", "field unit: did you mean units?"),
+        ("units=64", "expected the layer in front, such as LAYER.units=64, or *.units=64"),
+        ("encoder.states.h=(None,6)", "a word for an open size (batch, timesteps, any)"),
         ("encoder.path=decoder", "expected LAYER.FIELD=VALUE"),
         ("encoder.units=abc", "expected a whole number or a range"),
         ("encoder.units=", "expected a whole number or a range"),
@@ -442,7 +444,6 @@ def test_the_name_of_a_layer_may_hold_dots(model: Callable[..., str]) -> None:
         ("encoder.states.h=(batch,6", "expected a shape such as (batch,256)"),
         ("encoder.units", "expected LAYER.FIELD=VALUE or FIELD=VALUE"),
         ("=6", "expected LAYER.FIELD=VALUE or FIELD=VALUE"),
-        ("units=6", "expected LAYER.FIELD=VALUE"),
     ],
 )
 def test_an_expectation_of_another_form_is_refused(expect: str, says: str) -> None:

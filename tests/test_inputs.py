@@ -74,6 +74,18 @@ def test_one_number_is_refused_where_the_file_states_no_shape(tmp_path: Path) ->
         lstm_inspect.trace(lstm_inspect.open_model(path), 0.5)
 
 
+def test_exchanged_batch_and_timesteps_are_refused_with_what_to_do() -> None:
+    message = refusal("stacked", random(10, 2, 7))
+    assert message.endswith("received (10, 2, 7); swap batch and timesteps with x.swapaxes(0, 1)")
+
+
+def test_an_input_that_nothing_needs_is_refused() -> None:
+    model = lstm_inspect.open_model(SAMPLES / "stacked.keras")
+    x = random(2, 10, 7)
+    with pytest.raises(InputError, match="expected none, as the feed replaces all inputs"):
+        lstm_inspect.trace(model, x, feed={"lstm:input": x})
+
+
 def test_a_sequence_without_timesteps_is_refused() -> None:
     message = refusal("encoder_decoder", {**pair(), "encoder_input": np.zeros((3, 0, 4))})
     assert "expected (batch, timesteps, 4), received (3, 0, 4); it is empty" in message

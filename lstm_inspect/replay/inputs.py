@@ -106,6 +106,8 @@ def _by_name(
         return {each.name: array for each, array in zip(inputs, given, strict=True)}
     # One array is enough if the result depends on one input, however many the model has.
     names = [each.name for each in inputs if each.name in needed]
+    if not names:
+        raise InputError("input: expected none, as the feed replaces all inputs; received an array")
     if len(names) != 1:
         raise InputError(
             f"input: expected one array by name for each of {', '.join(names)}, "
@@ -131,7 +133,9 @@ def _fit(expected: ModelInput, array: Array, allow_nonfinite: bool) -> Array:
         if fits(array.shape, shape[1:]):
             raise InputError(f"input {name}: {takes}; add the batch axis with x[numpy.newaxis]")
         if not fits(array.shape, shape):
-            raise InputError(f"input {name}: {takes}")
+            turned = (*array.shape[1::-1], *array.shape[2:])
+            hint = "; swap batch and timesteps with x.swapaxes(0, 1)" if fits(turned, shape) else ""
+            raise InputError(f"input {name}: {takes}{hint}")
     if array.ndim == 0:
         raise InputError(f"input {name}: expected an array, batch first, received one number")
     if 0 in array.shape:

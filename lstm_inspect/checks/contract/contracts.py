@@ -142,6 +142,11 @@ def expectations(given: Sequence[str]) -> Contract:
             continue
         fields = FIELDS["layers"].keys() - {"path"}
         at = max((n for n, word in enumerate(words) if n and word in fields), default=0)
+        if not at and words[0] in fields - TOP_FIELDS:
+            raise ContractError(
+                f"--expect {each}: expected the layer in front, such as LAYER.{each}, or *.{each} "
+                "for each layer"
+            )
         if not at and words[0] not in TOP_FIELDS - ROW_NAMES.keys():
             raise ContractError(
                 f"--expect {each}: expected LAYER.FIELD=VALUE; field {words[-1]}: "
@@ -177,7 +182,13 @@ def _value(text: str, given: str) -> Any:
             raise ContractError(
                 f"--expect {given}: expected a shape such as (batch,256), received {text}"
             )
-        return [_value(each.strip(), given) for each in text[1:-1].split(",") if each.strip()]
+        sizes = [_value(each.strip(), given) for each in text[1:-1].split(",") if each.strip()]
+        if "None" in sizes:
+            raise ContractError(
+                f"--expect {given}: expected a word for an open size (batch, timesteps, any), "
+                "received None"
+            )
+        return sizes
     if (bounds := _RANGE.fullmatch(text)) and any(bounds.groups()):
         named = zip(("min", "max"), bounds.groups(), strict=True)
         return {name: int(bound) for name, bound in named if bound is not None}

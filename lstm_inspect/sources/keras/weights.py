@@ -11,6 +11,7 @@ from typing import Protocol
 
 from lstm_inspect.arrays import Array, NamedArray
 from lstm_inspect.errors import ModelFileError
+from lstm_inspect.notation import counted
 from lstm_inspect.sources.keras.layer_config import LayerConfig
 from lstm_inspect.sources.keras.stores.object_graph import ROOT, ObjectGraph
 from lstm_inspect.sources.keras.stores.saved_file import (
@@ -117,7 +118,7 @@ def _names_of(
     takers = [layer.name for layer in layers if weight_counts(layer) != (0, 0)]
     if len(takers) != len(weighted):
         raise ModelFileError(
-            f"{file.path}: expected weights of {len(takers)} layers, as in the config "
+            f"{file.path}: expected weights of {counted(len(takers), 'layer')}, as in the config "
             f"({', '.join(takers)}), received weights of {len(weighted)} ({', '.join(weighted)})"
         )
     by_order = dict(zip(takers, weighted, strict=True))
