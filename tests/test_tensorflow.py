@@ -248,6 +248,29 @@ def test_a_damaged_graph_is_refused_in_one_line(size: int, tmp_path: Path) -> No
         lstm_inspect.open_model(path)
 
 
+def with_half_constant(number: bytes, folder: Path) -> Path:
+    """A checkpoint whose graph has its forget_bias of 1 as a constant of float16."""
+    path = alone("lstm_clip", folder)
+    one = b"\x08\x01\x12\x00\x2a\x04" + np.float32(1).tobytes()
+    graph = (FOLDER / "lstm_clip.ckpt.meta").read_bytes()
+    assert graph.count(one) == 1
+    half = graph.replace(one, b"\x08\x13\x12\x00\x6a\x04" + number)
+    path.with_name(f"{path.name}.meta").write_bytes(half)
+    return path
+
+
+def test_a_constant_of_a_graph_may_be_a_float16(tmp_path: Path) -> None:
+    bits = b"\x80\xf8\x80\x00"  # 0x3c00, seven bits a byte
+    (found,) = lstm_inspect.open_model(with_half_constant(bits, tmp_path)).recurrent
+    assert found.options["forget_bias"] == 1.0
+
+
+def test_a_constant_of_a_graph_that_does_not_end_is_refused(tmp_path: Path) -> None:
+    path = with_half_constant(b"\x80\x80\x80\x80", tmp_path)
+    with pytest.raises(ModelFileError, match=r"lstm_clip.ckpt.meta: damaged"):
+        lstm_inspect.open_model(path)
+
+
 ASSUMED = {"*.activation": "tanh", "*.recurrent_activation": "sigmoid", "*.go_backwards": False}
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from lstm_inspect.cells import GRU, TF_LSTM
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.files.limits import Limits
-from lstm_inspect.files.protobuf import Message
+from lstm_inspect.files.protobuf import Message, read_varint
 from lstm_inspect.sources.tensorflow.cell_variables import TfCell
 
 _PASSED = ("Identity", "Enter", "ReadVariableOp")
@@ -94,14 +94,12 @@ class MetaGraph:
         """What the graph says of a cell, by the names of activations and options.
 
         What the graph does not show is left out. If it uses the cell in two ways, that is all.
+
+        Raises:
+            ModelFileError: A constant that the cell reads is damaged.
         """
         part = f"{cell.scope}/candidate" if cell.kind is GRU else cell.scope
-        products = [
-            node
-            for name in ("kernel", "weights")
-            for node in self._reading(f"{part}/{name}")
-            if node.op in ("MatMul", *_BLOCKS)
-        ]
+        products = [node for node in self._reading(part) if node.op in ("MatMul", *_BLOCKS)]
         steps = {TF_LSTM: self._lstm, GRU: self._gru}
         read = steps.get(cell.kind, self._rnn)
         found = [facts for node in products if (facts := read(cell, node))]
@@ -112,8 +110,7 @@ class MetaGraph:
         part = f"{cell.scope}/gates" if cell.kind is GRU else cell.scope
         read = [
             self._nodes.get(self._source(product.inputs[0][0]))
-            for name in ("kernel", "weights")
-            for product in self._reading(f"{part}/{name}")
+            for product in self._reading(part)
             if product.op == "MatMul" and product.inputs
         ]
         joined = [node for node in read if node is not None and node.op == "ConcatV2"]
@@ -235,9 +232,11 @@ class MetaGraph:
                 return True, most, self._only_after(clip, ("Maximum",)) or clip
         return False, None, node
 
-    def _reading(self, variable: str) -> Iterator[_Node]:
-        if variable in self._nodes:
-            yield from self._readers_of(variable, 0)
+    def _reading(self, part: str) -> Iterator[_Node]:
+        """The operations that read the kernel of a part; an early TensorFlow calls it weights."""
+        for variable in (f"{part}/kernel", f"{part}/weights"):
+            if variable in self._nodes:
+                yield from self._readers_of(variable, 0)
 
     def _only_after(self, node: _Node | None, ops: Collection[str], index: int = 0) -> _Node | None:
         """The one reader of an output that is such an operation; None if there is not just one."""
@@ -281,7 +280,7 @@ class MetaGraph:
         node = self._nodes.get(self._source(name))
         if node is None or node.op != "Const" or "value" not in node.attributes:
             return None
-        return _scalar(node.attributes["value"].message(8))
+        return _scalar(node.attributes["value"].message(8), self._what)
 
 
 def _node(message: Message, what: str) -> _Node:
@@ -311,7 +310,7 @@ _LAYOUTS = {1: ("<f4", 5), 2: ("<f8", 6), 19: ("<f2", None)}
 _HALF_NUMBERS = 13
 
 
-def _scalar(tensor: Message) -> float | None:
+def _scalar(tensor: Message, what: str) -> float | None:
     """The number in a tensor of one finite float; None for anything else."""
     layout = _LAYOUTS.get(tensor.number(1))
     if layout is None or tensor.message(2).messages(2):
@@ -321,7 +320,7 @@ def _scalar(tensor: Message) -> float | None:
     if not content and field is not None:
         content = tensor.packed(field, dtype.itemsize)
     elif not content:
-        content = (_half(tensor) & 0xFFFF).to_bytes(2, "little")
+        content = (_half(tensor, what) & 0xFFFF).to_bytes(2, "little")
     if len(content) != dtype.itemsize:
         return None
     value = float(np.frombuffer(content, dtype)[0])
@@ -330,15 +329,12 @@ def _scalar(tensor: Message) -> float | None:
     return value if dtype.itemsize == 8 else _rounded(value)
 
 
-def _half(tensor: Message) -> int:
+def _half(tensor: Message, what: str) -> int:
     """The bits of a float16, which protobuf keeps as a number of variable length."""
     packed = tensor.packed(_HALF_NUMBERS, 8)
     if len(packed) == 8:
         return int.from_bytes(packed, "little")
-    value = 0
-    for place, byte in enumerate(packed[:3]):
-        value |= (byte & 0x7F) << (7 * place)
-    return value
+    return read_varint(memoryview(packed), 0, what)[0] if packed else 0
 
 
 def _rounded(value: float) -> float:
