@@ -120,14 +120,18 @@ class TensorBundle:
             ModelFileError: A shard is missing or cannot be read.
             LimitError: The shards are larger than a limit allows.
         """
-        name, total = self._prefix.name, self._count
+        name, total, size = self._prefix.name, self._count, 0
         read = {f"{name}.index": self.index}
         for shard in range(total):
             file = f"{name}.data-{shard:05}-of-{total:05}"
             read[file] = read_bytes(self._prefix.with_name(file), self._limits, "file_bytes")
-            size = sum(map(len, read.values())) - len(self.index)
+            size += len(read[file])
             self._limits.check("weight_bytes", size, f"{self._prefix}: its arrays", so_far=True)
         return read
+
+    @cached_property
+    def _shards(self) -> list[bytes]:
+        return [*self.files.values()][1:]
 
     def array(self, key: str) -> Array | None:
         """A tensor of numbers, read-only; None if it is made of something else."""
@@ -209,10 +213,9 @@ class TensorBundle:
 
     def _content(self, key: str, entry: Message) -> memoryview:
         shard, offset, size = entry.number(3), entry.number(4), entry.number(5)
-        shards = [*self.files.values()][1:]
-        if shard >= len(shards) or offset + size > len(shards[shard]):
+        if shard >= len(self._shards) or offset + size > len(self._shards[shard]):
             raise ModelFileError(f"{self._what}: damaged ({key} lies beyond the end of its shard)")
-        return memoryview(shards[shard])[offset : offset + size]
+        return memoryview(self._shards[shard])[offset : offset + size]
 
 
 def _slice_key(name: str, extents: Sequence[tuple[int, int]]) -> bytes:

@@ -76,8 +76,7 @@ def _shapes_lines(shapes: "ModelShapes") -> Iterator[str]:
     source = shapes.model.source
     yield (
         f"{counted(len(shapes.layers), 'recurrent layer')}, {shapes.parameters:,} parameters; "
-        f"{source.path.name}, saved by {source.framework} "
-        f"{source.version or 'of unknown version'}"
+        f"{source.path.name}, saved by {source.saver}"
     )
     if shapes.model.inputs:
         inputs = ", ".join(f"{each.name} {_input(each)}" for each in shapes.model.inputs)

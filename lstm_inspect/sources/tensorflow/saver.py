@@ -71,17 +71,16 @@ def read_tensorflow(
     )
     graph = MetaGraph(meta[beside.name], str(beside), limits) if meta else None
     found = list(find_cells(variables))
-    recurrences = {
-        cell.scope: _recurrence(cell, graph.facts_of(cell) if graph else None)
-        for cell in found
-        if isinstance(cell, TfCell)
-    }
     if not found:
         raise ModelFileError(
             f"{path}: expected variables of a recurrent cell, received {len(variables)} others "
             f"({', '.join(variables):.120})"
         )
     cells = {cell.scope: cell for cell in found if isinstance(cell, TfCell)}
+    recurrences = {
+        scope: _recurrence(cell, graph.facts_of(cell) if graph else None)
+        for scope, cell in cells.items()
+    }
     inputs, calls = _wired(recurrences, _stacks(cells, graph))
     calls += [_unknown(cell) for cell in found if isinstance(cell, UnknownCell)]
     return Model(
