@@ -22,7 +22,7 @@ def split_feed(given: str) -> tuple[str, Path]:
     """Splits ``LAYER=FILE``."""
     path, equals, file = given.partition("=")
     if not equals:
-        raise click.BadParameter(f"expected LAYER=FILE, received {given}", param_hint="--feed")
+        raise click.BadParameter(f"expected LAYER=FILE, received {given}.", param_hint="--feed")
     return path, Path(file)
 
 
@@ -56,7 +56,9 @@ def read_assumptions(given: Sequence[str]) -> dict[str, str]:
         field, equals, value = each.partition("=")
         if not equals or field in said:
             expected = "GLOB.FIELD=VALUE, each field once"
-            raise click.BadParameter(f"expected {expected}, received {each}", param_hint="--assume")
+            raise click.BadParameter(
+                f"expected {expected}, received {each}.", param_hint="--assume"
+            )
         said[field] = value
     return said
 

@@ -1,18 +1,18 @@
 """``lstm-inspect check`` and ``lstm-inspect contract``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from lstm_inspect.cli.arguments import read_assumptions, read_limits
 from lstm_inspect.cli.messages import say_error, say_lacking
 from lstm_inspect.cli.shared_options import limit_option, model_options, report_option
 from lstm_inspect.errors import InspectError
 
 if TYPE_CHECKING:
     from lstm_inspect.checks.findings import Finding
+    from lstm_inspect.files.limits import Limits
 
 _CHECK_EXAMPLES = """\b
 Examples:
@@ -63,8 +63,8 @@ def check(
     format_: str,
     config: Path | None,
     replace_config: bool,
-    assume: Sequence[str],
-    limit: Sequence[str],
+    assume: Mapping[str, str],
+    limits: "Limits",
 ) -> None:
     """Check the state dimensions of models against a contract.
 
@@ -89,7 +89,6 @@ def check(
     from lstm_inspect.sources import open_model
     from lstm_inspect.views.printing import print_report
 
-    limits = read_limits(limit)
     models = [path for path in files if not is_contract(path)]
     contract_files = [path for path in files if is_contract(path)]
     contracts = [read_contract(path, limits=limits) for path in contract_files]
@@ -113,11 +112,7 @@ def check(
     for path in models:
         try:
             opened = open_model(
-                path,
-                config,
-                replace_config=replace_config,
-                assume=read_assumptions(assume),
-                limits=limits,
+                path, config, replace_config=replace_config, assume=assume, limits=limits
             )
             shapes = model_shapes(opened)
         except InspectError as error:
@@ -163,8 +158,8 @@ def contract(
     force: bool,
     config: Path | None,
     replace_config: bool,
-    assume: Sequence[str],
-    limit: Sequence[str],
+    assume: Mapping[str, str],
+    limits: "Limits",
 ) -> None:
     """Write the contract that a model matches today, as JSON."""
     from lstm_inspect.checks.contract.contracts import check_contract_name, write_contract
@@ -176,13 +171,7 @@ def contract(
 
     if out:
         check_contract_name(out)
-    opened = open_model(
-        model,
-        config,
-        replace_config=replace_config,
-        assume=read_assumptions(assume),
-        limits=read_limits(limit),
-    )
+    opened = open_model(model, config, replace_config=replace_config, assume=assume, limits=limits)
     if out:
         sources = [*opened.source.paths, *([config] if config else [])]
         check_target(out, sources=sources, may_replace=lambda path: force)

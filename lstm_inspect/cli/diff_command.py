@@ -1,17 +1,17 @@
 """``lstm-inspect diff``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from lstm_inspect.cli.arguments import read_assumptions, read_limits
 from lstm_inspect.cli.messages import say_lacking
 from lstm_inspect.cli.shared_options import assume_option, limit_option, report_option
 from lstm_inspect.errors import InputError
 
 if TYPE_CHECKING:
+    from lstm_inspect.files.limits import Limits
     from lstm_inspect.model import Layer
 
 _EXAMPLES = """\b
@@ -49,8 +49,8 @@ def diff(
     atol: float,
     rtol: float,
     format_: str,
-    assume: Sequence[str],
-    limit: Sequence[str],
+    assume: Mapping[str, str],
+    limits: "Limits",
 ) -> None:
     """Compare two models or two dumps.
 
@@ -66,7 +66,7 @@ def diff(
     from lstm_inspect.traces.dumps import is_dump
     from lstm_inspect.views.printing import print_report
 
-    tolerance, limits = Tolerance(atol, rtol), read_limits(limit)
+    tolerance = Tolerance(atol, rtol)
     lacking: dict[Path, tuple[Layer, ...]] = {}
     kinds = [is_dump(path, limits) for path in (first, second)]
     if all(kinds):
@@ -76,8 +76,7 @@ def diff(
             f"{first}, {second}: expected two models or two dumps, received one of each"
         )
     else:
-        said = read_assumptions(assume)
-        one, other = (open_model(path, assume=said, limits=limits) for path in (first, second))
+        one, other = (open_model(path, assume=assume, limits=limits) for path in (first, second))
         findings = diff_models(one, other, tolerance)
         lacking = {first: one.lacking, second: other.lacking}
     print_report(Report(command="diff", files=(second,), findings=tuple(findings)), format_)

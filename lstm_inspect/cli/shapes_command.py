@@ -1,13 +1,16 @@
 """``lstm-inspect shapes``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from lstm_inspect.cli.arguments import read_assumptions, read_limits
 from lstm_inspect.cli.messages import say_lacking
 from lstm_inspect.cli.shared_options import format_option, limit_option, model_options
+
+if TYPE_CHECKING:
+    from lstm_inspect.files.limits import Limits
 
 _EXAMPLES = """\b
 Examples:
@@ -42,21 +45,15 @@ def shapes(
     all_: bool,
     config: Path | None,
     replace_config: bool,
-    assume: Sequence[str],
-    limit: Sequence[str],
+    assume: Mapping[str, str],
+    limits: "Limits",
 ) -> None:
     """Print the shapes of a model's recurrent weights and states."""
     from lstm_inspect.shapes import model_shapes
     from lstm_inspect.sources import open_model
     from lstm_inspect.views.printing import print_json, print_view
 
-    opened = open_model(
-        model,
-        config,
-        replace_config=replace_config,
-        assume=read_assumptions(assume),
-        limits=read_limits(limit),
-    )
+    opened = open_model(model, config, replace_config=replace_config, assume=assume, limits=limits)
     found = model_shapes(opened, batch=batch, timesteps=timesteps)
     also = [name for name, wanted in {"calls": all_, "gates": gates}.items() if wanted]
     if format_ == "json":

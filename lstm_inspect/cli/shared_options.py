@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from lstm_inspect.cli.arguments import read_assumptions, read_limits
+
 _config_option = click.option(
     "--config",
     type=click.Path(path_type=Path),
@@ -21,9 +23,9 @@ _replace_config_option = click.option(
 
 assume_option = click.option(
     "--assume",
-    "assume",
     metavar="GLOB.FIELD=VALUE",
     multiple=True,
+    callback=lambda ctx, option, given: read_assumptions(given),
     help="Say what MODEL leaves open about its recurrent layers: '*.go_backwards=false'.",
 )
 
@@ -70,9 +72,10 @@ report_option = click.option(
 
 limit_option = click.option(
     "--limit",
-    "limit",
+    "limits",
     metavar="NAME=VALUE",
     multiple=True,
+    callback=lambda ctx, option, given: read_limits(given),
     help="Raise a limit that an error named.",
 )
 

@@ -1,16 +1,15 @@
 """``lstm-inspect trace``."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lstm_inspect.cli.arguments import (
-    read_assumptions,
     read_feed,
     read_inputs,
-    read_limits,
     split_feed,
     split_input,
 )
@@ -25,6 +24,9 @@ from lstm_inspect.cli.shared_options import (
     stateful_option,
 )
 from lstm_inspect.notation import by_line
+
+if TYPE_CHECKING:
+    from lstm_inspect.files.limits import Limits
 
 _EXAMPLES = """\b
 Examples:
@@ -79,9 +81,9 @@ def trace(
     format_: str,
     config: Path | None,
     replace_config: bool,
-    assume: Sequence[str],
+    assume: Mapping[str, str],
     allow_nonfinite: bool,
-    limit: Sequence[str],
+    limits: "Limits",
 ) -> None:
     """Replay a model and write h_t, c_t and gates to a dump.
 
@@ -99,10 +101,7 @@ def trace(
 
     started = time.perf_counter()
     given = [path for _, path in [*map(split_input, inputs), *map(split_feed, feed)]]
-    limits = read_limits(limit)
-    opened = open_model(
-        model, config, replace_config=replace_config, assume=read_assumptions(assume), limits=limits
-    )
+    opened = open_model(model, config, replace_config=replace_config, assume=assume, limits=limits)
     may_replace = (lambda path: True) if force else is_dump
     sources = [*opened.source.paths, *given, *([config] if config else [])]
     check_target(out, sources=sources, may_replace=may_replace)

@@ -1,11 +1,12 @@
 """``lstm-inspect verify``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from lstm_inspect.cli.arguments import read_assumptions, read_feed, read_inputs, read_limits
+from lstm_inspect.cli.arguments import read_feed, read_inputs
 from lstm_inspect.cli.messages import say_error
 from lstm_inspect.cli.shared_options import (
     feed_option,
@@ -16,6 +17,9 @@ from lstm_inspect.cli.shared_options import (
     nonfinite_option,
     stateful_option,
 )
+
+if TYPE_CHECKING:
+    from lstm_inspect.files.limits import Limits
 
 _EXAMPLES = """\b
 Examples:
@@ -65,9 +69,9 @@ def verify(
     format_: str,
     config: Path | None,
     replace_config: bool,
-    assume: Sequence[str],
+    assume: Mapping[str, str],
     allow_nonfinite: bool,
-    limit: Sequence[str],
+    limits: "Limits",
 ) -> None:
     """Compare the replay with genuine Keras.
 
@@ -81,11 +85,8 @@ def verify(
     from lstm_inspect.sources import open_model
     from lstm_inspect.views.printing import print_json, print_view
 
-    limits = read_limits(limit)
     is_given = atol is not None or rtol is not None
-    opened = open_model(
-        model, config, replace_config=replace_config, assume=read_assumptions(assume), limits=limits
-    )
+    opened = open_model(model, config, replace_config=replace_config, assume=assume, limits=limits)
     verification = compare(
         opened,
         read_inputs(inputs, limits),

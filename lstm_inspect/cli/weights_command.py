@@ -1,18 +1,18 @@
 """``lstm-inspect weights``."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from lstm_inspect.cli.arguments import read_assumptions, read_limits
 from lstm_inspect.cli.messages import say_lacking
 from lstm_inspect.cli.shared_options import format_option, limit_option, model_options
 
 if TYPE_CHECKING:
     from lstm_inspect.arrays import Array
+    from lstm_inspect.files.limits import Limits
 
 _EXAMPLES = """\b
 Examples:
@@ -51,8 +51,8 @@ def weights(
     format_: str,
     config: Path | None,
     replace_config: bool,
-    assume: Sequence[str],
-    limit: Sequence[str],
+    assume: Mapping[str, str],
+    limits: "Limits",
 ) -> None:
     """Write the weights in one form.
 
@@ -76,13 +76,7 @@ def weights(
 
     started = time.perf_counter()
     patterns = layers or ("*",)
-    opened = open_model(
-        model,
-        config,
-        replace_config=replace_config,
-        assume=read_assumptions(assume),
-        limits=read_limits(limit),
-    )
+    opened = open_model(model, config, replace_config=replace_config, assume=assume, limits=limits)
     may_replace = (lambda path: True) if force else is_dump
     sources = [*opened.source.paths, *([config] if config else [])]
     check_target(out, sources=sources, may_replace=may_replace)
