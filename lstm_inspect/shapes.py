@@ -3,14 +3,24 @@
 The shapes of what the other layers give too, as far as the file tells.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from lstm_inspect.cells import Convolution
 from lstm_inspect.errors import InputError, ModelFileError, one_line
-from lstm_inspect.layers import form_of
-from lstm_inspect.model import Call, Layer, Model, Place, Recurrence, Shape, refs
+from lstm_inspect.layers import operation_shape, output_shape
+from lstm_inspect.model import (
+    Call,
+    Layer,
+    Model,
+    Operation,
+    Place,
+    Recurrence,
+    Ref,
+    Shape,
+    refs,
+)
 from lstm_inspect.notation import sizes_text
 from lstm_inspect.notebooks import as_html
 from lstm_inspect.replay.options import ReplayOptions
@@ -281,10 +291,14 @@ def _known_shapes(model: Model) -> tuple[dict[str, Shape | None], dict[str, Shap
     """
     outputs: dict[str, Shape | None] = {each.tensor: each.shape for each in model.inputs}
     inputs: dict[str, Shape | None] = {}
+
+    def shape_of(ref: Ref) -> Shape | None:
+        return outputs.get(ref.path) if ref.index == 0 else None
+
     for call in model.calls:
-        given = [outputs.get(ref.path) if ref.index == 0 else None for ref in refs(call.args)]
         if isinstance(call.layer, Recurrence):
-            shape = call.input_shape or next(iter(given), None)
+            found = next(map(shape_of, refs(call.args)), None)
+            shape = _merged(found, call.input_shape)
             if shape is not None and len(shape) < call.folds + 2:
                 raise ModelFileError(
                     f"layer {call.path}: expected an input of shape (batch, timesteps, ...), "
@@ -293,8 +307,18 @@ def _known_shapes(model: Model) -> tuple[dict[str, Shape | None], dict[str, Shap
             inputs[call.path] = shape
             outputs[call.path] = _recurrent_output(call, call.layer, shape)
         else:
-            outputs[call.path] = _layer_output(call, call.layer, given)
+            outputs[call.path] = _layer_output(call, call.layer, shape_of)
     return inputs, outputs
+
+
+def _merged(found: Shape | None, stated: Shape | None) -> Shape | None:
+    """The shape of an input, as its graph tells it and as its layer states it.
+
+    Keras states the shape of a layer's first call, which a shared layer may have several of.
+    """
+    if found is None or stated is None or len(found) != len(stated):
+        return stated or found
+    return tuple(other if size is None else size for size, other in zip(found, stated, strict=True))
 
 
 def _recurrent_output(call: Call, recurrence: Recurrence, shape: Shape | None) -> Shape | None:
@@ -326,13 +350,21 @@ def _output(
     return (timesteps, *batch, *state) if recurrence.time_major else (*batch, timesteps, *state)
 
 
-def _layer_output(call: Call, layer: Layer, given: list[Shape | None]) -> Shape | None:
-    form = form_of(layer, call.kwargs)
-    shapes = [shape for shape in given if shape is not None]
-    if form is None or len(shapes) != len(given) or not shapes:
+def _layer_output(
+    call: Call, layer: Layer, shape_of: Callable[[Ref], Shape | None]
+) -> Shape | None:
+    """The shape of a call's output. Inside a TimeDistributed, the layer sees the inner shapes."""
+    given = [shape_of(ref) for ref in refs(call.args)]
+    shapes = [shape for shape in given if shape is not None and len(shape) > call.folds]
+    if len(shapes) != len(given) or not shapes:
         return None
-    if not call.folds:
-        return form.output_shape(layer, shapes)
     outer = shapes[0][: 1 + call.folds]
-    inner = form.output_shape(layer, [(None, *shape[1 + call.folds :]) for shape in shapes])
-    return None if inner is None else (*outer, *inner[1:])
+
+    def inner(shape: Shape | None) -> Shape | None:
+        return shape if shape is None else (shape[0], *shape[1 + call.folds :])
+
+    if isinstance(layer.options, Operation):
+        found = operation_shape(layer, call.args, call.kwargs, lambda ref: inner(shape_of(ref)))
+    else:
+        found = output_shape(layer, [(shape[0], *shape[1 + call.folds :]) for shape in shapes])
+    return found if found is None or not call.folds else (*outer, *found[1:])

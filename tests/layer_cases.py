@@ -14,8 +14,8 @@ from lstm_inspect.arrays import as_floats
 from lstm_inspect.errors import InspectError, UnsupportedLayerError
 from lstm_inspect.files.limits import DEFAULT_LIMITS
 from lstm_inspect.genuine.bridge import call_layer, can_build
-from lstm_inspect.layers import Value, form_of, map_values
-from lstm_inspect.model import Layer
+from lstm_inspect.layers import Value, form_of, map_values, output_shape
+from lstm_inspect.model import Layer, fits
 from lstm_inspect.nested import leaves
 from lstm_inspect.sources.keras.layer_config import Dialect, LayerConfig
 from lstm_inspect.sources.keras.parts import read_layer
@@ -296,6 +296,27 @@ def computed(case: Case) -> Value:
     if not can_build(case.layer):
         raise UnsupportedLayerError(f"{case.layer.label} cannot be run")
     return call_layer(case.layer, case.args, case.kwargs, DEFAULT_LIMITS, lambda size: None)[0]
+
+
+def misstated(case: Case) -> str | None:
+    """How the shape that a config states differs from that of genuine Keras; None if it does not.
+
+    It is asked for three times: of the inputs as they are, without the batch, and without the next
+    size too. A size that the config leaves open is no difference then, but behind the batch alone.
+    """
+    if isinstance(case.layer, InspectError):
+        return None
+    shapes = [value.array.shape for value in leaves(case.args)]
+    expected = case.expected.array.shape
+    if (found := output_shape(case.layer, shapes)) != expected:
+        return f"stated shape {found}, expected {expected}"
+    found = output_shape(case.layer, [(None, *shape[1:]) for shape in shapes])
+    if found is None or found[1:] != expected[1:]:
+        return f"stated shape {found} of any batch, expected {expected}"
+    found = output_shape(case.layer, [(None, None, *shape[2:]) for shape in shapes])
+    if found is not None and not fits(expected, found):
+        return f"stated shape {found} of any length, expected {expected}"
+    return None
 
 
 TOLERANCES = {"float16": 2e-3, "float32": 1e-5, "float64": 1e-10}

@@ -79,6 +79,37 @@ def test_exchanged_batch_and_timesteps_are_refused_with_what_to_do() -> None:
     assert message.endswith("received (10, 2, 7); swap batch and timesteps with x.swapaxes(0, 1)")
 
 
+@pytest.mark.parametrize(
+    ("shape", "remedy"),
+    [
+        ((6,), "add the batch axis with x[numpy.newaxis]"),
+        ((2, 6, 1), "drop the last axis with x[..., 0]"),
+        ((2, 6, 5), "if these are one-hot vectors, make tokens of them with x.argmax(-1)"),
+    ],
+)
+def test_tokens_of_another_rank_are_refused_with_what_to_do(
+    shape: tuple[int, ...], remedy: str, tmp_path: Path
+) -> None:
+    config = sequential(
+        input_layer("tokens", None),
+        layer("Embedding", "embedding", input_dim=5, output_dim=3),
+        lstm("lstm", 2),
+    )
+    weights = {
+        "embedding": {"embedding/embeddings:0": random(5, 3)},
+        "lstm": lstm_weights("lstm", 3, 2),
+    }
+    model = lstm_inspect.open_model(write_h5(tmp_path / "m.h5", config, weights))
+    with pytest.raises(InputError) as refused:
+        lstm_inspect.trace(model, np.zeros(shape, "int32"))
+    assert str(refused.value).endswith(f"(batch, timesteps), received {shape}; {remedy}")
+
+
+def test_a_missing_features_axis_is_refused_with_what_to_do() -> None:
+    message = refusal("one_unit_state", random(2, 3))
+    assert message.endswith("received (2, 3); add the features axis with x[..., numpy.newaxis]")
+
+
 def test_an_input_that_nothing_needs_is_refused() -> None:
     model = lstm_inspect.open_model(SAMPLES / "stacked.keras")
     x = random(2, 10, 7)

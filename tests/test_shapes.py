@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,82 @@ def test_timesteps_are_known_behind_a_bidirectional(tmp_path: Path) -> None:
         "bi/backward": ("batch", 12),
         "next": ("batch", 12),
     }
+
+
+def test_timesteps_are_known_behind_layers_that_only_keras_can_run(tmp_path: Path) -> None:
+    """20 steps and a causal convolution, 2 more and 4 less, an operation, twice as many."""
+    config = functional(
+        input_layer("x", 20, 3),
+        layer("SeparableConv1D", "conv", "x", filters=4, kernel_size=[3], padding="causal"),
+        layer("PReLU", "relu", "conv"),
+        layer("ZeroPadding1D", "pad", "relu", padding=[0, 2]),
+        layer("Cropping1D", "crop", "pad", cropping=[3, 1]),
+        layer("TFOpLambda", "double", ["crop"], function="math.multiply", call_kwargs={"y": 2.0}),
+        layer("UpSampling1D", "up", "double", size=2),
+        lstm("lstm", 2, "up"),
+        inputs=["x"],
+        outputs=["lstm"],
+    )
+    shapes = shapes_of(tmp_path, config, lstm=(4, 2))
+    assert [call.output for call in shapes.calls] == [
+        *[("batch", 20, 4)] * 2,
+        ("batch", 22, 4),
+        *[("batch", 18, 4)] * 2,
+        ("batch", 36, 4),
+        ("batch", 2),
+    ]
+    assert sizes(shapes) == {"lstm": ("batch", 36)}
+    with pytest.raises(lstm_inspect.InputError, match="timesteps 99: the file says 36"):
+        lstm_inspect.model_shapes(shapes.model, timesteps=99)
+
+
+def test_timesteps_are_known_inside_a_time_distributed(tmp_path: Path) -> None:
+    crop = layer("Cropping1D", "crop", cropping=[1, 1])
+    config = sequential(
+        input_layer("x", 5, 7, 3),
+        layer("TimeDistributed", "each", layer=crop),
+        layer("TimeDistributed", "lstms", layer=lstm("lstm", 2, return_sequences=True)),
+    )
+    shapes = shapes_of(tmp_path, config, lstms=(3, 2))
+    assert [call.output for call in shapes.calls] == [("batch", 5, 5, 3), ("batch", 5, 5, 2)]
+
+
+def test_a_size_that_an_operation_makes_of_an_open_one_is_open(tmp_path: Path) -> None:
+    config = functional(
+        input_layer("x", None, 3),
+        layer(
+            "SlicingOpLambda",
+            "even",
+            ["x"],
+            function="__operators__.getitem",
+            call_kwargs={
+                "slice_spec": [
+                    {"start": None, "stop": None, "step": None},
+                    {"start": None, "stop": None, "step": 2},
+                ]
+            },
+        ),
+        lstm("lstm", 2, "even"),
+        inputs=["x"],
+        outputs=["lstm"],
+    )
+    assert sizes(shapes_of(tmp_path, config, lstm=(3, 2))) == {"lstm": ("batch", "timesteps")}
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "what"),
+    [
+        ("Cropping1D", {"cropping": [3, 4]}, "its config asks for more than (any, 6, 3) has"),
+        ("Cropping1D", {"cropping": "all"}, "expected cropping to be a whole number"),
+        ("ZeroPadding2D", {"padding": 1}, "its config, weights and inputs do not fit together"),
+    ],
+)
+def test_a_config_that_does_not_fit_its_input_is_refused(
+    name: str, config: Json, what: str, tmp_path: Path
+) -> None:
+    model = sequential(input_layer("x", 6, 3), layer(name, "front", **config), lstm("lstm", 2))
+    with pytest.raises(lstm_inspect.ModelFileError, match=re.escape(what)):
+        shapes_of(tmp_path, model, lstm=(3, 2))
 
 
 def test_a_layer_behind_one_without_a_form_is_listed_with_what_blocks_it(tmp_path: Path) -> None:

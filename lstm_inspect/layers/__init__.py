@@ -7,21 +7,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lstm_inspect.cells import ACTIVATIONS
+from lstm_inspect.errors import ModelFileError
 from lstm_inspect.layers import basic, merging, reshaping, spatial
-from lstm_inspect.layers.form import Form, Value, blaming, map_values, mask_over
+from lstm_inspect.layers.form import Form, Value, blaming, check_shape, map_values, mask_over
+from lstm_inspect.layers.operation_shapes import operation_shape
 from lstm_inspect.layers.operations import bytes_needed, operation_of
-from lstm_inspect.model import Layer, refs
+from lstm_inspect.model import Layer, Shape, refs
+from lstm_inspect.notation import shape_text
 
 __all__ = [
     "Form",
     "Value",
     "blaming",
     "bytes_needed",
+    "check_shape",
     "form_of",
     "in_numpy",
     "map_values",
     "mask_over",
     "operation_of",
+    "operation_shape",
+    "output_shape",
 ]
 
 _FORMS: dict[type, Form] = {**basic.FORMS, **merging.FORMS, **reshaping.FORMS, **spatial.FORMS}
@@ -39,6 +45,30 @@ def form_of(layer: Layer, kwargs: Mapping[str, Any]) -> Form | None:
     if is_quantized or other_tensors or layer.activation not in ACTIVATIONS:
         return None
     return _FORMS.get(type(layer.options))
+
+
+def output_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape | None:
+    """The shape of a layer's output, whoever computes it; of several outputs, of the first.
+
+    Args:
+        layer: A layer that is no operation.
+        shapes: The shapes of its inputs.
+
+    Returns:
+        The shape, None if nothing is known of it.
+
+    Raises:
+        ModelFileError: Its config and these shapes do not fit together.
+    """
+    if form := _FORMS.get(type(layer.options)):
+        shape = form.output_shape(layer, shapes)
+    else:
+        with blaming(layer):
+            shape = layer.output_shape(shapes) if layer.output_shape else None
+    if shape is not None and any(size is not None and size < 0 for size in shape):
+        given = " and ".join(shape_text([size or "any" for size in each]) for each in shapes)
+        raise ModelFileError(f"layer {layer.label}: its config asks for more than {given} has")
+    return shape
 
 
 def in_numpy(layer: Layer, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:

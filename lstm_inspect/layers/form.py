@@ -87,11 +87,7 @@ class Form:
                 raise ValueError("a mask without a batch")
             stated = self.shape(layer.options, [value.array.shape for value in given])
         arrays = outputs if isinstance(outputs, tuple) else (outputs,)
-        if stated is not None and not fits(arrays[0].shape, stated):
-            raise ModelFileError(
-                f"layer {layer.label}: expected {shape_text([size or 'any' for size in stated])} "
-                f"from its config, received {shape_text(arrays[0].shape)} from its weights"
-            )
+        check_shape(layer, stated, arrays[0], "its weights")
         return tuple(Value(array, mask) for array in arrays)
 
     def output_shape(self, layer: Layer, shapes: Sequence[Shape]) -> Shape | None:
@@ -118,6 +114,25 @@ class Form:
         dtype = "float32" if layer.dtype == "bfloat16" else layer.dtype
         weights = sum(array.nbytes for array in layer.weights)
         return weights + bytes_of([*arrays, np.empty(0, dtype)], sum(sizes) + scratch)
+
+
+def check_shape(layer: Layer, stated: Shape | None, output: Array, giver: str) -> None:
+    """Checks that an output has the shape that the config of its layer states.
+
+    Args:
+        layer: The layer.
+        stated: The shape; None matches any.
+        output: The first output.
+        giver: Where the output is from, for the error.
+
+    Raises:
+        ModelFileError: It has another shape.
+    """
+    if stated is not None and not fits(output.shape, stated):
+        raise ModelFileError(
+            f"layer {layer.label}: expected {shape_text([size or 'any' for size in stated])} "
+            f"from its config, received {shape_text(output.shape)} from {giver}"
+        )
 
 
 def bytes_of(arrays: Sequence[Array], numbers: int) -> int:

@@ -3,13 +3,14 @@
 The options are named tuples: a dataclass takes 0.3 ms to define, at every start of the program.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.cells import Moves
 from lstm_inspect.errors import one_line
+from lstm_inspect.model.sizes import Shape
 from lstm_inspect.notation import shape_text
 
 
@@ -294,6 +295,8 @@ class Layer:
         acts_in_training: Whether it computes something different in training.
         passes_mask: Whether its output has the mask of its input. None if only its code says so. It
             counts for a layer without options.
+        output_shape: Works out the shape of its output from those of its inputs; None if only its
+            framework knows. It counts for a layer without options, which say it themselves.
         config: Its settings in the words of its framework, as plain data. They are used to rebuild
             the genuine layer, and by people who compute the layer themselves.
     """
@@ -309,6 +312,7 @@ class Layer:
     is_recurrent: bool = False
     acts_in_training: bool = False
     passes_mask: bool | None = None
+    output_shape: Callable[[Sequence[Shape]], Shape | None] | None = None
     config: Mapping[str, Any]
 
     def __repr__(self) -> str:

@@ -129,19 +129,30 @@ def _fit(expected: ModelInput, array: Array, allow_nonfinite: bool) -> Array:
         raise InputError(f"input {name}: expected numbers, received an array of {array.dtype}")
     shape = expected.shape
     takes = f"expected {_text(shape)}, received {_text(array.shape)}"
-    if shape is not None:
-        if fits(array.shape, shape[1:]):
-            raise InputError(f"input {name}: {takes}; add the batch axis with x[numpy.newaxis]")
-        if not fits(array.shape, shape):
-            turned = (*array.shape[1::-1], *array.shape[2:])
-            hint = "; swap batch and timesteps with x.swapaxes(0, 1)" if fits(turned, shape) else ""
-            raise InputError(f"input {name}: {takes}{hint}")
+    if shape is not None and not fits(array.shape, shape):
+        raise InputError(f"input {name}: {takes}{_remedy(array, shape)}")
     if array.ndim == 0:
         raise InputError(f"input {name}: expected an array, batch first, received one number")
     if 0 in array.shape:
         raise InputError(f"input {name}: {takes}; it is empty")
     check_finite(f"input {name}:", array, allow_nonfinite, InputError)
     return _exactly(name, array, expected.dtype) if expected.dtype in NUMBERS else array
+
+
+def _remedy(array: Array, shape: Shape) -> str:
+    """What to do about an array of another shape than the model takes; empty if it is no slip."""
+    turned = (*array.shape[1::-1], *array.shape[2:])
+    if fits(array.shape, shape[1:]):
+        return "; add the batch axis with x[numpy.newaxis]"
+    if fits(turned, shape):
+        return "; swap batch and timesteps with x.swapaxes(0, 1)"
+    if fits((*array.shape, 1), shape):
+        return "; add the features axis with x[..., numpy.newaxis]"
+    if array.shape[-1:] == (1,) and fits(array.shape[:-1], shape):
+        return "; drop the last axis with x[..., 0]"
+    if fits(array.shape[:-1], shape):
+        return "; if these are one-hot vectors, make tokens of them with x.argmax(-1)"
+    return ""
 
 
 def check_finite(
@@ -194,7 +205,7 @@ def _exactly(name: str, array: Array, dtype: str) -> Array:
 
 _AXES = {
     1: ("batch",),
-    2: ("batch", "features"),
+    2: ("batch", "timesteps"),  # a layer knows its number of features
     3: ("batch", "timesteps", "features"),
 }
 

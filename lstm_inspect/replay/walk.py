@@ -10,7 +10,16 @@ import numpy as np
 from lstm_inspect.arrays import Array
 from lstm_inspect.errors import InputError
 from lstm_inspect.genuine.bridge import call_layer
-from lstm_inspect.layers import Value, blaming, bytes_needed, form_of, map_values, operation_of
+from lstm_inspect.layers import (
+    Value,
+    blaming,
+    bytes_needed,
+    check_shape,
+    form_of,
+    map_values,
+    operation_of,
+    output_shape,
+)
 from lstm_inspect.model import FED_INPUT, Argument, Call, Layer, Recurrence, Ref, refs
 from lstm_inspect.nested import LOOK_INSIDE, leaves, rewritten
 from lstm_inspect.replay.account import Account
@@ -130,6 +139,8 @@ class Walk:
             outputs = form.apply(layer, values)
         else:
             outputs = call_layer(layer, args, kwargs, self._options.limits, reserve)
+            shapes = [each.array.shape for each in leaves(args) if isinstance(each, Value)]
+            check_shape(layer, output_shape(layer, shapes), outputs[0].array, "Keras")
         return folding.unfold_all(outputs)
 
     def _run_recurrence(

@@ -14,6 +14,7 @@ import pytest
 
 import lstm_inspect
 from lstm_inspect.genuine.pure_operations import OPERATIONS
+from lstm_inspect.layers.operation_shapes import ELEMENTWISE
 from lstm_inspect.layers.operations import FUNCTIONS
 
 pytestmark = [
@@ -296,6 +297,16 @@ def test_an_operation_gives_what_it_gives_in_keras(name: str, tmp_path: Path) ->
     np.testing.assert_allclose(found, np.asarray(model(X)[1]), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", sorted({*FUNCTIONS, *ELEMENTWISE} - NO_SHAPE - FAIL_IN_KERAS))
+def test_the_shape_of_what_an_operation_gives_is_known(name: str, tmp_path: Path) -> None:
+    from keras import tree
+
+    built(name).save(tmp_path / "m.keras")
+    shapes = lstm_inspect.model_shapes(lstm_inspect.open_model(tmp_path / "m.keras"))
+    first, *_ = (call.output for call in shapes.calls if call.layer_class == name)
+    assert first == tuple(tree.flatten(called(name, ops.convert_to_tensor(X)))[0].shape)
+
+
 @pytest.mark.parametrize("name", sorted(FAIL_IN_KERAS))
 def test_what_keras_cannot_run_is_refused(name: str, tmp_path: Path) -> None:
     model = built(name)
@@ -327,3 +338,4 @@ def test_the_list_has_every_operation_of_keras_that_takes_no_function() -> None:
     assert found.keys() - OPERATIONS.keys() == take_functions | no_operations
     assert OPERATIONS.keys() <= found.keys()
     assert FUNCTIONS.keys() <= OPERATIONS.keys()
+    assert OPERATIONS.keys() >= ELEMENTWISE

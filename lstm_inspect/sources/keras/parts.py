@@ -19,6 +19,7 @@ from lstm_inspect.sources.keras.layer_options import (
     passes_mask,
     read_options,
 )
+from lstm_inspect.sources.keras.output_shapes import output_shape_of
 from lstm_inspect.sources.keras.recurrences import cell_configs, read_recurrence, wrapped_cells
 from lstm_inspect.sources.keras.settings import check_settings
 from lstm_inspect.sources.keras.stores.saved_file import SavedFile
@@ -261,5 +262,6 @@ def read_layer(layer: LayerConfig, arrays: Sequence[Array], path: str) -> Layer:
         dtype=layer.dtype,
         acts_in_training=acts_in_training(layer),
         passes_mask=passes_mask(layer),
+        output_shape=output_shape_of(layer),
         config=layer.config,
     )
