@@ -17,7 +17,7 @@ from lstm_inspect.errors import InputError
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.model import Model
 from lstm_inspect.replay.options import CustomLayer, Progress, ReplayOptions
-from lstm_inspect.replay.run import replay
+from lstm_inspect.replay.run import IN_MEMORY, replay
 from lstm_inspect.shapes import ModelShapes
 from lstm_inspect.sources import open_model
 from lstm_inspect.traces.recording import Trace
@@ -58,7 +58,8 @@ def trace(
             the other. Stateful layers then carry their states from batch to batch, as in Keras.
         allow_nonfinite: Whether inputs and weights may hold NaN or infinity, with a warning.
         limits: How much the file may ask for, and how large the arrays of the replay may become.
-        progress: Called with (path, timesteps done, timesteps in all) after every step.
+        progress: Called now and then with (path, steps done, steps in all); it counts the steps of
+            all sequences together.
 
     Returns:
         The signals of each recorded layer, in the layer's compute dtype: (batch, timesteps, units);
@@ -82,7 +83,7 @@ def trace(
         limits=limits,
         progress=progress,
     )
-    return replay(_opened(model, limits), inputs, options).trace
+    return replay(_opened(model, limits), inputs, options, block_bytes=IN_MEMORY).trace
 
 
 def verify(
@@ -113,7 +114,7 @@ def verify(
         stateful: Whether stateful layers carry their states from batch to batch.
         allow_nonfinite: Whether inputs and weights may hold NaN or infinity.
         limits: How much the file, the replay and Keras may take.
-        progress: Called after every step.
+        progress: Called now and then, as for `trace`.
         tolerance: How far apart the replay and Keras may be. Here ``relative`` is a share of the
             largest number of the array, or of 1 if that is larger. None allows what rounding in the
             dtype of the layer explains: a relative 1e-4 in float32.

@@ -3,26 +3,16 @@
 The shapes of what the other layers give too, as far as the file tells.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from lstm_inspect.cells import Convolution
-from lstm_inspect.errors import InputError, ModelFileError, one_line
-from lstm_inspect.layers import operation_shape, output_shape
-from lstm_inspect.model import (
-    Call,
-    Layer,
-    Model,
-    Operation,
-    Place,
-    Recurrence,
-    Ref,
-    Shape,
-    refs,
-)
+from lstm_inspect.errors import InputError, one_line
+from lstm_inspect.model import Layer, Model, Place, Recurrence, Shape
 from lstm_inspect.notation import sizes_text
 from lstm_inspect.notebooks import as_html
+from lstm_inspect.replay.known_shapes import output_of, tensor_shapes
 from lstm_inspect.replay.options import ReplayOptions
 from lstm_inspect.replay.plan import plan_replay
 
@@ -83,7 +73,7 @@ class LayerShapes:
         if recurrence.return_sequences is None:
             return None
         state = tuple(self.state_shapes[recurrence.states[0]])
-        return _output(recurrence, self.batch, self.timesteps, state)
+        return output_of(recurrence, self.batch, self.timesteps, state)
 
     def as_json(self) -> dict[str, Any]:
         """The row as plain JSON data."""
@@ -227,7 +217,7 @@ def model_shapes(
 ) -> ModelShapes:
     """Works out the shapes of a model; `lstm_inspect.model_shapes` says more."""
     plan = plan_replay(model, ReplayOptions())
-    inputs, outputs = _known_shapes(model)
+    inputs, outputs = tensor_shapes(model.calls, {each.tensor: each.shape for each in model.inputs})
     rows: dict[str, LayerShapes] = {}
     for call, recurrence in model.recurrent_calls:
         known = inputs[call.path] or (None,) * (2 + call.folds)
@@ -282,89 +272,3 @@ def _state_shapes(recurrence: Recurrence, features: Shape) -> dict[str, tuple[Si
         )
         for state, shape in recurrence.state_shapes(features).items()
     }
-
-
-def _known_shapes(model: Model) -> tuple[dict[str, Shape | None], dict[str, Shape | None]]:
-    """The shapes of what each recurrent call reads and of what every call gives.
-
-    They are known as far as the file tells. A call may give several tensors; the first one counts.
-    """
-    outputs: dict[str, Shape | None] = {each.tensor: each.shape for each in model.inputs}
-    inputs: dict[str, Shape | None] = {}
-
-    def shape_of(ref: Ref) -> Shape | None:
-        return outputs.get(ref.path) if ref.index == 0 else None
-
-    for call in model.calls:
-        if isinstance(call.layer, Recurrence):
-            found = next(map(shape_of, refs(call.args)), None)
-            shape = _merged(found, call.input_shape)
-            if shape is not None and len(shape) < call.folds + 2:
-                raise ModelFileError(
-                    f"layer {call.path}: expected an input of shape (batch, timesteps, ...), "
-                    f"received {shape} in its config"
-                )
-            inputs[call.path] = shape
-            outputs[call.path] = _recurrent_output(call, call.layer, shape)
-        else:
-            outputs[call.path] = _layer_output(call, call.layer, shape_of)
-    return inputs, outputs
-
-
-def _merged(found: Shape | None, stated: Shape | None) -> Shape | None:
-    """The shape of an input, as its graph tells it and as its layer states it.
-
-    Keras states the shape of a layer's first call, which a shared layer may have several of.
-    """
-    if found is None or stated is None or len(found) != len(stated):
-        return stated or found
-    return tuple(other if size is None else size for size, other in zip(found, stated, strict=True))
-
-
-def _recurrent_output(call: Call, recurrence: Recurrence, shape: Shape | None) -> Shape | None:
-    if shape is None:
-        return None
-    outer, timesteps, features = (
-        shape[: 1 + call.folds],
-        shape[1 + call.folds],
-        shape[2 + call.folds :],
-    )
-    if recurrence.time_major:
-        outer, timesteps = (timesteps,), outer[0]
-    state = recurrence.state_shapes(features)[recurrence.states[0]]
-    return _output(recurrence, outer, timesteps, state)
-
-
-_AnySize = TypeVar("_AnySize")
-
-
-def _output(
-    recurrence: Recurrence,
-    batch: tuple[_AnySize, ...],
-    timesteps: _AnySize,
-    state: tuple[_AnySize, ...],
-) -> tuple[_AnySize, ...]:
-    """The shape of the output of a recurrence, from that of its first state of one sequence."""
-    if not recurrence.return_sequences:
-        return (*batch, *state)
-    return (timesteps, *batch, *state) if recurrence.time_major else (*batch, timesteps, *state)
-
-
-def _layer_output(
-    call: Call, layer: Layer, shape_of: Callable[[Ref], Shape | None]
-) -> Shape | None:
-    """The shape of a call's output. Inside a TimeDistributed, the layer sees the inner shapes."""
-    given = [shape_of(ref) for ref in refs(call.args)]
-    shapes = [shape for shape in given if shape is not None and len(shape) > call.folds]
-    if len(shapes) != len(given) or not shapes:
-        return None
-    outer = shapes[0][: 1 + call.folds]
-
-    def inner(shape: Shape | None) -> Shape | None:
-        return shape if shape is None else (shape[0], *shape[1 + call.folds :])
-
-    if isinstance(layer.options, Operation):
-        found = operation_shape(layer, call.args, call.kwargs, lambda ref: inner(shape_of(ref)))
-    else:
-        found = output_shape(layer, [(shape[0], *shape[1 + call.folds :]) for shape in shapes])
-    return found if found is None or not call.folds else (*outer, *found[1:])

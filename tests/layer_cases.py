@@ -308,12 +308,12 @@ def misstated(case: Case) -> str | None:
         return None
     shapes = [value.array.shape for value in leaves(case.args)]
     expected = case.expected.array.shape
-    if (found := output_shape(case.layer, shapes)) != expected:
+    if (found := output_shape(case.layer, case.kwargs, shapes)) != expected:
         return f"stated shape {found}, expected {expected}"
-    found = output_shape(case.layer, [(None, *shape[1:]) for shape in shapes])
+    found = output_shape(case.layer, case.kwargs, [(None, *shape[1:]) for shape in shapes])
     if found is None or found[1:] != expected[1:]:
         return f"stated shape {found} of any batch, expected {expected}"
-    found = output_shape(case.layer, [(None, None, *shape[2:]) for shape in shapes])
+    found = output_shape(case.layer, case.kwargs, [(None, None, *shape[2:]) for shape in shapes])
     if found is not None and not fits(expected, found):
         return f"stated shape {found} of any length, expected {expected}"
     return None

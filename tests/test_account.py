@@ -140,7 +140,7 @@ def test_the_batches_of_a_stateful_model_are_counted_when_they_are_joined(tmp_pa
     model = lstm_inspect.open_model(path)
     x = random(50, 1000, 3)
     inputs_and_states = x.nbytes + 2 * 50 * 1000 * 2 * 4
-    limits = Limits(replay_bytes=inputs_and_states + MEGABYTE // 4)
+    limits = Limits(replay_bytes=inputs_and_states)
     with pytest.raises(LimitError, match="layer lstm in all batches"):
         lstm_inspect.trace(model, x, stateful=True, limits=limits)
 

@@ -189,7 +189,9 @@ def test_a_long_sequence_in_several_blocks_is_the_same_as_in_one(
     x, h0, c0 = random(2, 7, 3), random(2, 2), -random(2, 2)
     expected = replay(model, x, h0, c0)
     step_bytes = 2 * 8 * 4  # batch · 4 · units · float32
-    monkeypatch.setattr("lstm_inspect.cells.loop._BLOCK_BYTES", steps_a_block * step_bytes)
+    monkeypatch.setattr(
+        "lstm_inspect.engines.numpy_engine._BLOCK_BYTES", steps_a_block * step_bytes
+    )
     lstm_trace = replay(model, x, h0, c0)
     for name, array in lstm_trace.signals.items():
         np.testing.assert_allclose(array, expected.signals[name], rtol=0, atol=1e-6)

@@ -15,7 +15,7 @@ FLOORS = [
     {"arrays", "nested", "notation", "version"},
     {"cells", "errors", "notebooks"},
     {"files", "model"},
-    {"layers"},
+    {"engines", "layers"},
     {"genuine"},
     {"sources", "traces"},
     {"replay"},
@@ -45,9 +45,10 @@ FORBIDDEN = {
 
 THIRD_PARTY: dict[str, set[str]] = {
     "numpy": {
-        *("arrays", "cells", "checks", "files", "genuine", "layers", "model", "replay"),
+        *("arrays", "cells", "checks", "engines", "files", "genuine", "layers", "model", "replay"),
         *("sources", "traces"),
     },
+    "threadpoolctl": {"engines"},
     "google_crc32c": {"files"},
     "h5py": {"files"},
     "rich": {"views"},

@@ -6,11 +6,11 @@ To add a kind, write a module with its `CellKind` and its cell, and add the cell
 from collections.abc import Callable
 
 from lstm_inspect.cells.activations import ACTIVATIONS
+from lstm_inspect.cells.cell import Cell
 from lstm_inspect.cells.conv_lstm import CONV_LSTM, ConvLstmCell
 from lstm_inspect.cells.convolution import SPATIAL_DIMS, Convolution, Moves, convolve, windows_of
 from lstm_inspect.cells.gru import GRU, GruCell
 from lstm_inspect.cells.kind import Axis, CellKind, Weight
-from lstm_inspect.cells.loop import Cell, bytes_of_run, run
 from lstm_inspect.cells.lstm import LSTM, PEEPHOLE_LSTM, LstmCell, PeepholeLstmCell
 from lstm_inspect.cells.simple_rnn import SIMPLE_RNN, SimpleRnnCell
 from lstm_inspect.cells.tf_lstm import TF_LSTM, TfLstmCell
@@ -48,8 +48,6 @@ __all__ = [
     "Moves",
     "Weight",
     "all_signals",
-    "bytes_of_run",
     "convolve",
-    "run",
     "windows_of",
 ]

@@ -78,6 +78,11 @@ class CellKind:
         return weight.row_gates or (self.gates if weight.has_gates else ())
 
     @property
+    def output(self) -> str:
+        """The state that the layer gives to the next one."""
+        return next(iter(self.states))
+
+    @property
     def computed(self) -> tuple[str, ...]:
         """The signals that have a value at every timestep: states, then gates."""
         return (*self.states, *self.gates)

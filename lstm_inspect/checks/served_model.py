@@ -18,7 +18,12 @@ def compare_served(
     The function has no name for the x and the states of a layer. A result shows them as far as it
     depends on them.
     """
-    if not replayed.results:
+    results = {
+        output.name: replayed.tensors[output.tensor].array
+        for output in model.outputs
+        if output.tensor in replayed.tensors
+    }
+    if not results:
         return "the replay cannot compute its results"
     theirs = run_served(model, replayed.batches, limits)
     if isinstance(theirs, str):
@@ -28,9 +33,9 @@ def compare_served(
     comparisons = []
     for output in model.outputs:
         name = output.name
-        if name not in replayed.results or name not in theirs:
+        if name not in results or name not in theirs:
             continue
-        ours = replayed.results[name]
+        ours = results[name]
         if ours.shape != theirs[name].shape:
             return f"its function gives {name} in the shape {theirs[name].shape}, not {ours.shape}"
         before = _paths_before(model, output)

@@ -13,9 +13,10 @@ from lstm_inspect.checks.whole_model import compare_whole
 from lstm_inspect.errors import one_line
 from lstm_inspect.files.limits import Limits
 from lstm_inspect.genuine.oracle import run_recurrence
-from lstm_inspect.model import Call, Model, Recurrence
+from lstm_inspect.model import Call, Model, Recurrence, Ref
 from lstm_inspect.notebooks import as_html
 from lstm_inspect.replay.options import ReplayOptions
+from lstm_inspect.replay.plan import select_calls
 from lstm_inspect.replay.run import Replayed, replay
 from lstm_inspect.traces.recording import LayerTrace
 
@@ -116,8 +117,10 @@ class Verification:
 
 def replay_to_compare(model: Model, inputs: Any, options: ReplayOptions) -> Replayed:
     """Replays a model, and computes what `compare` needs besides what the options record."""
-    results = model.outputs if model.source.format == _SERVED else ()
-    return replay(model, inputs, options, also=_NEEDED, results=results)
+    tensors = [Ref(path) for path in select_calls(model, options.select)]
+    if model.source.format == _SERVED:
+        tensors += [output.tensor for output in model.outputs]
+    return replay(model, inputs, options, also=_NEEDED, tensors=tensors)
 
 
 def compare(

@@ -12,7 +12,7 @@ from lstm_inspect.checks.diff.two_arrays import Tolerance, distances
 from lstm_inspect.files.limits import Limits
 from lstm_inspect.genuine.oracle import LayerValues, run_whole_model
 from lstm_inspect.layers import Value, form_of
-from lstm_inspect.model import Call, Convolve, Layer, Model, Recurrence, refs
+from lstm_inspect.model import Call, Convolve, Layer, Model, Recurrence, Ref, refs
 from lstm_inspect.replay.run import Replayed
 
 _THEANO = "tf_keras pads convolutions otherwise than Theano, which ran the model"
@@ -66,24 +66,24 @@ def _layer_calls(model: Model, replayed: Replayed) -> Iterator[_LayerCall]:
     for call, recurrence in model.recurrent_calls:
         parts[call.part_of or call.path].append((call, recurrence))
     for path, own in parts.items():
-        if all(call.path in replayed.outputs for call, _ in own):
+        if all(call.path in replayed.recorded for call, _ in own):
             (first, recurrence), (last, _) = own[0], own[-1]
             x = replayed.recorded[first.path].x
             if len(replayed.batches) > 1:  # of a stateful replay, only the last batch is compared
                 x = x[-len(next(iter(replayed.batches[-1].values()))) :]
             x = folded(x, first.folds)
-            outputs = [folded(replayed.outputs[last.path].array, last.folds)]
+            outputs = [folded(replayed.tensors[Ref(last.path)].array, last.folds)]
             if path in merges:
-                outputs = _merged(merges[path], replayed.outputs)
+                outputs = _merged(merges[path], replayed.tensors)
             yield _LayerCall(own, x.swapaxes(0, 1) if recurrence.time_major else x, outputs)
 
 
-def _merged(merge: Call, outputs: Mapping[str, Value]) -> list[Array]:
+def _merged(merge: Call, tensors: Mapping[Ref, Value]) -> list[Array]:
     """The outputs of a Bidirectional: one, or two if it does not merge them."""
     assert isinstance(merge.layer, Layer)
     form = form_of(merge.layer, merge.kwargs)
     assert form is not None
-    ways = [Value(folded(outputs[ref.path].array, merge.folds)) for ref in refs(merge.args)]
+    ways = [Value(folded(tensors[ref].array, merge.folds)) for ref in refs(merge.args)]
     return [each.array for each in form.apply(merge.layer, ways)]
 
 

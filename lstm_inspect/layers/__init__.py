@@ -3,14 +3,14 @@
 Source: keras 3.15.1, the module of each layer under layers/, unless a line says otherwise.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.layers import basic, merging, reshaping, spatial
 from lstm_inspect.layers.form import Form, Value, blaming, check_shape, map_values, mask_over
-from lstm_inspect.layers.operation_shapes import operation_shape
+from lstm_inspect.layers.operation_shapes import keeps_samples_apart, operation_shape
 from lstm_inspect.layers.operations import bytes_needed, operation_of
 from lstm_inspect.model import Layer, Shape, refs
 from lstm_inspect.notation import shape_text
@@ -23,6 +23,7 @@ __all__ = [
     "check_shape",
     "form_of",
     "in_numpy",
+    "keeps_samples_apart",
     "map_values",
     "mask_over",
     "operation_of",
@@ -47,11 +48,18 @@ def form_of(layer: Layer, kwargs: Mapping[str, Any]) -> Form | None:
     return _FORMS.get(type(layer.options))
 
 
-def output_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape | None:
+_KEEP_THE_SHAPE = frozenset(
+    {"attention_mask", "mask", "return_attention_scores", "training", "use_causal_mask"}
+)
+
+
+def output_shape(layer: Layer, kwargs: Collection[str], shapes: Sequence[Shape]) -> Shape | None:
     """The shape of a layer's output, whoever computes it; of several outputs, of the first.
 
     Args:
         layer: A layer that is no operation.
+        kwargs: The names of the keyword arguments of its call. With one that may change the shape,
+            such as the ``reverse`` of a ReversibleEmbedding, the shape is unknown.
         shapes: The shapes of its inputs.
 
     Returns:
@@ -60,6 +68,8 @@ def output_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape | None:
     Raises:
         ModelFileError: Its config and these shapes do not fit together.
     """
+    if not _KEEP_THE_SHAPE.issuperset(kwargs):
+        return None
     if form := _FORMS.get(type(layer.options)):
         shape = form.output_shape(layer, shapes)
     else:

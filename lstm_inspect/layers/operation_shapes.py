@@ -1,5 +1,6 @@
-"""The shape of what an operation gives, found by trying it on zeros."""
+"""The shape of what an operation gives, and whether it mixes samples, found by trying it."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -60,6 +61,48 @@ def operation_shape(
     if one is None or other is None or len(one) != len(other):
         return None
     return tuple(size if size == again else None for size, again in zip(one, other, strict=True))
+
+
+def keeps_samples_apart(
+    layer: Layer,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    shape_of: Callable[[Ref], Shape | None],
+) -> bool:
+    """Whether an operation computes each sample from that sample alone, as far as can be told.
+
+    It is tried on the numbers of four samples, and on the first two of them: the first two results
+    must be the same. The arguments are those of `operation_shape`.
+    """
+    if _name_of(layer) in ELEMENTWISE:
+        return True
+    operation = operation_of(layer, args, kwargs)
+    shapes = [shape_of(ref) for ref in leaves((args, kwargs)) if isinstance(ref, Ref)]
+    if operation is None or not all(shapes):
+        return False
+
+    def numbers(samples: int) -> Callable[[Any], Any]:
+        def given(argument: Any) -> Any:
+            if not isinstance(argument, Ref):
+                return LOOK_INSIDE
+            _, *sizes = shape_of(argument) or ()
+            shape = [4, *(2 if size is None else size for size in sizes)]
+            return np.arange(1, 1 + math.prod(shape), dtype=np.float32).reshape(shape)[:samples]
+
+        return given
+
+    if (
+        8 * sum(math.prod(size or 2 for size in shape[1:]) for shape in shapes if shape)
+        > _MOST_BYTES
+    ):
+        return False
+    call = (list(args), dict(kwargs))
+    try:
+        with np.errstate(all="ignore"):
+            few, more = (np.asarray(operation(*rewritten(call, numbers(n)))) for n in (2, 4))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return False
+    return few.shape == (2, *more.shape[1:]) and np.array_equal(few, more[:2], equal_nan=True)
 
 
 def _name_of(layer: Layer) -> str | None:

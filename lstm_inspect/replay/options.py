@@ -8,12 +8,16 @@ from lstm_inspect.arrays import Array
 from lstm_inspect.errors import InputError
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.model import Layer
+from lstm_inspect.replay.cuts import read_cut
 
 Progress = Callable[[str, int, int], None]
-"""Called with (path, timesteps done, timesteps in all) after every step of a recurrent layer."""
+"""Called with (path of a recurrent layer, steps done, steps in all), of all sequences together."""
 
 CustomLayer = Callable[..., Array | tuple[Array, Array | None]]
 """Called with (the layer, its input arrays ...); returns its output, or (its output, its mask)."""
+
+
+_DTYPES = ("float16", "float32", "float64")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +25,7 @@ class ReplayOptions:
     """Options of a replay; `lstm_inspect.trace` takes and explains each.
 
     ``record`` and ``select`` may be given as one text, and a text of ``record`` may be ``"h,c"``.
-    Here they are tuples of single names.
+    Here they are tuples of single names, and ``steps``, ``units`` and ``samples`` are cuts.
 
     Raises:
         InputError: An option is of another kind.
@@ -35,6 +39,11 @@ class ReplayOptions:
     allow_nonfinite: bool = False
     limits: Limits = DEFAULT_LIMITS
     progress: Progress | None = None
+    steps: Any = None
+    last: bool = False
+    units: Any = None
+    samples: Any = None
+    dtype: str | None = None
 
     def __post_init__(self) -> None:
         """Makes tuples of single texts, and refuses what is of another kind."""
@@ -44,6 +53,12 @@ class ReplayOptions:
         object.__setattr__(self, "record", names)
         paths = 'paths of layers or globs over them, such as "lstm" or ["lstm", "encoder/*"]'
         object.__setattr__(self, "select", _texts("select", self.select, paths))
+        for option in ("steps", "units", "samples"):
+            object.__setattr__(self, option, read_cut(option, getattr(self, option)))
+        if self.last and self.steps is not None:
+            raise InputError("steps: expected none with last, which is the last step alone")
+        if self.dtype not in (None, *_DTYPES):
+            raise _unfit("dtype", " or ".join(_DTYPES), self.dtype)
         if not isinstance(self.feed, Mapping):
             raise _unfit("feed", 'arrays by path, such as {"dense": array}', self.feed)
         is_code = isinstance(self.layers, Mapping) and all(map(callable, self.layers.values()))

@@ -11,7 +11,8 @@ from lstm_inspect.model import Recurrence
 
 def outputs_of(
     recurrence: Recurrence,
-    states: Mapping[str, Array],
+    sequence: Array | None,
+    final_states: Mapping[str, Array],
     mask: Array | None,
     mask_of_input: Array | None,
 ) -> tuple[Value, ...]:
@@ -19,28 +20,32 @@ def outputs_of(
 
     Args:
         recurrence: The layer.
-        states: (batch, timesteps, ...) each, with the timesteps in the order in which the layer
-            reads them.
+        sequence: The first state at each timestep, (batch, timesteps, ...), in the order in which
+            the layer reads them; None if the layer does not return it, or nobody reads it.
+        final_states: Each state after the last step that the layer reads.
         mask: The mask that the layer uses, (batch, timesteps) bool in the order of the input; None
             if it uses none.
         mask_of_input: The mask that comes with x. It goes on with the sequence, in the order of the
             input (keras 3.15.1, layers/rnn/rnn.py, ``compute_mask``).
 
     Returns:
-        The sequence or the last output, then the final states.
+        The sequence or the last output, then the final states. In place of a sequence that is not
+        there stands the last output, which nobody reads.
     """
-    final_states = tuple(Value(states[state][:, -1]) for state in recurrence.states)
-    sequence = states[recurrence.states[0]]
-    if mask is not None:
-        emits = _emits(recurrence, mask)
+    states = tuple(Value(final_states[state]) for state in recurrence.states)
+    last = states[0].array
+    emits = None if mask is None else _emits(recurrence, mask)
+    if sequence is None:
+        if emits is not None:
+            last = np.where(mask_over(emits[:, -1], last), last, last.dtype.type(0))
+        return Value(last), *states
+    if emits is not None:
         sequence = np.where(mask_over(emits, sequence), sequence, sequence.dtype.type(0))
-    if not recurrence.return_sequences:
-        return Value(sequence[:, -1]), *final_states
     if recurrence.restores_order:
         sequence = sequence[:, recurrence.reading_order]
     if recurrence.time_major:
         sequence = sequence.swapaxes(0, 1)
-    return Value(sequence, mask_of_input), *final_states
+    return Value(sequence, mask_of_input), *states
 
 
 def _emits(recurrence: Recurrence, mask: Array) -> Array:

@@ -30,6 +30,7 @@ class Plan:
         recorded: The paths of the recurrent calls to record.
         tensors: The tensors that are to be computed too.
         inputs: The names of the model inputs that these calls depend on.
+        read: The paths of the calls whose first output another call of the plan, or a tensor, is.
         blocked: For each selected recurrent call that cannot be replayed, the reasons, one line
             each, in the order of computation; of many, the first ones.
     """
@@ -38,6 +39,7 @@ class Plan:
     recorded: frozenset[str]
     tensors: tuple[Ref, ...]
     inputs: frozenset[str]
+    read: frozenset[str]
     blocked: Mapping[str, tuple[str, ...]]
 
 
@@ -82,6 +84,11 @@ def plan_replay(model: Model, options: ReplayOptions, also: Collection[Ref] = ()
         recorded=recorded,
         tensors=tensors,
         inputs=frozenset(each.name for each in model.inputs if each.tensor in needed),
+        read=frozenset(
+            ref.path
+            for ref in (*tensors, *(ref for call in calls for ref in needs_of(call, feed)))
+            if ref.index == 0
+        ),
         blocked={
             path: tuple(each.removeprefix(f"{path}: ") for each in obstacles[path])
             for path in selected

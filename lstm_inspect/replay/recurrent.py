@@ -1,18 +1,65 @@
 """Replays one call of a recurrent layer: prepares its arrays, runs the cell, and undoes that."""
 
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstm_inspect.arrays import Array, cast
-from lstm_inspect.cells import CELLS, Cell, bytes_of_run, run
+from lstm_inspect.cells import CELLS, Cell
+from lstm_inspect.engines import Wanted, Work, bytes_of_run, run
 from lstm_inspect.errors import InputError
 from lstm_inspect.layers import Value
 from lstm_inspect.model import Recurrence
 from lstm_inspect.replay.account import Account
+from lstm_inspect.replay.cuts import Cut
 from lstm_inspect.replay.outputs import outputs_of
+
+
+class Piece(NamedTuple):
+    """Which timesteps of its input a layer gets.
+
+    Attributes:
+        start: The first.
+        timesteps: How many the whole input has.
+    """
+
+    start: int
+    timesteps: int
+
+
+class Asked(NamedTuple):
+    """What is asked of one call.
+
+    Attributes:
+        record: The signals to record; those that the cell does not have are left out.
+        steps: The timesteps of the input to record; None for all.
+        last: Whether only the last step that the layer reads is recorded.
+        units: The units to record; None for all.
+        sequence: Whether the sequence goes to another call.
+        piece: The part of the input that is there; None if it is whole.
+    """
+
+    record: Collection[str]
+    steps: Cut | None = None
+    last: bool = False
+    units: Cut | None = None
+    sequence: bool = True
+    piece: Piece | None = None
+
+
+class Recorded(NamedTuple):
+    """What was recorded of one call.
+
+    Attributes:
+        signals: The signals, in the order in which they were asked for.
+        steps: The timestep of the input at each place on the axis of timesteps; None for all.
+        units: The unit at each place on the axis of units; None for all.
+    """
+
+    signals: dict[str, Array]
+    steps: tuple[int, ...] | None
+    units: tuple[int, ...] | None
 
 
 def replay_recurrence(
@@ -22,10 +69,10 @@ def replay_recurrence(
     *,
     mask: Array | None,
     initial_state: Sequence[Array],
-    record: Collection[str],
+    asked: Asked,
     account: Account,
-    progress: Callable[[str, int, int], None] | None,
-) -> tuple[tuple[Value, ...], dict[str, Array]]:
+    on_steps: Callable[[int], None] | None,
+) -> tuple[tuple[Value, ...], Recorded]:
     """Replays a recurrent layer.
 
     Args:
@@ -35,13 +82,13 @@ def replay_recurrence(
             features), or features first if the layer says so. The mask of x goes to the outputs.
         mask: The mask that the layer uses, (batch, timesteps) bool; None if it uses none.
         initial_state: An array for each state; empty for zeros.
-        record: Which signals to return; those that the cell does not have are left out.
+        asked: What to record, and whether the sequence is needed.
         account: Asked before arrays are made and steps are taken.
-        progress: Called with (path, timesteps done, timesteps in all) after every step.
+        on_steps: Called with how many more timesteps of how many sequences are done.
 
     Returns:
-        The outputs of the layer as Keras gives them to the next layer, and the recorded signals in
-        the order of ``record``, indexed by the timestep of the input.
+        The outputs of the layer as Keras gives them to the next layer, and the recorded signals,
+        indexed by the timestep of the input. The sequence is left out if it is not asked for.
 
     Raises:
         InputError: x or an initial state does not have the shape that the weights need.
@@ -66,30 +113,63 @@ def replay_recurrence(
     states = {name: np.zeros((len(x), *shapes[name]), working) for name in recurrence.states}
     for name, state in zip(states, initial_state, strict=False):
         states[name] = _fitted_state(path, recurrence, name, state, states[name])
-    copies = 2 if mask is not None or working != x.dtype else 1
-    account.reserve(copies * bytes_of_run(cell, read, record) + x.nbytes, what)
-    computed = run(
-        cell,
-        read,
-        initial_state=states,
-        mask=None if mask is None else mask[:, order],
-        record=record,
-        on_step=None if progress is None else partial(progress, path),
+    steps = _steps(recurrence, asked, x.shape[1])
+    units = None if asked.units is None else asked.units.places(recurrence.units)
+    work = Work(cell, read, states, None if mask is None else mask[:, order])
+    wanted = Wanted(
+        signals=[name for name in recurrence.kind.computed if name in asked.record],
+        steps=_in_reading_order(recurrence, steps, x.shape[1]),
+        units=units,
+        sequence=asked.sequence and bool(recurrence.return_sequences),
     )
-    computed = {
-        name: cast(_features_back(recurrence, array, 2), recurrence.dtype)
-        for name, array in computed.items()
-    }
-    signals = {name: array[:, order] for name, array in computed.items()}
-    signals["x"] = x
-    signals["mask"] = np.ones(x.shape[:2], bool) if mask is None else mask
+    copies = 2 if mask is not None or working != x.dtype else 1
+    account.reserve(copies * bytes_of_run(work, wanted) + x.nbytes, what)
+    computed = run(work, wanted, on_steps)
+
+    def as_layer(array: Array, axis: int) -> Array:
+        return cast(_features_back(recurrence, array, axis), recurrence.dtype)
+
+    signals = {name: as_layer(array, 2)[:, order] for name, array in computed.recorded.items()}
+    at = slice(None) if len(steps) == x.shape[1] else [*steps]
+    signals["x"] = x[:, at]
+    signals["mask"] = np.ones(x.shape[:2], bool)[:, at] if mask is None else mask[:, at]
     for name, state in states.items():
-        signals[f"{name}0"] = cast(_features_back(recurrence, state, 1), recurrence.dtype)
-    outputs = outputs_of(recurrence, computed, mask, given.mask)
+        kept = state if units is None else state[..., [*units]]
+        signals[f"{name}0"] = as_layer(kept, 1)
+    outputs = outputs_of(
+        recurrence,
+        None if computed.sequence is None else as_layer(computed.sequence, 2),
+        {name: as_layer(array, 1) for name, array in computed.final_states.items()},
+        mask,
+        given.mask,
+    )
     if recurrence.output_dtype is not None:
         dtype = recurrence.output_dtype
         outputs = tuple(Value(cast(each.array, dtype), each.mask) for each in outputs)
-    return outputs, {name: signals[name] for name in record if name in signals}
+    first = 0 if asked.piece is None else asked.piece.start
+    is_cut = asked.steps is not None or asked.last
+    return outputs, Recorded(
+        {name: signals[name] for name in asked.record if name in signals},
+        tuple(first + step for step in steps) if is_cut else None,
+        units,
+    )
+
+
+def _steps(recurrence: Recurrence, asked: Asked, present: int) -> Sequence[int]:
+    """The steps of x to record, in the order of the input."""
+    piece = asked.piece or Piece(0, present)
+    if asked.last:
+        last = 0 if recurrence.go_backwards else piece.timesteps - 1
+        places: Sequence[int] = (last,)
+    elif asked.steps is None:
+        places = range(piece.timesteps)
+    else:
+        places = asked.steps.places(piece.timesteps)
+    return [place - piece.start for place in places if 0 <= place - piece.start < present]
+
+
+def _in_reading_order(recurrence: Recurrence, steps: Sequence[int], present: int) -> Sequence[int]:
+    return [present - 1 - step for step in reversed(steps)] if recurrence.go_backwards else steps
 
 
 def _as_given(recurrence: Recurrence, array: Array) -> Array:

@@ -1,9 +1,9 @@
-"""Replays a model: checks the request, plans it, computes it, and joins the batches."""
+"""Replays a model: checks the request, plans it, and computes it block by block."""
 
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,14 +17,111 @@ from lstm_inspect.errors import (
     UnsupportedLayerError,
 )
 from lstm_inspect.layers import Value
-from lstm_inspect.model import Model, ModelInput, ModelOutput
+from lstm_inspect.model import Model, ModelInput, Ref
 from lstm_inspect.notation import by_line
 from lstm_inspect.replay.account import Account
+from lstm_inspect.replay.batching import block_size
 from lstm_inspect.replay.inputs import bind_feed, bind_inputs, check_finite
 from lstm_inspect.replay.options import ReplayOptions
 from lstm_inspect.replay.plan import Plan, plan_replay
 from lstm_inspect.replay.walk import Walk
 from lstm_inspect.traces.recording import LayerTrace, Trace
+
+IN_MEMORY = 256 << 20
+"""The bytes that a block may take if its results stay in memory."""
+
+
+class Block(NamedTuple):
+    """What was recorded of some samples.
+
+    Attributes:
+        samples: Which of the samples that are replayed, counted from 0.
+        layers: The recorded signals of each layer.
+    """
+
+    samples: slice
+    layers: Mapping[str, LayerTrace]
+
+
+class Replay:
+    """A replay that is ready to be computed.
+
+    Args:
+        model: The model.
+        inputs: As for `lstm_inspect.trace`, and so are the errors.
+        options: What to record, and how.
+        also: Signals to record besides.
+        tensors: Tensors to compute besides, as far as they can be computed.
+        block_bytes: How much memory the arrays of a block may take; None computes all samples at
+            once. A stateful model has the blocks that its batch size says.
+
+    Attributes:
+        untraced: The paths of layers that cannot be traced, each with a line that says why.
+        samples: How many samples are replayed.
+        batches: The arrays that the replay starts from, batch by batch, by input name and by path
+            of the feed.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        inputs: Any,
+        options: ReplayOptions,
+        *,
+        also: Collection[str] = (),
+        tensors: Sequence[Ref] = (),
+        block_bytes: int | None = None,
+    ) -> None:
+        self.signals = _signals(options.record)
+        plan = plan_replay(model, options, tensors)
+        self.untraced = {path: "; ".join(reasons) for path, reasons in plan.blocked.items()}
+        if not plan.recorded:
+            lines = ((path, f" not traced: {why}") for path, why in self.untraced.items())
+            raise UnsupportedLayerError("; ".join(by_line(lines)))
+        for call, recurrence in model.recurrent_calls:
+            if call.path in plan.recorded:
+                for remark in recurrence.remarks:
+                    warnings.warn(InspectWarning(f"{call.path}: {remark}"), stacklevel=4)
+        _check_signals(self.signals, model, plan)
+        size = _batch_size(model) if options.stateful else None
+        takes = tuple(map(_any_batch, model.inputs)) if options.stateful else model.inputs
+        arrays = bind_inputs(takes, inputs, plan.inputs, options.allow_nonfinite)
+        _check_weights(plan, options.allow_nonfinite)
+        starts = {each.tensor: arrays[each.name] for each in model.inputs if each.name in arrays}
+        given = {**starts, **bind_feed(options.feed, arrays, options.allow_nonfinite)}
+        self._places: tuple[int, ...] | None = None
+        if options.samples is not None:
+            self._places = options.samples.places(len(next(iter(given.values()))))
+            given = {name: array[[*self._places]] for name, array in given.items()}
+        self.samples = len(next(iter(given.values())))
+        self.account = Account(options.limits)
+        recorded = _signals([*self.signals, *also])
+        self.walk = Walk(plan, recorded, options, self.account, self.samples)
+        if size is not None and self.samples % size:
+            raise InputError(
+                f"inputs: expected a multiple of the model's batch size {size}, "
+                f"received {self.samples}"
+            )
+        if size is None and block_bytes is not None:
+            size = block_size(plan, given, recorded, options, block_bytes)
+        self.batches = [*_batches(given, size)]
+
+    def blocks(self) -> Iterator[Block]:
+        """Computes the replay, block by block, in the order of the samples."""
+        start = 0
+        for batch in self.batches:
+            # NaN and infinity in inputs and weights have been reported, with their place.
+            with np.errstate(invalid="ignore", over="ignore"):
+                layers = self.walk.run(batch)
+            stop = start + len(next(iter(batch.values())))
+            if self._places is not None:
+                places = {"batch": self._places}
+                layers = {
+                    path: replace(layer, kept={**layer.kept, **places})
+                    for path, layer in layers.items()
+                }
+            yield Block(slice(start, stop), layers)
+            start = stop
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -34,8 +131,7 @@ class Replayed:
     Attributes:
         trace: The recorded signals.
         recorded: The same, with the further signals that `replay` was asked for.
-        outputs: The first output of each recorded layer in the last batch.
-        results: The results of the model in the last batch, by name, if they were asked for.
+        tensors: The tensors that were asked for, of the last batch.
         batches: The arrays that the replay started from, batch by batch, by input name and by path
             of the feed.
         is_fed: Whether the output or the x of a layer was fed.
@@ -43,8 +139,7 @@ class Replayed:
 
     trace: Trace
     recorded: Mapping[str, LayerTrace]
-    outputs: Mapping[str, Value]
-    results: Mapping[str, Array]
+    tensors: Mapping[Ref, Value]
     batches: Sequence[Mapping[str, Array]]
     is_fed: bool
 
@@ -55,28 +150,56 @@ def replay(
     options: ReplayOptions,
     *,
     also: Collection[str] = (),
-    results: Sequence[ModelOutput] = (),
+    tensors: Sequence[Ref] = (),
+    block_bytes: int | None = None,
 ) -> Replayed:
-    """Replays a model; raises the errors of `lstm_inspect.trace`.
+    """Replays a model into memory; raises the errors of `lstm_inspect.trace`.
 
-    Args:
-        model: The model.
-        inputs: As for `lstm_inspect.trace`.
-        options: What to record, and how.
-        also: Signals to record that do not go into the trace.
-        results: Results of the model to compute as well, as far as they can be computed.
+    The arguments are those of `Replay`.
     """
-    signals = _signals(options.record)
-    plan = plan_replay(model, options, [result.tensor for result in results])
-    untraced = {path: "; ".join(reasons) for path, reasons in plan.blocked.items()}
-    if not plan.recorded:
-        raise UnsupportedLayerError(
-            "; ".join(by_line((path, f" not traced: {why}") for path, why in untraced.items()))
-        )
-    for call, recurrence in model.recurrent_calls:
-        if call.path in plan.recorded:
-            for remark in recurrence.remarks:
-                warnings.warn(InspectWarning(f"{call.path}: {remark}"), stacklevel=3)
+    ready = Replay(model, inputs, options, also=also, tensors=tensors, block_bytes=block_bytes)
+    traced = _gathered(ready)
+    trace = Trace(
+        layers={path: _only(layer, ready.signals) for path, layer in traced.items()},
+        untraced=ready.untraced,
+        model=model.source.identity,
+    )
+    return Replayed(
+        trace=trace,
+        recorded=traced,
+        tensors=ready.walk.tensors,
+        batches=ready.batches,
+        is_fed=bool(options.feed),
+    )
+
+
+def _gathered(ready: Replay) -> dict[str, LayerTrace]:
+    """Computes a replay and keeps it in memory; several blocks are joined."""
+    joined: dict[str, LayerTrace] = {}
+    for block in ready.blocks():
+        if block.samples == slice(0, ready.samples):
+            return dict(block.layers)
+        for path, layer in block.layers.items():
+            if path not in joined:
+                signals = {}
+                for name, array in layer.signals.items():
+                    shape = (ready.samples, *array.shape[1:])
+                    size = array[:1].nbytes * ready.samples
+                    ready.account.reserve(size, f"layer {path} in all batches")
+                    signals[name] = np.empty(shape, array.dtype)
+                    ready.account.hold(signals[name])
+                joined[path] = replace(layer, signals=signals)
+            for name, array in layer.signals.items():
+                joined[path].signals[name][block.samples] = array
+    return joined
+
+
+def _only(layer: LayerTrace, signals: Sequence[str]) -> LayerTrace:
+    kept = {name: layer.signals[name] for name in signals if name in layer.signals}
+    return replace(layer, signals=kept)
+
+
+def _check_signals(signals: Sequence[str], model: Model, plan: Plan) -> None:
     kinds = {layer.kind for call, layer in model.recurrent_calls if call.path in plan.recorded}
     available = {name for kind in kinds for name in kind.signals}
     if not available.intersection(signals):
@@ -84,41 +207,6 @@ def replay(
             f"signal {', '.join(signals)}: no selected layer has it; "
             f"there are {', '.join(name for name in all_signals() if name in available)}"
         )
-    size = _batch_size(model) if options.stateful else None
-    takes = tuple(_any_batch(each) for each in model.inputs) if options.stateful else model.inputs
-    arrays = bind_inputs(takes, inputs, plan.inputs, options.allow_nonfinite)
-    _check_weights(plan, options.allow_nonfinite)
-    tensors = {each.tensor: arrays[each.name] for each in model.inputs if each.name in arrays}
-    given = {**tensors, **bind_feed(options.feed, arrays, options.allow_nonfinite)}
-    account = Account(options.limits)
-    walk = Walk(plan, _signals([*signals, *also]), options, account)
-    given_batches = [*_batches(given, size)]
-    # NaN and infinity in inputs and weights have already been reported, with their place.
-    with np.errstate(invalid="ignore", over="ignore"):
-        batches = [walk.run(batch) for batch in given_batches]
-    traced = batches[0] if len(batches) == 1 else _joined(batches, account)
-    result = Trace(
-        layers={path: _only(layer, signals) for path, layer in traced.items()},
-        untraced=untraced,
-        model=model.source.identity,
-    )
-    return Replayed(
-        trace=result,
-        recorded=traced,
-        outputs=walk.outputs,
-        results={
-            result.name: walk.tensors[result.tensor].array
-            for result in results
-            if result.tensor in walk.tensors
-        },
-        batches=given_batches,
-        is_fed=bool(options.feed),
-    )
-
-
-def _only(layer: LayerTrace, signals: Sequence[str]) -> LayerTrace:
-    kept = {name: layer.signals[name] for name in signals if name in layer.signals}
-    return replace(layer, signals=kept)
 
 
 def _check_weights(plan: Plan, allow_nonfinite: bool) -> None:
@@ -158,25 +246,7 @@ def _any_batch(expected: ModelInput) -> ModelInput:
 
 
 def _batches(arrays: dict[str, Array], size: int | None) -> Iterator[dict[str, Array]]:
-    """Yields the batches of a stateful model, in order; without a size, the input as it is."""
+    """Yields blocks of the samples, in order; without a size, the input as it is."""
     total = len(next(iter(arrays.values())))
-    size = size or total
-    if total % size:
-        raise InputError(
-            f"inputs: expected a multiple of the model's batch size {size}, received {total}"
-        )
-    for start in range(0, total, size):
-        yield {name: array[start : start + size] for name, array in arrays.items()}
-
-
-def _joined(batches: Sequence[Mapping[str, LayerTrace]], account: Account) -> dict[str, LayerTrace]:
-    traced = {}
-    for path, first in batches[0].items():
-        signals = {}
-        for name in first.signals:
-            arrays = [batch[path].signals[name] for batch in batches]
-            account.reserve(sum(array.nbytes for array in arrays), f"layer {path} in all batches")
-            signals[name] = np.concatenate(arrays)
-            account.hold(signals[name])
-        traced[path] = replace(first, signals=signals)
-    return traced
+    for start in range(0, total, size or total):
+        yield {name: array[start : start + (size or total)] for name, array in arrays.items()}

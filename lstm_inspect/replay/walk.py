@@ -1,7 +1,7 @@
 """Computes the calls of a plan: recurrent layers in recording cells, others in NumPy or Keras."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -27,7 +27,7 @@ from lstm_inspect.replay.folding import Folding
 from lstm_inspect.replay.masks import custom_output, fitted_mask
 from lstm_inspect.replay.options import ReplayOptions
 from lstm_inspect.replay.plan import FED_MASK, Plan, needs_of
-from lstm_inspect.replay.recurrent import replay_recurrence
+from lstm_inspect.replay.recurrent import Asked, Recorded, replay_recurrence
 from lstm_inspect.traces.recording import LayerTrace
 
 
@@ -39,22 +39,29 @@ class Walk:
         signals: The signals to record of the plan's recorded layers.
         options: The options of the replay.
         account: The memory of the replay.
+        samples: How many samples there are in all batches.
     """
 
     def __init__(
-        self, plan: Plan, signals: tuple[str, ...], options: ReplayOptions, account: Account
+        self,
+        plan: Plan,
+        signals: tuple[str, ...],
+        options: ReplayOptions,
+        account: Account,
+        samples: int,
     ) -> None:
         self._plan = plan
         self._signals = signals
         self._options = options
         self._account = account
+        self._samples = samples
+        self._batch = samples
+        self._steps_done: Counter[str] = Counter()
         self._values: dict[str, tuple[Value, ...]] = {}
         # The final states of each stateful layer, from which its next call starts.
         self._carried: dict[Recurrence, list[Value]] = {}
         self.tensors: dict[Ref, Value] = {}
         """The plan's further tensors in the last batch."""
-        self.outputs: dict[str, Value] = {}
-        """The first output of each recorded layer in the last batch, as the next layer gets it."""
 
     def run(self, given: Mapping[str, Array]) -> dict[str, LayerTrace]:
         """Computes one batch.
@@ -62,6 +69,7 @@ class Walk:
         Args:
             given: An array for each input that the plan needs and for each path of the feed.
         """
+        self._batch = len(next(iter(given.values())))
         self._values = {name: (_fed_value(name, given),) for name in given}
         for values in self._values.values():
             self._hold(values)
@@ -71,16 +79,17 @@ class Walk:
         traced = {}
         for call in self._plan.calls:
             if isinstance(call.layer, Recurrence):
-                outputs, signals = self._run_recurrence(call, call.layer)
+                outputs, recorded = self._run_recurrence(call, call.layer)
                 if call.path in self._plan.recorded:
-                    self.outputs[call.path] = outputs[0]
+                    kept = {"timesteps": recorded.steps, "units": recorded.units}
                     traced[call.path] = LayerTrace(
                         path=call.path,
                         cell=call.layer.cell,
                         units=call.layer.units,
                         direction=call.layer.direction,
-                        signals=signals,
+                        signals=recorded.signals,
                         dims=_dims(call, call.layer),
+                        kept={dim: places for dim, places in kept.items() if places is not None},
                     )
             else:
                 outputs = self._run_layer(call, call.layer)
@@ -140,12 +149,12 @@ class Walk:
         else:
             outputs = call_layer(layer, args, kwargs, self._options.limits, reserve)
             shapes = [each.array.shape for each in leaves(args) if isinstance(each, Value)]
-            check_shape(layer, output_shape(layer, shapes), outputs[0].array, "Keras")
+            check_shape(layer, output_shape(layer, kwargs, shapes), outputs[0].array, "Keras")
         return folding.unfold_all(outputs)
 
     def _run_recurrence(
         self, call: Call, recurrence: Recurrence
-    ) -> tuple[tuple[Value, ...], dict[str, Array]]:
+    ) -> tuple[tuple[Value, ...], Recorded]:
         fed = self._values.get(call.path + FED_INPUT)
         x = fed[0] if fed else self._value(call.args[0])
         states = [self._value(ref) for ref in call.kwargs.get("initial_state", ())]
@@ -154,29 +163,51 @@ class Walk:
         folding = Folding(call.folds, [x])
         folded = folding.fold(x)
         mask = folded.mask
-        record = self._signals if call.path in self._plan.recorded else ()
+        options = self._options
+        asked = Asked(
+            record=self._signals if call.path in self._plan.recorded else (),
+            steps=options.steps,
+            last=options.last,
+            units=options.units,
+            sequence=call.path in self._plan.read,
+        )
         if "mask" in call.kwargs:
             wired = call.kwargs["mask"]
             mask = None
             if wired is not None:
                 wired_mask = folding.fold(self._value(wired)).array
                 mask = fitted_mask(call.path, wired_mask, folded.array)
-        outputs, signals = replay_recurrence(
+        outputs, recorded = replay_recurrence(
             call.path,
             recurrence,
             folded,
             mask=mask,
             initial_state=[folding.fold(state).array for state in states],
-            record=record,
+            asked=asked,
             account=self._account,
-            progress=self._options.progress,
+            on_steps=self._on_steps(call.path, folded.array),
         )
-        for signal in signals.values():
+        for signal in recorded.signals.values():
             self._account.hold(signal)
         unfolded = folding.unfold_all(outputs)
         if recurrence.stateful:
             self._carried[recurrence] = list(unfolded[1:])
-        return unfolded, {name: folding.unfold(array) for name, array in signals.items()}
+        signals = {name: folding.unfold(array) for name, array in recorded.signals.items()}
+        return unfolded, recorded._replace(signals=signals)
+
+    def _on_steps(self, path: str, x: Array) -> Callable[[int], None] | None:
+        """What the engine calls as it goes on; it tells the progress over all batches."""
+        progress = self._options.progress
+        if progress is None:
+            return None
+
+        def told(more: int) -> None:
+            self._steps_done[path] += more
+            progress(path, self._steps_done[path], total)
+
+        batch, timesteps = x.shape[:2]
+        total = timesteps * self._samples * batch // self._batch
+        return told
 
 
 def _fed_value(name: str, given: Mapping[str, Array]) -> Value:

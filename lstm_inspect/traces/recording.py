@@ -43,6 +43,8 @@ class LayerTrace:
         signals: The recorded arrays by name.
         dims: The axes of h. A ConvLSTM has spatial axes too; inside a TimeDistributed, the outer
             timesteps come after the batch.
+        kept: For each axis of which only a part was recorded, the places of that part: that of
+            ``"timesteps"`` is (9,) if only step 9 was recorded, which then stands at index 0.
     """
 
     path: str
@@ -51,6 +53,7 @@ class LayerTrace:
     direction: str
     signals: Mapping[str, Array]
     dims: tuple[str, ...] = ("batch", "timesteps", "units")
+    kept: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """What was recorded, in one line."""

@@ -304,7 +304,8 @@ def test_the_shape_of_what_an_operation_gives_is_known(name: str, tmp_path: Path
     built(name).save(tmp_path / "m.keras")
     shapes = lstm_inspect.model_shapes(lstm_inspect.open_model(tmp_path / "m.keras"))
     first, *_ = (call.output for call in shapes.calls if call.layer_class == name)
-    assert first == tuple(tree.flatten(called(name, ops.convert_to_tensor(X)))[0].shape)
+    output = tree.flatten(called(name, ops.convert_to_tensor(X)))[0]
+    assert (first or ()) == tuple(output.shape)
 
 
 @pytest.mark.parametrize("name", sorted(FAIL_IN_KERAS))

@@ -1,0 +1,6 @@
+"""What runs a cell over sequences."""
+
+from lstm_inspect.engines.numpy_engine import bytes_of_run, run
+from lstm_inspect.engines.work import Computed, Wanted, Work
+
+__all__ = ["Computed", "Wanted", "Work", "bytes_of_run", "run"]

@@ -1,0 +1,87 @@
+"""What is kept of an axis: ``0,5,8:16``."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from lstm_inspect.errors import InputError
+
+_PART = re.compile(r"(-?[0-9]+)|(-?[0-9]*):(-?[0-9]*)(?::([0-9]+))?")
+
+
+class Cut(NamedTuple):
+    """Some places of an axis.
+
+    Attributes:
+        option: The option that asks for them, as errors name it.
+        parts: Single places, and slices.
+    """
+
+    option: str
+    parts: tuple[int | slice, ...]
+
+    def places(self, size: int) -> tuple[int, ...]:
+        """The places on an axis of this size, in rising order.
+
+        Raises:
+            InputError: A place does not exist, or there are none.
+        """
+        found: set[int] = set()
+        for part in self.parts:
+            if isinstance(part, slice):
+                found.update(range(*part.indices(size)))
+            elif -size <= part < size:
+                found.add(part % size)
+            else:
+                raise InputError(f"{self.option}: expected numbers below {size}, received {part}")
+        if not found:
+            raise InputError(f"{self.option}: expected some of 0 to {size - 1}, received none")
+        return tuple(sorted(found))
+
+
+def read_cut(option: str, given: Any) -> Cut | None:
+    """Reads which places of an axis are wanted.
+
+    Args:
+        option: The option, as errors name it.
+        given: ``"0,5,8:16"``, a number, a slice or range, or several of these; None for all.
+
+    Raises:
+        InputError: It is something else.
+    """
+    if given is None:
+        return None
+    parts = _parts(given)
+    if not parts:
+        expected = 'places such as "0,5,8:16", counted from 0'
+        raise InputError(f"{option}: expected {expected}, received {given!r:.80}")
+    return Cut(option, tuple(parts))
+
+
+def _parts(given: Any) -> list[int | slice]:
+    """The parts of what was given; none if a part is of another kind."""
+    match given:
+        case str():
+            matches = [_PART.fullmatch(text.strip()) for text in given.split(",")]
+            return [_part(each) for each in matches if each] if all(matches) else []
+        case bool():
+            return []
+        case int():
+            return [given]
+        case slice():
+            return [given] if given.step is None or given.step > 0 else []
+        case range():
+            return [*given]
+        case Sequence():
+            each = [_parts(part) for part in given if not isinstance(part, (list, tuple))]
+            return [part for parts in each for part in parts] if all(each) else []
+        case _:
+            return []
+
+
+def _part(found: re.Match[str]) -> int | slice:
+    single, *ends = found.groups()
+    if single is not None:
+        return int(single)
+    start, stop, step = (int(end) if end else None for end in ends)
+    return slice(start, stop, step or None)
