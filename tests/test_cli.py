@@ -888,3 +888,48 @@ def test_an_input_without_its_option_says_which_word_is_missing(folder: Path) ->
 def test_input_and_out_have_short_names(folder: Path) -> None:
     assert run("trace", "model.keras", "-i", "x.npy", "-o", "s.npz").exit_code == 0
     assert Path("s.npz").exists()
+
+
+# --- limits
+
+
+@pytest.mark.parametrize(
+    ("given", "bytes_"),
+    [("1kB", 1000), ("1KiB", 1024), ("2 kib", 2048), ("1MB", 10**6), ("1234", 1234)],
+)
+def test_a_limit_takes_a_size_with_a_unit(folder: Path, given: str, bytes_: int) -> None:
+    np.save("x.npy", np.zeros(bytes_ - 128, np.int8))
+    fits = trace("--input", "x.npy", "--limit", f"input_bytes={given}")
+    assert "more than the limit" not in fits.stderr
+    np.save("x.npy", np.zeros(bytes_ - 127, np.int8))
+    refused = trace("--input", "x.npy", "--limit", f"input_bytes={given}")
+    assert f"{bytes_ + 1} is more than the limit input_bytes={bytes_};" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("file_bytes=4Gigs", "file_bytes: expected a size such as 4GiB, 4GB, 500MB or 4000000000"),
+        ("file_bytes=60s", "file_bytes: expected a size such as 4GiB"),
+        ("file_bytes=-1", "received -1."),
+        ("file_bytes=1.5GiB", "received 1.5GiB."),
+        ("file_bytes=" + "9" * 5000, "file_bytes: expected a size"),
+        ("file_bytes", "received nothing."),
+        ("keras_seconds=1GB", "keras_seconds: expected a time such as 60s, 10min or 60"),
+        ("json_depth=1kB", "json_depth: expected a whole number, received 1kB."),
+        ("fil_bytes=4GiB", "similar limits: file_bytes"),
+    ],
+)
+def test_a_limit_that_cannot_be_read_says_which_forms_it_takes(
+    folder: Path, given: str, says: str
+) -> None:
+    result = run("shapes", "model.keras", "--limit", given)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert re.fullmatch(
+        rf"error: Invalid value for --limit: .*{re.escape(says)}.*\n", result.stderr
+    )
+
+
+@pytest.mark.parametrize("given", ["60", "60s", "1min", "1h"])
+def test_a_limit_on_time_takes_a_unit(folder: Path, given: str) -> None:
+    assert run("shapes", "model.keras", "--limit", f"parser_seconds={given}").exit_code == 0

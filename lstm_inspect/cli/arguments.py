@@ -30,22 +30,27 @@ def read_limits(given: Sequence[str]) -> "Limits":
     """Returns the limits with those that ``--limit`` sets."""
     from dataclasses import fields
 
-    from lstm_inspect.files.limits import Limits
+    from lstm_inspect.files.limits import Limits, read_amount
 
     names = [each.name for each in fields(Limits)]
     chosen = {}
     for each in given:
         name, _, value = each.partition("=")
-        if name not in names or not value.isdecimal():
+        if name not in names:
             from difflib import get_close_matches
 
             close = get_close_matches(name, names, n=2, cutoff=0.4)
             raise click.BadParameter(
-                f"expected NAME=NUMBER such as file_bytes=1000000000, received {each}; "
+                f"expected NAME=VALUE such as file_bytes=4GiB, received {each}; "
                 f"similar limits: {', '.join(close) or 'none'}; docs/safety.md lists all.",
                 param_hint="--limit",
             )
-        chosen[name] = int(value)
+        try:
+            chosen[name] = read_amount(name, value)
+        except ValueError as error:
+            raise click.BadParameter(
+                f"{name}: expected {error}, received {value or 'nothing'}.", param_hint="--limit"
+            ) from error
     return Limits(**chosen)
 
 

@@ -76,7 +76,7 @@ limit_option = click.option(
     metavar="NAME=VALUE",
     multiple=True,
     callback=lambda ctx, option, given: read_limits(given),
-    help="Raise a limit that an error named.",
+    help="Raise a limit that an error named: file_bytes=4GiB, keras_seconds=20min.",
 )
 
 nonfinite_option = click.option(

@@ -1,9 +1,41 @@
 """Limits on what a file may ask for, checked before the tool acts on what the file claims."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field, fields
 
 from lstm_inspect.errors import LimitError
 from lstm_inspect.notation import advice
+
+_BINARY = {10: "KiB", 20: "MiB", 30: "GiB", 40: "TiB"}
+_UNITS = {
+    "bytes": {
+        **{unit: 1 << shift for shift, unit in _BINARY.items()},
+        **{"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12},
+    },
+    "seconds": {"s": 1, "min": 60, "h": 3600},
+}
+"""The units in which a limit may be given, by the last word of its name."""
+
+_FORMS = {
+    "bytes": "a size such as 4GiB, 4GB, 500MB or 4000000000",
+    "seconds": "a time such as 60s, 10min or 60",
+}
+_AMOUNT = re.compile(r"([0-9]{1,18}) ?([A-Za-z]*)")
+
+
+def _limit(default: int, whose: str) -> int:
+    """A limit, and whose file or data may well exceed it, as an error says it."""
+    limit: int = field(default=default, metadata={"whose": whose})
+    return limit
+
+
+def _of_file(default: int) -> int:
+    """A limit against files of strangers."""
+    return _limit(default, "if you trust this file,")
+
+
+_OWN_BATCH = "if this is a large batch of your own, trace it in parts, or"
+_OWN_SEQUENCES = "if these are long sequences of your own,"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,7 +43,7 @@ class Limits:
     """Limits on what a file may make this tool read, build or write.
 
     The defaults are far above what Keras writes. An error names the limit that was exceeded;
-    ``--limit NAME=VALUE`` raises it.
+    ``--limit file_bytes=4GiB`` raises it.
 
     Attributes:
         file_bytes: Size of a model file, of a shard, or of a member of a zip after inflation.
@@ -40,28 +72,28 @@ class Limits:
         dump_bytes: Size of a dump that is read into memory.
     """
 
-    file_bytes: int = 2 << 30
-    zip_members: int = 4096
-    zip_directory_bytes: int = 1 << 20
-    expansion: int = 100
-    config_bytes: int = 16 << 20
-    metadata_bytes: int = 1 << 20
-    json_depth: int = 128
-    json_values: int = 200_000
-    graph_calls: int = 20_000
-    hdf5_objects: int = 20_000
-    hdf5_depth: int = 32
-    hdf5_metadata_bytes: int = 64 << 20
-    checkpoint_objects: int = 100_000
-    weight_bytes: int = 1 << 30
-    parser_bytes: int = 96 << 20
-    parser_seconds: int = 5
-    keras_bytes: int = 4 << 30
-    keras_seconds: int = 600
-    input_bytes: int = 1 << 30
-    replay_bytes: int = 2 << 30
-    replay_steps: int = 2_000_000
-    dump_bytes: int = 2 << 30
+    file_bytes: int = _of_file(2 << 30)
+    zip_members: int = _of_file(4096)
+    zip_directory_bytes: int = _of_file(1 << 20)
+    expansion: int = _of_file(100)
+    config_bytes: int = _of_file(16 << 20)
+    metadata_bytes: int = _of_file(1 << 20)
+    json_depth: int = _of_file(128)
+    json_values: int = _of_file(200_000)
+    graph_calls: int = _of_file(20_000)
+    hdf5_objects: int = _of_file(20_000)
+    hdf5_depth: int = _of_file(32)
+    hdf5_metadata_bytes: int = _of_file(64 << 20)
+    checkpoint_objects: int = _of_file(100_000)
+    weight_bytes: int = _of_file(1 << 30)
+    parser_bytes: int = _of_file(96 << 20)
+    parser_seconds: int = _of_file(5)
+    keras_bytes: int = _of_file(4 << 30)
+    keras_seconds: int = _of_file(600)
+    input_bytes: int = _limit(1 << 30, _OWN_BATCH)
+    replay_bytes: int = _limit(2 << 30, _OWN_BATCH)
+    replay_steps: int = _limit(2_000_000, _OWN_SEQUENCES)
+    dump_bytes: int = _of_file(2 << 30)
 
     def __repr__(self) -> str:
         """The limits that are not the defaults: ``Limits(file_bytes=10)``."""
@@ -91,10 +123,33 @@ class Limits:
         """Tells how to raise a limit: to a value, or generously if that may not be enough."""
         generous = max(value, 2 * getattr(self, name), getattr(Limits, name))
         enough = value if is_enough else generous
+        shifts = sorted(_BINARY, reverse=True) if name.endswith("_bytes") else ()
+        shift = next((each for each in shifts if enough >> each), 0)
+        size = -(-enough >> shift)  # rounded up
         how = advice(
-            python=f"limits=Limits({name}={enough})", command_line=f"--limit {name}={enough}"
+            python=f"limits=Limits({name}={size}{f' << {shift}' if shift else ''})",
+            command_line=f"--limit {name}={size}{_BINARY.get(shift, '')}",
         )
-        return f"if you trust this file, raise it with {how}"
+        (whose,) = (each.metadata["whose"] for each in fields(self) if each.name == name)
+        return f"{whose} raise it with {how}"
+
+
+def read_amount(name: str, text: str) -> int:
+    """Reads the value of a limit.
+
+    Args:
+        name: The limit. ``_bytes`` at its end allows units of size, ``_seconds`` those of time.
+        text: For example ``4GiB``, ``4GB``, ``60s`` or ``100``.
+
+    Raises:
+        ValueError: The text has another form. The message is what was expected.
+    """
+    kind = name.rpartition("_")[2]
+    units = {unit.lower(): size for unit, size in _UNITS.get(kind, {}).items()} | {"": 1}
+    found = _AMOUNT.fullmatch(text)
+    if not found or found[2].lower() not in units:
+        raise ValueError(_FORMS.get(kind, "a whole number"))
+    return int(found[1]) * units[found[2].lower()]
 
 
 DEFAULT_LIMITS = Limits()
