@@ -23,6 +23,8 @@ from click.testing import CliRunner, Result
 
 import lstm_inspect
 from lstm_inspect.cells.lstm import LstmCell
+from lstm_inspect.checks.comparison import Comparison
+from lstm_inspect.checks.verification import Verification
 from lstm_inspect.cli import cli
 from tests.conftest import (
     FIXTURES,
@@ -888,6 +890,82 @@ def test_an_input_without_its_option_says_which_word_is_missing(folder: Path) ->
 def test_input_and_out_have_short_names(folder: Path) -> None:
     assert run("trace", "model.keras", "-i", "x.npy", "-o", "s.npz").exit_code == 0
     assert Path("s.npz").exists()
+
+
+# --- options of several commands
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "shapes model.keras",
+        "weights model.keras --out w.npz",
+        "trace model.keras --input x.npy --out s.npz",
+        "check model.keras --expect lstm.units=2",
+        "diff model.keras model.keras",
+    ],
+)
+def test_json_is_short_for_format_json(folder: Path, command: str) -> None:
+    short, long = run(*command.split(), "--json"), run(*command.split(), "--format", "json")
+    assert short.stdout.startswith("{")
+    assert (short.exit_code, short.stdout) == (long.exit_code, long.stdout)
+
+
+def test_of_json_and_format_the_last_one_counts(folder: Path) -> None:
+    assert run("shapes", "model.keras", "--json", "--format", "table").stdout.startswith("layer")
+    assert run("shapes", "model.keras", "--format", "table", "--json").stdout.startswith("{")
+
+
+@pytest.mark.parametrize("name", [name for name in cli.commands if name != "contract"])
+def test_every_command_with_a_format_has_json(name: str) -> None:
+    assert "--json" in run(name, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--debug shapes none.keras",
+        "shapes --debug none.keras",
+        "shapes none.keras --debug",
+        "--debug shapes none.keras --debug",
+        "check none.keras --expect parameters=1 --debug",
+    ],
+)
+def test_debug_shows_where_an_error_comes_from(folder: Path, arguments: str) -> None:
+    result = run(*arguments.split())
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Traceback")
+    assert result.stderr.count("\nerror: none.keras: no such file\n") == 1
+    without = run(*[each for each in arguments.split() if each != "--debug"])
+    assert without.stderr == "error: none.keras: no such file\n"
+
+
+def test_exit_zero_reports_what_differs_and_lets_the_job_go_on(folder: Path) -> None:
+    shutil.copy(SAMPLES / "stacked.keras", "other.keras")
+    for command in ("check model.keras --expect lstm.units=2", "diff model.keras other.keras"):
+        found = run(*command.split())
+        passed = run(*command.split(), "--exit-zero")
+        assert (found.exit_code, passed.exit_code) == (1, 0)
+        assert passed.stdout == found.stdout
+
+
+@pytest.mark.parametrize("command", ["check none.keras --expect parameters=1", "diff none.keras x"])
+def test_an_error_is_one_with_exit_zero_too(folder: Path, command: str) -> None:
+    assert run(*command.split(), "--exit-zero").exit_code == 2
+
+
+def test_verify_has_exit_zero(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Keras: a verification that differs takes its place."""
+    differs = Comparison("lstm", "h", 1.0, 1.0, tolerance=1e-4, place=(0, 0, 0))
+    found = Verification(comparisons=(differs,), skipped={"the whole model": "no Keras"})
+    lacking = Verification(comparisons=(differs,), skipped={"gru": "no Keras"})
+    command = ["verify", "model.keras", "--input", "x.npy"]
+    for result, statuses in ((found, (1, 0)), (lacking, (1, 2))):
+        monkeypatch.setattr("lstm_inspect.api.verify", lambda *_, result=result, **__: result)
+        for options, status in zip(([], ["--exit-zero"]), statuses, strict=True):
+            done = run(*command, *options)
+            assert done.exit_code == status
+            assert "differs" in done.stdout
 
 
 # --- limits

@@ -11,8 +11,9 @@ import click
 
 from lstm_inspect.cli.check_command import check, contract
 from lstm_inspect.cli.diff_command import diff
-from lstm_inspect.cli.messages import say_error, warnings_as_lines
+from lstm_inspect.cli.messages import say_error, say_failure, warnings_as_lines
 from lstm_inspect.cli.shapes_command import shapes
+from lstm_inspect.cli.shared_options import debug_option
 from lstm_inspect.cli.trace_command import trace
 from lstm_inspect.cli.verify_command import verify
 from lstm_inspect.cli.weights_command import weights
@@ -75,11 +76,8 @@ class _Group(click.Group):
         except click.UsageError as error:
             raise _usage(error) from error
         except InspectError as error:
-            if ctx.params["debug"]:
-                import traceback
-
-                traceback.print_exc()
-            raise _Failure(str(error)) from error
+            say_failure(error)
+            ctx.exit(EXIT_FAILED)
         except BrokenPipeError:
             # The reader closed the pipe. Python must not try to write again when it exits.
             with suppress(OSError):
@@ -143,8 +141,8 @@ Examples:
     callback=_print_version,
     help="Show the versions of this tool and of the libraries that read files.",
 )
-@click.option("--debug", is_flag=True, help="Show a traceback with each error.")
-def cli(debug: bool) -> None:
+@debug_option
+def cli() -> None:
     """See inside saved recurrent Keras models, without TensorFlow.
 
     Exit status: 0 done, or nothing differs; 1 something differs; 2 an error, or an incomplete
@@ -153,4 +151,4 @@ def cli(debug: bool) -> None:
 
 
 for _command in (shapes, weights, trace, verify, check, contract, diff):
-    cli.add_command(_command)
+    cli.add_command(debug_option(_command))

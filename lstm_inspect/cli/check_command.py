@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lstm_inspect.cli.messages import say_error, say_lacking
-from lstm_inspect.cli.shared_options import limit_option, model_options, report_option
+from lstm_inspect.cli.messages import say_error, say_failure, say_lacking
+from lstm_inspect.cli.shared_options import (
+    exit_zero_option,
+    limit_option,
+    model_options,
+    report_option,
+)
 from lstm_inspect.errors import InspectError
 
 if TYPE_CHECKING:
@@ -51,6 +56,7 @@ Examples:
 )
 @click.option("--update", is_flag=True, help="Rewrite CONTRACT to match MODEL.")
 @report_option
+@exit_zero_option
 @model_options
 @limit_option
 @click.pass_context
@@ -61,6 +67,7 @@ def check(
     other: Path | None,
     update: bool,
     format_: str,
+    exit_zero: bool,
     config: Path | None,
     replace_config: bool,
     assume: Mapping[str, str],
@@ -117,7 +124,7 @@ def check(
             shapes = model_shapes(opened)
         except InspectError as error:
             unread[path] = str(error)
-            say_error(str(error))
+            say_failure(error)
             continue
         if say_lacking(path, opened.lacking):
             unread[path] = f"{opened.lacking[0].label}: {opened.lacking[0].lacks}"
@@ -138,7 +145,7 @@ def check(
         click.echo(f"{contract_files[0]}: rewritten", err=True)
         for finding in findings:
             say_error(f"the contract is still broken, edit it by hand: {finding.message}")
-    if findings:
+    if findings and not exit_zero:
         ctx.exit(1)
 
 

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from lstm_inspect.cli.messages import say_lacking
-from lstm_inspect.cli.shared_options import assume_option, limit_option, report_option
+from lstm_inspect.cli.shared_options import (
+    assume_option,
+    exit_zero_option,
+    limit_option,
+    report_option,
+)
 from lstm_inspect.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,6 +44,7 @@ Examples:
     help="Relative tolerance: the same, as a share of the number in A.",
 )
 @report_option
+@exit_zero_option
 @assume_option
 @limit_option
 @click.pass_context
@@ -49,6 +55,7 @@ def diff(
     atol: float,
     rtol: float,
     format_: str,
+    exit_zero: bool,
     assume: Mapping[str, str],
     limits: "Limits",
 ) -> None:
@@ -83,5 +90,5 @@ def diff(
     are_lacking = [say_lacking(path, layers) for path, layers in lacking.items()]
     if any(are_lacking):
         ctx.exit(2)
-    if findings:
+    if findings and not exit_zero:
         ctx.exit(1)

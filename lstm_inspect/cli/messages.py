@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from lstm_inspect.errors import one_line
+from lstm_inspect.errors import InspectError, one_line
 from lstm_inspect.views.colors import colored
 
 if TYPE_CHECKING:
     from lstm_inspect.model import Layer
+
+DEBUG = "lstm_inspect.debug"
+"""The key in ``Context.meta``, which all commands share, of whether ``--debug`` was given."""
 
 
 def say_lacking(file: Path, layers: "Collection[Layer]") -> bool:
@@ -21,6 +24,15 @@ def say_lacking(file: Path, layers: "Collection[Layer]") -> bool:
     for layer in layers:
         say_error(f"{file}: {layer.label}: {layer.lacks}")
     return bool(layers)
+
+
+def say_failure(error: InspectError) -> None:
+    """Prints an error that was caught; with ``--debug`` also where it comes from."""
+    if click.get_current_context().meta.get(DEBUG):
+        import traceback
+
+        traceback.print_exception(error)
+    say_error(str(error))
 
 
 def say_error(message: str) -> None:

@@ -1,12 +1,14 @@
 """The options that several commands share."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
 
 from lstm_inspect.cli.arguments import read_assumptions, read_limits
+from lstm_inspect.cli.messages import DEBUG
 
 _config_option = click.option(
     "--config",
@@ -52,22 +54,53 @@ feed_option = click.option(
     "hands on, and LAYER:input=FILE the x of a recurrent layer.",
 )
 
-format_option = click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Print a table or one JSON object.",
+
+def _format_option(
+    formats: Sequence[str], default: str | Callable[[], str], show_default: str | bool, help_: str
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """``--format``, and ``--json`` for the most wanted one."""
+    option = partial(click.option, default=default)
+    format_ = option(
+        "--format",
+        "format_",
+        type=click.Choice(formats),
+        show_default=show_default,
+        help=help_,
+    )
+    # Click before 8.3.1 takes the default of either one, so both have it.
+    json = option("--json", "format_", flag_value="json", help="The same as --format json.")
+    return lambda command: json(format_(command))
+
+
+format_option = _format_option(
+    ["table", "json"], "table", True, "Print a table or one JSON object."
 )
 
-report_option = click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["text", "json", "junit", "sarif", "github"]),
-    default=lambda: "github" if os.environ.get("GITHUB_ACTIONS") == "true" else "text",
-    show_default="text; github in GitHub Actions",
-    help="Print lines of text or a report for other tools.",
+report_option = _format_option(
+    ["text", "json", "junit", "sarif", "github"],
+    lambda: "github" if os.environ.get("GITHUB_ACTIONS") == "true" else "text",
+    "text; github in GitHub Actions",
+    "Print lines of text or a report for other tools.",
+)
+
+exit_zero_option = click.option(
+    "--exit-zero",
+    is_flag=True,
+    help="Exit with 0 in place of 1 if something differs; an error still exits with 2.",
+)
+
+
+def _remember_debug(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        ctx.meta[DEBUG] = True
+
+
+debug_option = click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    callback=_remember_debug,
+    help="Show a traceback with each error.",
 )
 
 limit_option = click.option(

@@ -9,6 +9,7 @@ import click
 from lstm_inspect.cli.arguments import read_feed, read_inputs
 from lstm_inspect.cli.messages import say_error
 from lstm_inspect.cli.shared_options import (
+    exit_zero_option,
     feed_option,
     format_option,
     input_option,
@@ -53,6 +54,7 @@ Examples:
     "Without both: 1e-4 in float32.",
 )
 @format_option
+@exit_zero_option
 @model_options
 @nonfinite_option
 @limit_option
@@ -67,6 +69,7 @@ def verify(
     atol: float | None,
     rtol: float | None,
     format_: str,
+    exit_zero: bool,
     config: Path | None,
     replace_config: bool,
     assume: Mapping[str, str],
@@ -102,7 +105,7 @@ def verify(
         from lstm_inspect.views.tables import verification_view
 
         print_view(verification_view(verification))
-    if verification.differs:
+    if verification.differs and not exit_zero:
         ctx.exit(1)
     if not verification.is_complete:
         ctx.exit(2)
