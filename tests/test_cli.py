@@ -892,6 +892,78 @@ def test_input_and_out_have_short_names(folder: Path) -> None:
     assert Path("s.npz").exists()
 
 
+# --- a model on standard input
+
+
+def piped(data: bytes, *arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments, input=data, catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "shapes {}",
+        "shapes {} --json",
+        "contract {}",
+        "check {} --expect lstm.units=2 --json",
+        "check encoder.keras --same-states-as {} --json",
+        "diff {} other.keras --json",
+        "diff other.keras {} --json",
+        "trace {} --input x.npy --out s.npz --json",
+        "weights {} --out w.npz --json",
+    ],
+)
+def test_a_model_on_standard_input_is_read_as_its_file_is(folder: Path, command: str) -> None:
+    shutil.copy(SAMPLES / "stacked.keras", "other.keras")
+    shutil.copy(SAMPLES / "encoder_decoder.keras", "encoder.keras")
+    data = Path("model.keras").read_bytes()
+    named = run(*command.format("model.keras").split())
+    result = piped(data, *command.format("-").split())
+    assert (result.exit_code, result.stderr) == (named.exit_code, named.stderr)
+    assert result.stdout == named.stdout.replace("model.keras", "stdin")
+
+
+@pytest.mark.parametrize(
+    ("data", "command", "says"),
+    [
+        (b"", "shapes -", "stdin: expected a model, received nothing"),
+        (b"text", "shapes -", "stdin: expected a .keras zip, an HDF5 file or a checkpoint"),
+        (b'{"weight_map": {"a": "x.h5"}}', "shapes -", "JSON, which names other files; pass its"),
+        (b"ab" * 600, "shapes - --limit file_bytes=1kB", "stdin: 1200 is more than the limit"),
+        (b"", "diff - -", "Standard input (-) is given twice; it can be read once."),
+        (b"", "trace - --input - --out s.npz", "only a MODEL can be on standard input"),
+        (b"", "trace - --input x=- --out s.npz", "only a MODEL can be on standard input"),
+        (b"", "trace - --feed x=- --out s.npz", "only a MODEL can be on standard input"),
+    ],
+)
+def test_what_is_wrong_on_standard_input_is_one_line(
+    folder: Path, data: bytes, command: str, says: str
+) -> None:
+    if command == "diff - -":
+        data = Path("model.keras").read_bytes()
+    result = piped(data, *command.split())
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert re.fullmatch(rf"error: .*{re.escape(says)}.*\n", result.stderr)
+
+
+def test_weights_in_shards_on_standard_input_name_no_file_of_the_current_folder(
+    folder: Path,
+) -> None:
+    with h5py.File("m_0.weights.h5", "w") as file:
+        file.create_dataset("layers/lstm/cell/vars/0", data=random(1, 4))
+    index = {"weight_map": {"/layers/lstm/cell/vars": "m_0.weights.h5"}}
+    result = piped(json.dumps(index).encode(), "shapes", "-")
+    assert (result.exit_code, result.stdout) == (2, "")
+
+
+def test_a_closed_standard_input_is_one_line() -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m lstm_inspect shapes - <&-"], capture_output=True
+    )
+    says = b"error: stdin: expected a model, but standard input is closed\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, b"", says)
+
+
 # --- options of several commands
 
 

@@ -184,3 +184,19 @@ def test_forced_color_is_piped(monkeypatch: pytest.MonkeyPatch) -> None:
     assert RED in piped(*FINDING)
     assert "\x1b[1m" in piped("shapes", FINDING[1])
     assert "\x1b" not in piped(*FINDING, "--format", "json")
+
+
+def test_a_terminal_holds_no_model() -> None:
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "lstm_inspect", "shapes", "-"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=theirs,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    os.close(ours)
+    os.close(theirs)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: stdin: expected a model, received a terminal;")

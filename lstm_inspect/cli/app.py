@@ -145,6 +145,8 @@ Examples:
 def cli() -> None:
     """See inside saved recurrent Keras models, without TensorFlow.
 
+    MODEL is a file or a folder, or - for standard input.
+
     Exit status: 0 done, or nothing differs; 1 something differs; 2 an error, or an incomplete
     result; 130 interrupted.
     """

@@ -14,8 +14,8 @@ def split_input(given: str) -> tuple[str | None, Path]:
     """Splits ``NAME=FILE`` or ``FILE``; an existing file may have a "=" in its own name."""
     name, equals, path = given.partition("=")
     if equals and not Path(given).exists():
-        return name, Path(path)
-    return None, Path(given)
+        return name, _file(path, "--input")
+    return None, _file(given, "--input")
 
 
 def split_feed(given: str) -> tuple[str, Path]:
@@ -23,7 +23,16 @@ def split_feed(given: str) -> tuple[str, Path]:
     path, equals, file = given.partition("=")
     if not equals:
         raise click.BadParameter(f"expected LAYER=FILE, received {given}.", param_hint="--feed")
-    return path, Path(file)
+    return path, _file(file, "--feed")
+
+
+def _file(given: str, option: str) -> Path:
+    if given == "-":
+        raise click.BadParameter(
+            "expected a file, received -; only a MODEL can be on standard input.",
+            param_hint=option,
+        )
+    return Path(given)
 
 
 def read_limits(given: Sequence[str]) -> "Limits":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lstm_inspect.cli.messages import say_error, say_failure, say_lacking
+from lstm_inspect.cli.model_arguments import ModelPath, model_argument, open_given
 from lstm_inspect.cli.shared_options import (
     exit_zero_option,
     limit_option,
@@ -38,7 +39,7 @@ Examples:
     metavar="MODEL... [CONTRACT]...",
     nargs=-1,
     required=True,
-    type=click.Path(path_type=Path),
+    type=ModelPath(),
 )
 @click.option(
     "--expect",
@@ -50,7 +51,7 @@ Examples:
 @click.option(
     "--same-states-as",
     "other",
-    type=click.Path(path_type=Path),
+    type=ModelPath(),
     metavar="MODEL",
     help="Check that the final states of the models fit as initial states of this one.",
 )
@@ -93,7 +94,6 @@ def check(
     from lstm_inspect.checks.contract.renewal import renewed
     from lstm_inspect.checks.findings import Report
     from lstm_inspect.shapes import model_shapes
-    from lstm_inspect.sources import open_model
     from lstm_inspect.views.printing import print_report
 
     models = [path for path in files if not is_contract(path)]
@@ -113,12 +113,12 @@ def check(
     if update:
         check_contract_name(contract_files[0])
     held_to = [*contracts, *([expectations(expect)] if expect else [])]
-    taking = model_shapes(open_model(other, limits=limits)) if other else None
+    taking = model_shapes(open_given(other, limits=limits)) if other else None
     findings: list[Finding] = []
     unread: dict[Path, str] = {}
     for path in models:
         try:
-            opened = open_model(
+            opened = open_given(
                 path, config, replace_config=replace_config, assume=assume, limits=limits
             )
             shapes = model_shapes(opened)
@@ -150,7 +150,7 @@ def check(
 
 
 @click.command(epilog=_CONTRACT_EXAMPLES)
-@click.argument("model", type=click.Path(path_type=Path))
+@model_argument
 @click.option(
     "--out", "-o", type=click.Path(path_type=Path), help="Write to this file instead of stdout."
 )
@@ -173,12 +173,11 @@ def contract(
     from lstm_inspect.checks.contract.renewal import contract_of
     from lstm_inspect.files.atomic import check_target
     from lstm_inspect.shapes import model_shapes
-    from lstm_inspect.sources import open_model
     from lstm_inspect.views.printing import print_json
 
     if out:
         check_contract_name(out)
-    opened = open_model(model, config, replace_config=replace_config, assume=assume, limits=limits)
+    opened = open_given(model, config, replace_config=replace_config, assume=assume, limits=limits)
     if out:
         sources = [*opened.source.paths, *([config] if config else [])]
         check_target(out, sources=sources, may_replace=lambda path: force)

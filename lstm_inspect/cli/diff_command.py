@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lstm_inspect.cli.messages import say_lacking
+from lstm_inspect.cli.model_arguments import ModelPath, open_given
 from lstm_inspect.cli.shared_options import (
     assume_option,
     exit_zero_option,
@@ -27,8 +28,8 @@ Examples:
 
 
 @click.command(epilog=_EXAMPLES)
-@click.argument("first", metavar="A", type=click.Path(path_type=Path))
-@click.argument("second", metavar="B", type=click.Path(path_type=Path))
+@click.argument("first", metavar="A", type=ModelPath())
+@click.argument("second", metavar="B", type=ModelPath())
 @click.option(
     "--atol",
     type=click.FloatRange(min=0),
@@ -69,7 +70,6 @@ def diff(
     from lstm_inspect.checks.diff.two_dumps import diff_dumps
     from lstm_inspect.checks.diff.two_models import diff_models
     from lstm_inspect.checks.findings import Report
-    from lstm_inspect.sources import open_model
     from lstm_inspect.traces.dumps import is_dump
     from lstm_inspect.views.printing import print_report
 
@@ -83,7 +83,7 @@ def diff(
             f"{first}, {second}: expected two models or two dumps, received one of each"
         )
     else:
-        one, other = (open_model(path, assume=assume, limits=limits) for path in (first, second))
+        one, other = (open_given(path, assume=assume, limits=limits) for path in (first, second))
         findings = diff_models(one, other, tolerance)
         lacking = {first: one.lacking, second: other.lacking}
     print_report(Report(command="diff", files=(second,), findings=tuple(findings)), format_)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lstm_inspect.cli.messages import say_lacking
+from lstm_inspect.cli.model_arguments import model_argument, open_given
 from lstm_inspect.cli.shared_options import format_option, limit_option, model_options
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ Examples:
 
 
 @click.command(epilog=_EXAMPLES)
-@click.argument("model", type=click.Path(path_type=Path))
+@model_argument
 @format_option
 @click.option("--batch", type=click.IntRange(min=1), help="Fill in the batch size.")
 @click.option("--timesteps", type=click.IntRange(min=1), help="Fill in the number of timesteps.")
@@ -50,10 +51,9 @@ def shapes(
 ) -> None:
     """Print the shapes of a model's recurrent weights and states."""
     from lstm_inspect.shapes import model_shapes
-    from lstm_inspect.sources import open_model
     from lstm_inspect.views.printing import print_json, print_view
 
-    opened = open_model(model, config, replace_config=replace_config, assume=assume, limits=limits)
+    opened = open_given(model, config, replace_config=replace_config, assume=assume, limits=limits)
     found = model_shapes(opened, batch=batch, timesteps=timesteps)
     also = [name for name, wanted in {"calls": all_, "gates": gates}.items() if wanted]
     if format_ == "json":

@@ -14,6 +14,7 @@ from lstm_inspect.cli.arguments import (
     split_input,
 )
 from lstm_inspect.cli.messages import say_error
+from lstm_inspect.cli.model_arguments import model_argument, open_given
 from lstm_inspect.cli.shared_options import (
     feed_option,
     format_option,
@@ -37,7 +38,7 @@ Examples:
 
 
 @click.command(epilog=_EXAMPLES)
-@click.argument("model", type=click.Path(path_type=Path))
+@model_argument
 @input_option
 @click.option(
     "--out", "-o", required=True, type=click.Path(path_type=Path), help="The .npz dump to write."
@@ -93,7 +94,6 @@ def trace(
     from lstm_inspect.files.atomic import check_target
     from lstm_inspect.replay.options import ReplayOptions
     from lstm_inspect.replay.run import replay
-    from lstm_inspect.sources import open_model
     from lstm_inspect.traces.dumps import format_of_name, is_dump
     from lstm_inspect.traces.statistics import stats_of
     from lstm_inspect.views.printing import print_json, print_view
@@ -101,7 +101,7 @@ def trace(
 
     started = time.perf_counter()
     given = [path for _, path in [*map(split_input, inputs), *map(split_feed, feed)]]
-    opened = open_model(model, config, replace_config=replace_config, assume=assume, limits=limits)
+    opened = open_given(model, config, replace_config=replace_config, assume=assume, limits=limits)
     may_replace = (lambda path: True) if force else is_dump
     sources = [*opened.source.paths, *given, *([config] if config else [])]
     check_target(out, sources=sources, may_replace=may_replace)

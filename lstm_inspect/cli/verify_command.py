@@ -8,6 +8,7 @@ import click
 
 from lstm_inspect.cli.arguments import read_feed, read_inputs
 from lstm_inspect.cli.messages import say_error
+from lstm_inspect.cli.model_arguments import model_argument, open_given
 from lstm_inspect.cli.shared_options import (
     exit_zero_option,
     feed_option,
@@ -31,7 +32,7 @@ Examples:
 
 
 @click.command(epilog=_EXAMPLES)
-@click.argument("model", type=click.Path(path_type=Path))
+@model_argument
 @input_option
 @feed_option
 @stateful_option
@@ -85,11 +86,10 @@ def verify(
     """
     from lstm_inspect.api import verify as compare
     from lstm_inspect.checks.diff.two_arrays import Tolerance
-    from lstm_inspect.sources import open_model
     from lstm_inspect.views.printing import print_json, print_view
 
     is_given = atol is not None or rtol is not None
-    opened = open_model(model, config, replace_config=replace_config, assume=assume, limits=limits)
+    opened = open_given(model, config, replace_config=replace_config, assume=assume, limits=limits)
     verification = compare(
         opened,
         read_inputs(inputs, limits),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lstm_inspect.cli.messages import say_lacking
+from lstm_inspect.cli.model_arguments import model_argument, open_given
 from lstm_inspect.cli.shared_options import format_option, limit_option, model_options
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ Examples:
 
 
 @click.command(epilog=_EXAMPLES)
-@click.argument("model", type=click.Path(path_type=Path))
+@model_argument
 @click.option(
     "--out", "-o", required=True, type=click.Path(path_type=Path), help="The .npz to write."
 )
@@ -61,7 +62,6 @@ def weights(
     If the file lacks the weights of a layer, stderr names it, and the exit status is 2.
     """
     from lstm_inspect.files.atomic import check_target
-    from lstm_inspect.sources import open_model
     from lstm_inspect.traces.dumps import format_of_name, is_dump
     from lstm_inspect.traces.statistics import stats_of
     from lstm_inspect.views.printing import print_json, print_view
@@ -76,7 +76,7 @@ def weights(
 
     started = time.perf_counter()
     patterns = layers or ("*",)
-    opened = open_model(model, config, replace_config=replace_config, assume=assume, limits=limits)
+    opened = open_given(model, config, replace_config=replace_config, assume=assume, limits=limits)
     may_replace = (lambda path: True) if force else is_dump
     sources = [*opened.source.paths, *([config] if config else [])]
     check_target(out, sources=sources, may_replace=may_replace)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.files.limits import Limits
@@ -16,6 +17,7 @@ SAVED_MODEL = "saved_model.pb"
 _CHECKPOINT = "checkpoint"
 _INDEX = ".index"
 _LONGEST_STATE = 1 << 16
+_PART = 1 << 20
 
 # The first line that a Saver writes (tensorflow 2.15.0, python/training/checkpoint_state.proto).
 _NEWEST = re.compile(r'model_checkpoint_path: "([^"\\]+)"')
@@ -34,6 +36,7 @@ class Content:
         bundle: The variables of a checkpoint or a SavedModel; None for a file.
         is_saved_model: Whether it is a SavedModel.
         state: The file ``checkpoint`` that named it, by its name; empty if none did.
+        stands_alone: Whether it has no folder in which it could name other files.
     """
 
     path: Path
@@ -41,6 +44,7 @@ class Content:
     bundle: TensorBundle | None = None
     is_saved_model: bool = False
     state: Mapping[str, bytes] = field(default_factory=dict)
+    stands_alone: bool = False
 
     @property
     def files(self) -> dict[str, bytes]:
@@ -85,6 +89,30 @@ def read_content(path: Path, limits: Limits) -> Content:
     if (beside or not path.exists()) and _index(prefix).is_file():
         return _checkpoint(prefix, limits)
     return Content(path=path, data=read_bytes(path, limits, "file_bytes"))
+
+
+def read_stream(stream: BinaryIO, name: Path, limits: Limits) -> Content:
+    """Reads a file from a stream, such as standard input.
+
+    Args:
+        stream: The stream, which is read to its end.
+        name: What to call it.
+        limits: How large the file may be.
+
+    Raises:
+        ModelFileError: The stream is empty, or cannot be read.
+        LimitError: The file is larger than the limit.
+    """
+    data = bytearray()
+    try:
+        while part := stream.read(_PART):
+            data += part
+            limits.check("file_bytes", len(data), str(name), so_far=True)
+    except OSError as error:
+        raise ModelFileError(f"{name}: cannot be read ({error.strerror})") from error
+    if not data:
+        raise ModelFileError(f"{name}: expected a model, received nothing")
+    return Content(path=name, data=bytes(data), stands_alone=True)
 
 
 def _checkpoint(prefix: Path, limits: Limits, state: Mapping[str, bytes] | None = None) -> Content:

@@ -68,6 +68,19 @@ def open_model(
             layer then counts as a layer without weights.
     """
     content = read_content(Path(path), limits)
+    return read_model(content, config, replace_config=replace_config, assume=assume, limits=limits)
+
+
+def read_model(
+    content: Content,
+    config: str | Path | None,
+    *,
+    replace_config: bool,
+    assume: Mapping[str, Any] | None,
+    limits: Limits,
+) -> Model:
+    """Reads a model from what was read of its path; `open_model` explains the arguments."""
+    path = content.path
     if what := what_it_is(content.data):
         raise ModelFileError(f"{path}: expected a saved model or a checkpoint; {what}")
     for source in SOURCES:

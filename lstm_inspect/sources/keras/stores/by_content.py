@@ -51,6 +51,11 @@ def read_saved_file(content: Content, limits: Limits) -> SavedFile:
         return read_keras_zip(path, data, limits)
     if data.startswith(hdf5.SIGNATURE):
         return read_keras_h5(path, data, limits)
+    if content.stands_alone:
+        raise ModelFileError(
+            f"{path}: expected a model in one file, received JSON, which names other files; "
+            "pass its path"
+        )
     return read_shards(path, data, parse_object(data, str(path), limits), limits)
 
 
