@@ -964,6 +964,175 @@ def test_a_closed_standard_input_is_one_line() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (2, b"", says)
 
 
+# --- several models
+
+
+@pytest.fixture
+def several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a folder of models of every kind, and what is no whole model."""
+    models = tmp_path / "models"
+    for name in ("b.keras", "sub/A.KERAS", "sub/deep/c.hdf5", ".hidden.keras", ".git/d.keras"):
+        (models / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(SAMPLES / "one_unit_sequences.keras", models / name)
+    shutil.copy(SAMPLES / "keras-2.15" / "one_unit_state.h5", models / "a.h5")
+    shutil.copy(FIXTURES / "keras-2.15" / "lstm.weights.h5", models / "w.weights.h5")
+    shutil.copytree(FIXTURES / "keras-2.15" / "lstm.saved_model", models / "saved")
+    shutil.copy(SAMPLES / "one_unit_sequences.keras", models / "saved" / "assets.keras")
+    (models / "notes.txt").write_text("notes")
+    monkeypatch.chdir(tmp_path)
+    return models
+
+
+IN_FOLDER = [
+    f"models/{name}" for name in ("a.h5", "b.keras", "saved", "sub/A.KERAS", "sub/deep/c.hdf5")
+]
+
+
+def paths_of(*arguments: str) -> list[str]:
+    result = run("shapes", *arguments, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    return [row["path"] for row in json.loads(result.stdout)["models"]]
+
+
+def test_several_models_are_shown_one_after_the_other_under_their_paths(several: Path) -> None:
+    one, other = "models/b.keras", "models/a.h5"
+    alone = [run("shapes", each).stdout for each in (one, other)]
+    result = run("shapes", one, other)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == f"{one}\n\n{alone[0]}\n{other}\n\n{alone[1]}"
+
+
+def test_several_models_as_json_are_what_each_prints_alone(several: Path) -> None:
+    one, other = "models/b.keras", "models/a.h5"
+    options = ["--gates", "--batch", "2", "--json"]
+    printed = json.loads(run("shapes", one, other, *options).stdout)
+    alone = [json.loads(run("shapes", each, *options).stdout) for each in (one, other)]
+    assert printed["models"] == [
+        {"path": one, "shapes": alone[0]},
+        {"path": other, "shapes": alone[1]},
+    ]
+
+
+def test_a_folder_stands_for_the_whole_models_in_it(several: Path) -> None:
+    assert paths_of("models") == IN_FOLDER
+    assert paths_of("models/sub", "models/a.h5") == [*IN_FOLDER[3:], IN_FOLDER[0]]
+
+
+def test_a_folder_that_is_a_model_is_that_model(several: Path) -> None:
+    assert json.loads(run("shapes", "models/saved", "--json").stdout)["schema"] == 2
+    Path("cp").mkdir()
+    for file in (FIXTURES / "tensorflow-1").glob("gru.ckpt.*"):
+        shutil.copy(file, "cp")
+    assert json.loads(run("shapes", "cp", "--json").stdout)["file"]["format"] == "checkpoint"
+
+
+def test_a_folder_of_one_model_is_printed_as_a_folder_of_many(several: Path) -> None:
+    assert paths_of("models/sub/deep") == ["models/sub/deep/c.hdf5"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "paths"),
+    [
+        ("models/[ab].*", IN_FOLDER[:2]),
+        ("models/**/*.[kK]*", [IN_FOLDER[1], "models/saved/assets.keras", IN_FOLDER[3]]),
+        ("models/s*", IN_FOLDER[2:]),
+    ],
+)
+def test_a_pattern_stands_for_what_it_matches(
+    several: Path, pattern: str, paths: list[str]
+) -> None:
+    assert paths_of(pattern) == paths
+    assert paths_of(str(several.parent / pattern)) == [str(several.parent / each) for each in paths]
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_a_file(several: Path) -> None:
+    shutil.copy("models/b.keras", "b[1].keras")
+    assert json.loads(run("shapes", "b[1].keras", "--json").stdout)["file"]["name"] == "b[1].keras"
+
+
+def test_a_list_has_a_path_on_each_line(several: Path) -> None:
+    listed = "models/b.keras\r\n\nmodels/s*\n"
+    Path("list.txt").write_bytes(listed.encode())
+    expected = [IN_FOLDER[1], *IN_FOLDER[2:]]
+    assert paths_of("--files-from", "list.txt") == expected
+    assert paths_of("models/a.h5", "--files-from", "list.txt") == [IN_FOLDER[0], *expected]
+    sent = piped(listed.encode(), "shapes", "--files-from", "-", "--json")
+    assert [row["path"] for row in json.loads(sent.stdout)["models"]] == expected
+
+
+def test_one_model_that_cannot_be_read_does_not_hide_the_others(several: Path) -> None:
+    Path("bad.h5").write_text("text")
+    arguments = ["shapes", "bad.h5", "models/b.keras", "none.keras"]
+    table = run(*arguments)
+    assert table.exit_code == 2
+    assert table.stdout == f"models/b.keras\n\n{run('shapes', 'models/b.keras').stdout}"
+    bad, none = table.stderr.splitlines()
+    assert bad.startswith("error: bad.h5: expected a .keras zip")
+    assert none == "error: none.keras: no such file"
+    printed = run(*arguments, "--json")
+    assert (printed.exit_code, printed.stderr) == (2, table.stderr)
+    rows = json.loads(printed.stdout)["models"]
+    assert [sorted(row) for row in rows] == [
+        ["error", "path"],
+        ["path", "shapes"],
+        ["error", "path"],
+    ]
+    assert rows[2]["error"] == "none.keras: no such file"
+
+
+def test_the_error_of_one_of_several_models_names_it(several: Path) -> None:
+    result = run("shapes", "models/b.keras", "models/a.h5", "--timesteps", "9")
+    lines = result.stderr.splitlines()
+    assert [line.partition(": timesteps")[0] for line in lines] == [
+        "error: models/b.keras",
+        "error: models/a.h5",
+    ]
+
+
+def test_one_of_several_models_that_lacks_arrays_is_shown_and_named(folder: Path) -> None:
+    lossy(folder / "m.h5")
+    result = run("shapes", "m.h5", "model.keras")
+    assert (result.exit_code, result.stderr) == (2, f"error: m.h5: {LACKS}\n")
+    assert "\nmodel.keras\n" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("", "Missing argument 'MODEL...'."),
+        ("empty", "empty: expected a model or a folder of models, received a folder that holds no"),
+        (
+            "models/*.onnx",
+            "models/*.onnx: expected a file that matches this pattern, received none",
+        ),
+        ("--files-from blank", "blank: expected one path a line, received none"),
+        ("--files-from nul", "nul: expected one path a line, received NUL between them; use find"),
+        ("--files-from none.txt", "No such file or directory: none.txt"),
+        ("- --files-from -", "Standard input (-) is given twice"),
+    ],
+)
+@pytest.mark.parametrize("command", ["shapes", "check --expect parameters=1"])
+def test_arguments_that_stand_for_no_model_are_one_line(
+    several: Path, command: str, arguments: str, says: str
+) -> None:
+    Path("empty").mkdir()
+    Path("blank").write_text("\n\n")
+    Path("nul").write_bytes(b"models/a.h5\0models/b.keras\0")
+    sent = b"models/a.h5\n"
+    result = piped(sent, *command.split(), *arguments.split())
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert re.fullmatch(rf"error: {re.escape(says)}.*\n", result.stderr)
+
+
+def test_check_takes_folders_patterns_and_lists(several: Path) -> None:
+    Path("contract.json").write_text('{"layers": [{"path": "*", "cell": "lstm"}]}')
+    for arguments in (["models"], ["models/*.h5", "models/s*"], ["--files-from", "list.txt"]):
+        Path("list.txt").write_text("\n".join(IN_FOLDER))
+        result = run("check", *arguments, "contract.json", "--json")
+        assert (result.exit_code, result.stderr) == (0, "")
+    assert json.loads(result.stdout)["files"] == IN_FOLDER
+
+
 # --- options of several commands
 
 

@@ -26,6 +26,7 @@ PUBLISHED = {
     "contract.1.json": "a97687250c8b9f53",
     "contract.2.json": "d51ec9bdfa2d6eee",
     "report.1.json": "d0714111175655c5",
+    "several_shapes.1.json": "55bc23c27a4f1bca",
     "shapes.1.json": "cc842ebe466d7944",
     "shapes.2.json": "badd69491dac749a",
     "trace.1.json": "f6e11b09195fee35",
@@ -96,6 +97,14 @@ def test_shapes_prints_further_tables_as_its_schema_says(path: Path) -> None:
     value = printed("shapes", path, "--gates", "--all", "--format", "json")
     validate(value, "shapes.2.json")
     assert len(value["gates"]) == len(value["layers"]) <= len(value["calls"])
+
+
+def test_shapes_prints_several_models_as_their_schema_says(tmp_path: Path) -> None:
+    (tmp_path / "bad.h5").write_text("text")
+    arguments = ["shapes", str(tmp_path), str(MODELS[0]), "--gates", "--json"]
+    value = json.loads(CliRunner().invoke(cli, arguments, catch_exceptions=False).stdout)
+    validate(value, "several_shapes.1.json")
+    assert [sorted(row) for row in value["models"]] == [["error", "path"], ["path", "shapes"]]
 
 
 @pytest.mark.parametrize("name", ["lstm_all", "gru", "multi"])

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from lstm_inspect.cli.messages import say_error, say_failure, say_lacking
-from lstm_inspect.cli.model_arguments import ModelPath, model_argument, open_given
+from lstm_inspect.cli.model_arguments import (
+    ModelPath,
+    files_from_option,
+    model_argument,
+    named_paths,
+    open_given,
+)
 from lstm_inspect.cli.shared_options import (
     exit_zero_option,
     limit_option,
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
 _CHECK_EXAMPLES = """\b
 Examples:
   lstm-inspect check model.keras contract.json
+  lstm-inspect check models/ contract.json
   lstm-inspect check model.keras --expect encoder.units=256 --expect 'decoder.states.h=(batch,256)'
   lstm-inspect check encoder.keras --same-states-as decoder.keras
 """
@@ -38,9 +45,9 @@ Examples:
     "files",
     metavar="MODEL... [CONTRACT]...",
     nargs=-1,
-    required=True,
     type=ModelPath(),
 )
+@files_from_option
 @click.option(
     "--expect",
     metavar="LAYER.FIELD=VALUE",
@@ -64,6 +71,7 @@ Examples:
 def check(
     ctx: click.Context,
     files: Sequence[Path],
+    files_from: Path | None,
     expect: Sequence[str],
     other: Path | None,
     update: bool,
@@ -78,6 +86,8 @@ def check(
 
     CONTRACT is a .json or .toml file with any part of what `shapes --format json` prints. A layer
     path in it may be a glob, in which * matches anything.
+
+    MODEL may be a folder of models, a pattern such as 'models/*.keras', or - for standard input.
 
     Exit status: 0 all models match; 1 some do not; 2 a file could not be read.
     """
@@ -96,8 +106,9 @@ def check(
     from lstm_inspect.shapes import model_shapes
     from lstm_inspect.views.printing import print_report
 
-    models = [path for path in files if not is_contract(path)]
-    contract_files = [path for path in files if is_contract(path)]
+    paths = named_paths(files, files_from)
+    models = [path for path in paths if not is_contract(path)]
+    contract_files = [path for path in paths if is_contract(path)]
     contracts = [read_contract(path, limits=limits) for path in contract_files]
     names = ", ".join(map(str, files))
     if not models:
@@ -123,8 +134,7 @@ def check(
             )
             shapes = model_shapes(opened)
         except InspectError as error:
-            unread[path] = str(error)
-            say_failure(error)
+            unread[path] = say_failure(error, path)
             continue
         if say_lacking(path, opened.lacking):
             unread[path] = f"{opened.lacking[0].label}: {opened.lacking[0].lacks}"

@@ -26,13 +26,25 @@ def say_lacking(file: Path, layers: "Collection[Layer]") -> bool:
     return bool(layers)
 
 
-def say_failure(error: InspectError) -> None:
-    """Prints an error that was caught; with ``--debug`` also where it comes from."""
+def say_failure(error: InspectError, path: Path | None = None) -> str:
+    """Prints an error that was caught; with ``--debug`` also where it comes from.
+
+    Args:
+        error: The error.
+        path: The one of several models that it is about.
+
+    Returns:
+        What it says, with the path.
+    """
     if click.get_current_context().meta.get(DEBUG):
         import traceback
 
         traceback.print_exception(error)
-    say_error(str(error))
+    message = str(error)
+    if path is not None and not message.startswith(str(path)):
+        message = f"{path}: {message}"
+    say_error(message)
+    return message
 
 
 def say_error(message: str) -> None:

@@ -1,7 +1,8 @@
 """The models that a command is given, as files or on standard input, and how it opens them."""
 
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -30,7 +31,67 @@ class ModelPath(click.Path):
         return STDIN if value == "-" else super().convert(value, param, ctx)
 
 
-model_argument = click.argument("model", type=ModelPath())
+_MODEL_PATH = ModelPath()
+
+model_argument = click.argument("model", type=_MODEL_PATH)
+
+
+files_from_option = click.option(
+    "--files-from",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Take further paths from FILE, one a line; - is standard input.",
+)
+
+
+def named_paths(given: Sequence[Path], files_from: Path | None) -> list[Path]:
+    """The paths that the arguments of a command stand for, in their order.
+
+    A folder stands for the models in it, a pattern such as ``models/*.keras`` for what it matches.
+
+    Args:
+        given: The arguments.
+        files_from: A file with further ones, one a line.
+    """
+    listed = [] if files_from is None else _lines(files_from)
+    paths = [path for each in (*given, *listed) for path in _expanded(each)]
+    if not paths:
+        raise click.UsageError("Missing argument 'MODEL...'.")
+    return paths
+
+
+def _lines(files_from: Path) -> list[Path]:
+    if files_from == Path("-"):
+        data = take_stdin("a list of paths").read()
+    else:
+        data = files_from.read_bytes()
+    if b"\0" in data:
+        raise ModelFileError(
+            f"{files_from}: expected one path a line, received NUL between them; "
+            "use find without -print0"
+        )
+    lines = [line for line in data.splitlines() if line.strip()]
+    if not lines:
+        raise ModelFileError(f"{files_from}: expected one path a line, received none")
+    return [_MODEL_PATH.convert(os.fsdecode(line), None, None) for line in lines]
+
+
+def _expanded(path: Path) -> list[Path]:
+    from lstm_inspect.files.content import models_in
+
+    if path is STDIN:
+        return [path]
+    if path.is_dir():
+        return models_in(path)
+    if path.exists() or not set("*?[").intersection(str(path)):
+        return [path]
+    from glob import glob
+
+    # Path.glob takes no absolute pattern, and finds hidden files.
+    matches = sorted(map(Path, glob(str(path), recursive=True)))  # noqa: PTH207
+    if not matches:
+        raise ModelFileError(f"{path}: expected a file that matches this pattern, received none")
+    return [found for match in matches for found in _expanded(match)]
 
 
 def open_given(

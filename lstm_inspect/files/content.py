@@ -1,10 +1,11 @@
 """What a path names: a file, a checkpoint of TensorFlow, or the folder of a SavedModel."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.files.limits import Limits
@@ -14,6 +15,8 @@ from lstm_inspect.files.whole_file import read_bytes
 SAVED_MODEL = "saved_model.pb"
 """The file that makes a folder a SavedModel."""
 
+_SUFFIXES = (".keras", ".h5", ".hdf5")
+_WEIGHTS_ALONE = ".weights.h5"
 _CHECKPOINT = "checkpoint"
 _INDEX = ".index"
 _LONGEST_STATE = 1 << 16
@@ -113,6 +116,44 @@ def read_stream(stream: BinaryIO, name: Path, limits: Limits) -> Content:
     if not data:
         raise ModelFileError(f"{name}: expected a model, received nothing")
     return Content(path=name, data=bytes(data), stands_alone=True)
+
+
+def models_in(folder: Path) -> list[Path]:
+    """The models in a folder, in the order of their paths.
+
+    A SavedModel or a folder of checkpoints is one model. Any other folder stands for the
+    SavedModels, ``.keras``, ``.h5`` and ``.hdf5`` files in it, at any depth. Left out are hidden
+    ones, and weights alone (``.weights.h5``): they need a config.
+
+    Raises:
+        ModelFileError: There is none, or a folder in it cannot be read.
+    """
+    if (folder / _CHECKPOINT).exists() or any(folder.glob(f"*{_INDEX}")):
+        return [folder]
+    found = []
+    for place, folders, files in os.walk(folder, onerror=_refuse):
+        if SAVED_MODEL in files:
+            folders.clear()
+            found.append(Path(place))
+            continue
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, name) for name in files if _is_whole_model(name)]
+    if not found:
+        raise ModelFileError(
+            f"{folder}: expected a model or a folder of models, received a folder that holds no "
+            ".keras, .h5 or .hdf5 file, SavedModel or checkpoint; name weights alone themselves"
+        )
+    return sorted(found)
+
+
+def _is_whole_model(name: str) -> bool:
+    lower = name.lower()
+    is_hidden = name.startswith(".")
+    return lower.endswith(_SUFFIXES) and not lower.endswith(_WEIGHTS_ALONE) and not is_hidden
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise ModelFileError(f"{error.filename}: cannot be read ({error.strerror})") from error
 
 
 def _checkpoint(prefix: Path, limits: Limits, state: Mapping[str, bytes] | None = None) -> Content:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lstm_inspect.checks.findings import Report
+from lstm_inspect.notation import printable
 from lstm_inspect.views.colors import shows_colors
 from lstm_inspect.views.reports import FORMATS, markdown
 
@@ -30,6 +31,12 @@ def print_view(view: "RenderableType") -> None:
     width = None if sys.stdout.isatty() else _PIPED_WIDTH
     colors: Literal["auto"] | None = "auto" if shows_colors(sys.stdout) else None
     Output(width=width, color_system=colors, highlight=False, emoji=False).print(view)
+
+
+def print_heading(path: Path, *, is_first: bool) -> None:
+    """Prints the path of one of several models, above its tables."""
+    gap = "" if is_first else "\n"
+    print(f"{gap}{printable(str(path))}\n")
 
 
 def print_json(value: Mapping[str, Any]) -> None:
