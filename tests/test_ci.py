@@ -5,12 +5,15 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from click.shell_completion import get_completion_class
 
+from lstm_inspect.cli import bash_words, cli
 from tests.conftest import SAMPLES, input_layer, lstm, lstm_weights, sequential, write_h5
 
 ROOT = Path(__file__).parents[1]
@@ -139,3 +142,90 @@ def test_bash_completes_in_a_shell(scratch: Path) -> None:
     echo "${COMPREPLY[@]}"
     """
     assert shell(script, scratch).stdout == "verify\n"
+
+
+Complete = Callable[..., list[str]]
+
+
+@pytest.fixture
+def bash(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Complete:
+    """Returns what bash is told for a line whose words, as bash splits it, end at the cursor."""
+    monkeypatch.chdir(scratch)
+    bash_words.register()
+    shell_class = get_completion_class("bash")
+    assert shell_class is not None
+
+    def complete(*words: str) -> list[str]:
+        monkeypatch.setenv("COMP_WORDS", "\n".join(("lstm-inspect", *words)))
+        monkeypatch.setenv("COMP_CWORD", str(len(words)))
+        told = shell_class(cli, {}, "lstm-inspect", "_LSTM_INSPECT_COMPLETE").complete()
+        assert capfd.readouterr() == ("", "")
+        return [each.removeprefix("plain,") for each in told.splitlines()]
+
+    return complete
+
+
+FILES = ["bin/", "model.keras"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--input", ""], ["encoder_input=", "decoder_input=", *FILES]),
+        (["-i", "enc"], ["encoder_input="]),
+        (["--input", "encoder_input", "="], FILES),
+        (["--input", "encoder_input", "=", "bin/l"], ["bin/lstm-inspect"]),
+        (["--input", "=", "encoder_input", "=", "m"], ["model.keras"]),
+        (["--feed", "de"], ["decoder=", "dense="]),
+        (["--feed", "dense", "=", "mod"], ["model.keras"]),
+        (["--feed", "dense", "=", "m", "--layer", "d"], ["decoder"]),
+        (["--layer", ""], ["encoder", "decoder"]),
+        (["--layer", "x"], []),
+        (["--record", "h"], ["h", "h0"]),
+        (["--record", "a"], ["all"]),
+        (["--record", "c0,h,c,m"], ["c0,h,c,mask"]),
+        (["--record", "c0,h,c"], ["c0,h,c"]),
+        (["--limit", "json"], ["json_depth=", "json_values="]),
+        (["--format", "=", "j"], ["json"]),
+        (["--assume", ""], []),
+    ],
+)
+def test_bash_completes_what_the_model_on_the_line_has(
+    bash: Complete, words: list[str], expected: list[str]
+) -> None:
+    assert bash("trace", "model.keras", *words) == expected
+
+
+def test_completion_names_what_a_model_leaves_open(scratch: Path, bash: Complete) -> None:
+    shutil.copy(ROOT / "tests" / "fixtures" / "keras-2.15" / "lstm.weights.h5", scratch)
+    line = ["shapes", "lstm.weights.h5", "--assume"]
+    assert "*.recurrent_activation=" in bash(*line, "*.")
+    assert "lstm_1.go_backwards=" in bash(*line, "lstm_1.")
+
+
+@pytest.mark.parametrize("option", ["--input", "--feed", "--layer", "--record", "--assume"])
+@pytest.mark.parametrize("model", ["none.keras", "text.keras", "large.keras", "model.keras", "-"])
+def test_completion_is_silent_about_a_model_that_it_cannot_read(
+    scratch: Path, bash: Complete, option: str, model: str
+) -> None:
+    (scratch / "text.keras").write_text("text")
+    (scratch / "large.keras").touch()
+    os.truncate(scratch / "large.keras", 1 << 30)
+    assert bash("trace", model, option, "zz") == []
+
+
+def test_completion_behind_a_model_without_a_command_is_silent(bash: Complete) -> None:
+    assert bash("model.keras", "--la") == []
+
+
+def test_bash_puts_no_space_behind_the_name_of_an_input(scratch: Path) -> None:
+    script = """
+    source <(_LSTM_INSPECT_COMPLETE=bash_source lstm-inspect)
+    compopt() { echo "$2"; }
+    COMP_WORDS=(lstm-inspect trace model.keras --input enc) COMP_CWORD=4
+    _lstm_inspect_completion lstm-inspect
+    echo "${COMPREPLY[@]}"
+    """
+    assert shell(script, scratch).stdout == "nospace\nencoder_input=\n"

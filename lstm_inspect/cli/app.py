@@ -31,6 +31,12 @@ for _variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
 
+if "_LSTM_INSPECT_COMPLETE" in os.environ:  # the shell asks what completes a line
+    from lstm_inspect.cli import bash_words
+
+    bash_words.register()
+
+
 class _Failure(click.ClickException):
     exit_code = EXIT_FAILED
 
@@ -52,7 +58,8 @@ class _Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in self.commands and Path(args[0]).exists():
+        is_command = args[0] in self.commands or ctx.resilient_parsing
+        if not is_command and Path(args[0]).exists():
             commands = ", ".join(self.commands)
             raise click.UsageError(
                 f"Expected a command in front of {args[0]}, such as: shapes {args[0]}; "

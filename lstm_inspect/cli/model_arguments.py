@@ -35,7 +35,6 @@ _MODEL_PATH = ModelPath()
 
 model_argument = click.argument("model", type=_MODEL_PATH)
 
-
 files_from_option = click.option(
     "--files-from",
     type=click.Path(path_type=Path),

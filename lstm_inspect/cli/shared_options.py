@@ -8,6 +8,12 @@ from pathlib import Path
 import click
 
 from lstm_inspect.cli.arguments import read_assumptions, read_limits
+from lstm_inspect.cli.completion import (
+    complete_assume,
+    complete_feed,
+    complete_input,
+    complete_limit,
+)
 from lstm_inspect.cli.messages import DEBUG
 
 _config_option = click.option(
@@ -26,6 +32,7 @@ _replace_config_option = click.option(
 assume_option = click.option(
     "--assume",
     metavar="GLOB.FIELD=VALUE",
+    shell_complete=complete_assume,
     multiple=True,
     callback=lambda ctx, option, given: read_assumptions(given),
     help="Say what MODEL leaves open about its recurrent layers: '*.go_backwards=false'.",
@@ -42,6 +49,7 @@ input_option = click.option(
     "-i",
     "inputs",
     metavar="[NAME=]FILE",
+    shell_complete=complete_input,
     multiple=True,
     help="A .npy array, batch first. For several inputs: NAME=FILE for each, or one .npz.",
 )
@@ -49,6 +57,7 @@ input_option = click.option(
 feed_option = click.option(
     "--feed",
     metavar="LAYER=FILE",
+    shell_complete=complete_feed,
     multiple=True,
     help="Give the output of a layer that cannot be run; LAYER:mask=FILE gives the mask that it "
     "hands on, and LAYER:input=FILE the x of a recurrent layer.",
@@ -107,6 +116,7 @@ limit_option = click.option(
     "--limit",
     "limits",
     metavar="NAME=VALUE",
+    shell_complete=complete_limit,
     multiple=True,
     callback=lambda ctx, option, given: read_limits(given),
     help="Raise a limit that an error named: file_bytes=4GiB, keras_seconds=20min.",

@@ -13,6 +13,7 @@ from lstm_inspect.cli.arguments import (
     split_feed,
     split_input,
 )
+from lstm_inspect.cli.completion import complete_layer, complete_record
 from lstm_inspect.cli.messages import say_error
 from lstm_inspect.cli.model_arguments import model_argument, open_given
 from lstm_inspect.cli.shared_options import (
@@ -49,6 +50,7 @@ Examples:
     default=["h,c"],
     show_default=True,
     metavar="SIGNALS",
+    shell_complete=complete_record,
     help="Record any of h, c, i, f, g, o, z, r, n, x, mask, h0, c0, separated by commas; or all. "
     "May be repeated.",
 )
@@ -56,6 +58,7 @@ Examples:
     "--layer",
     "layers",
     metavar="GLOB",
+    shell_complete=complete_layer,
     multiple=True,
     help="Record only the recurrent layers that match this; may be repeated.",
 )

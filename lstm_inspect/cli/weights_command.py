@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lstm_inspect.cli.completion import complete_layer
 from lstm_inspect.cli.messages import say_lacking
 from lstm_inspect.cli.model_arguments import model_argument, open_given
 from lstm_inspect.cli.shared_options import format_option, limit_option, model_options
@@ -34,6 +35,7 @@ Examples:
     "--layer",
     "layers",
     metavar="GLOB",
+    shell_complete=complete_layer,
     multiple=True,
     help="Write only the recurrent layers that match this; may be repeated.",
 )
