@@ -16,6 +16,7 @@ from lstm_inspect.checks.verification import Verification, compare, replay_to_co
 from lstm_inspect.errors import InputError
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.model import Model
+from lstm_inspect.replay.cuts import Places
 from lstm_inspect.replay.options import CustomLayer, Progress, ReplayOptions
 from lstm_inspect.replay.run import IN_MEMORY, replay
 from lstm_inspect.shapes import ModelShapes
@@ -32,6 +33,11 @@ def trace(
     feed: Mapping[str, Any] | None = None,
     layers: Mapping[str, CustomLayer] | None = None,
     stateful: bool = False,
+    steps: Places = None,
+    last: bool = False,
+    units: Places = None,
+    samples: Places = None,
+    dtype: str | None = None,
     allow_nonfinite: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
@@ -56,6 +62,15 @@ def trace(
             the output array and its mask.
         stateful: Whether the input holds several batches of the model's own batch size, one after
             the other. Stateful layers then carry their states from batch to batch, as in Keras.
+        steps: Which timesteps of the input to record: ``"0:100:10"``, ``"0,5,8:16"``, a number, a
+            slice, a range, or several of these; None records all. `LayerTrace.kept` tells which
+            step stands at which index.
+        last: Whether to record the last step alone that each layer reads: its final states. For a
+            backward layer that is step 0.
+        units: Which units of states and gates to record, as for ``steps``.
+        samples: Which samples of the input to replay, as for ``steps``.
+        dtype: ``"float16"``, ``"float32"`` or ``"float64"``: what to record in. None takes the
+            dtype that the layer computes in.
         allow_nonfinite: Whether inputs and weights may hold NaN or infinity, with a warning.
         limits: How much the file may ask for, and how large the arrays of the replay may become.
         progress: Called now and then with (path, steps done, steps in all); it counts the steps of
@@ -79,6 +94,11 @@ def trace(
         feed={} if feed is None else feed,
         layers={} if layers is None else layers,
         stateful=stateful,
+        steps=steps,
+        last=last,
+        units=units,
+        samples=samples,
+        dtype=dtype,
         allow_nonfinite=allow_nonfinite,
         limits=limits,
         progress=progress,

@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from lstm_inspect.files.limits import DEFAULT_LIMITS
 from lstm_inspect.traces import dumps
+from lstm_inspect.traces.recording import SCHEMA
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SAMPLES = Path(__file__).parents[1] / "sample_models"
@@ -141,5 +142,5 @@ def save_dump(path: str | Path, arrays: Mapping[str, Array], document: Mapping[s
 
 def load_dump(path: str | Path) -> tuple[dict[str, Array], Json]:
     """The arrays and the document of a dump."""
-    with dumps.open_dump(Path(path), 1, DEFAULT_LIMITS) as (arrays, document):
+    with dumps.open_dump(Path(path), SCHEMA, DEFAULT_LIMITS) as (arrays, document):
         return {key: array.read() for key, array in arrays.items()}, document

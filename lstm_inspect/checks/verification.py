@@ -10,10 +10,11 @@ from lstm_inspect.checks.comparison import Comparison, difference, folded
 from lstm_inspect.checks.diff.two_arrays import Tolerance
 from lstm_inspect.checks.served_model import compare_served
 from lstm_inspect.checks.whole_model import compare_whole
-from lstm_inspect.errors import one_line
+from lstm_inspect.errors import InputError, one_line
 from lstm_inspect.files.limits import Limits
 from lstm_inspect.genuine.oracle import run_recurrence
 from lstm_inspect.model import Call, Model, Recurrence, Ref
+from lstm_inspect.notation import advice
 from lstm_inspect.notebooks import as_html
 from lstm_inspect.replay.options import ReplayOptions
 from lstm_inspect.replay.plan import select_calls
@@ -115,8 +116,18 @@ class Verification:
         }
 
 
+_CUTS = "--steps, --last, --units and --dtype"
+
+
 def replay_to_compare(model: Model, inputs: Any, options: ReplayOptions) -> Replayed:
-    """Replays a model, and computes what `compare` needs besides what the options record."""
+    """Replays a model, and computes what `compare` needs besides what the options record.
+
+    Raises:
+        InputError: The options leave out steps or units, or round what they record.
+    """
+    if options.is_part:
+        cuts = advice(python="steps, last, units and dtype", command_line=_CUTS)
+        raise InputError(f"verify: expected all steps and units as computed; leave out {cuts}")
     tensors = [Ref(path) for path in select_calls(model, options.select)]
     if model.source.format == _SERVED:
         tensors += [output.tensor for output in model.outputs]

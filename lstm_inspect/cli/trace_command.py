@@ -64,6 +64,17 @@ Examples:
 )
 @feed_option
 @stateful_option
+@click.option(
+    "--steps", metavar="PLACES", help="Record these timesteps alone: 0:100:10, or 0,5,8:16."
+)
+@click.option("--last", is_flag=True, help="Record the final states alone: the last step read.")
+@click.option("--units", metavar="PLACES", help="Record these units of states and gates alone.")
+@click.option("--samples", metavar="PLACES", help="Replay these samples alone.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float16", "float32", "float64"]),
+    help="Record in this dtype, not in that of the layer.",
+)
 @click.option("--verify", is_flag=True, help="Compare with Keras and store the result in the dump.")
 @click.option("--force", is_flag=True, help="Replace a file at --out that is not a dump.")
 @format_option
@@ -80,6 +91,11 @@ def trace(
     layers: Sequence[str],
     feed: Sequence[str],
     stateful: bool,
+    steps: str | None,
+    last: bool,
+    units: str | None,
+    samples: str | None,
+    dtype: str | None,
     verify: bool,
     force: bool,
     format_: str,
@@ -116,6 +132,11 @@ def trace(
             select=layers or ("*",),
             feed=fed,
             stateful=stateful,
+            steps=steps,
+            last=last,
+            units=units,
+            samples=samples,
+            dtype=dtype,
             allow_nonfinite=allow_nonfinite,
             limits=limits,
             progress=progress,

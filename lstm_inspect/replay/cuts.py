@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 
 from lstm_inspect.errors import InputError
 
+Places = str | int | slice | range | Sequence[int | slice | range] | None
+"""Places of an axis, as people give them: ``"0,5,8:16"``; None for all."""
+
 _PART = re.compile(r"(-?[0-9]+)|(-?[0-9]*):(-?[0-9]*)(?::([0-9]+))?")
 
 
@@ -39,7 +42,7 @@ class Cut(NamedTuple):
         return tuple(sorted(found))
 
 
-def read_cut(option: str, given: Any) -> Cut | None:
+def read_cut(option: str, given: Places) -> Cut | None:
     """Reads which places of an axis are wanted.
 
     Args:

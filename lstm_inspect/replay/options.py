@@ -66,6 +66,11 @@ class ReplayOptions:
             functions = 'functions by the name of a layer or class, such as {"Attention": function}'
             raise _unfit("layers", functions, self.layers)
 
+    @property
+    def is_part(self) -> bool:
+        """Whether less than the whole of a signal is recorded, or in another dtype."""
+        return self.last or any(each is not None for each in (self.steps, self.units, self.dtype))
+
     def code_of(self, layer: Layer) -> CustomLayer | None:
         """The function in ``layers`` that computes a layer; None if there is none."""
         return next(

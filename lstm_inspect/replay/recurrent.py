@@ -14,6 +14,7 @@ from lstm_inspect.model import Recurrence
 from lstm_inspect.replay.account import Account
 from lstm_inspect.replay.cuts import Cut
 from lstm_inspect.replay.outputs import outputs_of
+from lstm_inspect.traces.kept import Kept
 
 
 class Piece(NamedTuple):
@@ -53,13 +54,11 @@ class Recorded(NamedTuple):
 
     Attributes:
         signals: The signals, in the order in which they were asked for.
-        steps: The timestep of the input at each place on the axis of timesteps; None for all.
-        units: The unit at each place on the axis of units; None for all.
+        kept: For the axes ``"timesteps"`` and ``"units"``, what was kept of them, if it is a part.
     """
 
     signals: dict[str, Array]
-    steps: tuple[int, ...] | None
-    units: tuple[int, ...] | None
+    kept: dict[str, Kept]
 
 
 def replay_recurrence(
@@ -146,12 +145,14 @@ def replay_recurrence(
     if recurrence.output_dtype is not None:
         dtype = recurrence.output_dtype
         outputs = tuple(Value(cast(each.array, dtype), each.mask) for each in outputs)
-    first = 0 if asked.piece is None else asked.piece.start
-    is_cut = asked.steps is not None or asked.last
+    parts: dict[str, Kept] = {}
+    if asked.steps is not None or asked.last:
+        first, timesteps = asked.piece or (0, x.shape[1])
+        parts["timesteps"] = Kept.of([first + step for step in steps], timesteps)
+    if units is not None:
+        parts["units"] = Kept.of(units, recurrence.units)
     return outputs, Recorded(
-        {name: signals[name] for name in asked.record if name in signals},
-        tuple(first + step for step in steps) if is_cut else None,
-        units,
+        {name: signals[name] for name in asked.record if name in signals}, parts
     )
 
 

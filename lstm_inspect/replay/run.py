@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstm_inspect.arrays import Array
+from lstm_inspect.arrays import Array, cast
 from lstm_inspect.cells import all_signals
 from lstm_inspect.errors import (
     InputError,
@@ -25,6 +25,7 @@ from lstm_inspect.replay.inputs import bind_feed, bind_inputs, check_finite
 from lstm_inspect.replay.options import ReplayOptions
 from lstm_inspect.replay.plan import Plan, plan_replay
 from lstm_inspect.replay.walk import Walk
+from lstm_inspect.traces.kept import Kept
 from lstm_inspect.traces.recording import LayerTrace, Trace
 
 IN_MEMORY = 256 << 20
@@ -89,10 +90,13 @@ class Replay:
         _check_weights(plan, options.allow_nonfinite)
         starts = {each.tensor: arrays[each.name] for each in model.inputs if each.name in arrays}
         given = {**starts, **bind_feed(options.feed, arrays, options.allow_nonfinite)}
-        self._places: tuple[int, ...] | None = None
+        self._dtype = options.dtype
+        self._kept: dict[str, Kept] = {}
         if options.samples is not None:
-            self._places = options.samples.places(len(next(iter(given.values()))))
-            given = {name: array[[*self._places]] for name, array in given.items()}
+            total = len(next(iter(given.values())))
+            kept = Kept.of(options.samples.places(total), total)
+            given = {name: array[kept.taking] for name, array in given.items()}
+            self._kept = {"batch": kept}
         self.samples = len(next(iter(given.values())))
         self.account = Account(options.limits)
         recorded = _signals([*self.signals, *also])
@@ -114,12 +118,14 @@ class Replay:
             with np.errstate(invalid="ignore", over="ignore"):
                 layers = self.walk.run(batch)
             stop = start + len(next(iter(batch.values())))
-            if self._places is not None:
-                places = {"batch": self._places}
-                layers = {
-                    path: replace(layer, kept={**layer.kept, **places})
-                    for path, layer in layers.items()
-                }
+            layers = {
+                path: replace(
+                    layer,
+                    kept={**layer.kept, **self._kept},
+                    signals=_in_dtype(layer, self._dtype),
+                )
+                for path, layer in layers.items()
+            }
             yield Block(slice(start, stop), layers)
             start = stop
 
@@ -192,6 +198,27 @@ def _gathered(ready: Replay) -> dict[str, LayerTrace]:
             for name, array in layer.signals.items():
                 joined[path].signals[name][block.samples] = array
     return joined
+
+
+def _in_dtype(layer: LayerTrace, dtype: str | None) -> Mapping[str, Array]:
+    """The signals of a layer in the dtype that was asked for; a mask stays as it is.
+
+    Raises:
+        InputError: The dtype cannot hold a number.
+    """
+    if dtype is None:
+        return layer.signals
+    signals = {}
+    for name, array in layer.signals.items():
+        with np.errstate(over="ignore"):
+            signals[name] = array if array.dtype == bool else cast(array, dtype)
+        if np.isinf(signals[name]).any() and not np.isinf(array).any():
+            most = float(np.abs(array).max())
+            raise InputError(
+                f"dtype {dtype}: expected numbers that it can hold, "
+                f"received up to {most:.3g} in {layer.path}/{name}"
+            )
+    return signals
 
 
 def _only(layer: LayerTrace, signals: Sequence[str]) -> LayerTrace:

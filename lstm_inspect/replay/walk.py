@@ -81,7 +81,6 @@ class Walk:
             if isinstance(call.layer, Recurrence):
                 outputs, recorded = self._run_recurrence(call, call.layer)
                 if call.path in self._plan.recorded:
-                    kept = {"timesteps": recorded.steps, "units": recorded.units}
                     traced[call.path] = LayerTrace(
                         path=call.path,
                         cell=call.layer.cell,
@@ -89,7 +88,7 @@ class Walk:
                         direction=call.layer.direction,
                         signals=recorded.signals,
                         dims=_dims(call, call.layer),
-                        kept={dim: places for dim, places in kept.items() if places is not None},
+                        kept=recorded.kept,
                     )
             else:
                 outputs = self._run_layer(call, call.layer)

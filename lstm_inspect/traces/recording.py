@@ -12,12 +12,14 @@ from lstm_inspect.errors import InputError, InspectError, SelectionError, one_li
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.notation import sizes_text
 from lstm_inspect.notebooks import as_html
+from lstm_inspect.traces.dump_format import StoredArray
 from lstm_inspect.traces.dumps import open_dump, save_dump
+from lstm_inspect.traces.kept import Kept
 from lstm_inspect.traces.statistics import ArrayStats, stats_of
 from lstm_inspect.version import __version__
 
-SCHEMA = 1
-"""That of the document in a dump."""
+SCHEMA = 2
+"""That of the document in a dump. A whole trace has 1, which older versions read too."""
 
 JSON_SCHEMA = 2
 """That of what `Trace.as_json` returns."""
@@ -43,8 +45,8 @@ class LayerTrace:
         signals: The recorded arrays by name.
         dims: The axes of h. A ConvLSTM has spatial axes too; inside a TimeDistributed, the outer
             timesteps come after the batch.
-        kept: For each axis of which only a part was recorded, the places of that part: that of
-            ``"timesteps"`` is (9,) if only step 9 was recorded, which then stands at index 0.
+        kept: For each axis of which only a part was recorded, which one. If only step 9 was
+            recorded, ``kept["timesteps"].places`` is (9,), and step 9 stands at index 0.
     """
 
     path: str
@@ -53,7 +55,7 @@ class LayerTrace:
     direction: str
     signals: Mapping[str, Array]
     dims: tuple[str, ...] = ("batch", "timesteps", "units")
-    kept: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    kept: Mapping[str, Kept] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """What was recorded, in one line."""
@@ -188,7 +190,7 @@ class Trace(Mapping[str, LayerTrace]):
 
     def _document(self) -> dict[str, Any]:
         return {
-            "schema": SCHEMA,
+            "schema": SCHEMA if any(layer.kept for layer in self.layers.values()) else 1,
             "tool": f"lstm-inspect {__version__}",
             "model": dict(self.model),
             "layers": {
@@ -197,6 +199,7 @@ class Trace(Mapping[str, LayerTrace]):
                     "units": layer.units,
                     "direction": layer.direction,
                     "dims": list(layer.dims),
+                    **_kept_as_json(layer),
                     "signals": {
                         signal: {"dims": list(layer.dims_of(signal)), "dtype": str(array.dtype)}
                         for signal, array in layer.signals.items()
@@ -232,6 +235,7 @@ def load_trace(path: str | Path, *, limits: Limits = DEFAULT_LIMITS) -> Trace:
                     units=layer["units"],
                     direction=layer["direction"],
                     dims=tuple(layer["dims"]),
+                    kept=kept_of(name, layer, stored),
                     signals={
                         signal: stored[f"{name}/{signal}"].read() for signal in layer["signals"]
                     },
@@ -246,12 +250,38 @@ def load_trace(path: str | Path, *, limits: Limits = DEFAULT_LIMITS) -> Trace:
             )
 
 
+def kept_of(
+    path: str, layer: Mapping[str, Any], stored: Mapping[str, StoredArray]
+) -> dict[str, Kept]:
+    """What a dump has of the axes of a layer.
+
+    Args:
+        path: The path of the layer.
+        layer: What the document of the dump says of it.
+        stored: The arrays of the dump.
+
+    Raises:
+        ValueError: It says something else of an axis than the arrays have.
+    """
+    stated = layer.get("kept", {})
+    kept = {}
+    for signal, described in layer["signals"].items() if stated else ():
+        for dim, length in zip(described["dims"], stored[f"{path}/{signal}"].shape, strict=True):
+            if dim in stated:
+                kept[dim] = Kept.from_json(stated[dim], length)
+    return kept
+
+
+def _kept_as_json(layer: LayerTrace) -> dict[str, Any]:
+    return {"kept": {dim: kept.as_json() for dim, kept in layer.kept.items()}} if layer.kept else {}
+
+
 @contextmanager
 def describing(path: Path) -> Iterator[None]:
     """Turns an error in the document of a dump into an InputError about the file."""
     try:
         yield
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, InspectError):
             raise
         raise InputError(

@@ -1,6 +1,6 @@
 """Compares two traces, in memory or dumped: their layers, their signals, then their numbers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,8 @@ from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.notation import place_text
 from lstm_inspect.traces.dump_format import ArrayInMemory, StoredArray
 from lstm_inspect.traces.dumps import open_dump
-from lstm_inspect.traces.recording import SCHEMA, Trace, describing
+from lstm_inspect.traces.kept import Kept
+from lstm_inspect.traces.recording import SCHEMA, Trace, describing, kept_of
 
 
 class _Signal(NamedTuple):
@@ -27,10 +28,12 @@ class _Recording(NamedTuple):
 
     Attributes:
         layers: The cell and the direction of each recurrent layer, by path.
+        kept: What each layer has of an axis of which it has a part.
         signals: The arrays by path and signal.
     """
 
     layers: Mapping[str, Mapping[str, str]]
+    kept: Mapping[str, Mapping[str, Kept]]
     signals: Mapping[tuple[str, str], _Signal]
 
 
@@ -73,6 +76,7 @@ def diff_traces(one: Trace, other: Trace, file: Path, tolerance: Tolerance) -> l
                 path: {fact: getattr(layer, fact) for fact in _FACTS}
                 for path, layer in trace.items()
             },
+            kept={path: layer.kept for path, layer in trace.items()},
             signals={
                 (path, signal): _Signal(ArrayInMemory(array), layer.dims_of(signal))
                 for path, layer in trace.items()
@@ -92,6 +96,9 @@ def _recording(
             layer: {fact: str(described[fact]) for fact in _FACTS}
             for layer, described in meta["layers"].items()
         }
+        kept = {
+            layer: kept_of(layer, described, arrays) for layer, described in meta["layers"].items()
+        }
         signals = {
             (layer, signal): _Signal(arrays[f"{layer}/{signal}"], tuple(map(str, stated["dims"])))
             for layer, described in meta["layers"].items()
@@ -104,11 +111,20 @@ def _recording(
                 f"{path}: expected {layer}/{name} to be numbers with the axes {signal.dims}, "
                 f"received {array.shape} of {array.dtype}"
             )
-    return _Recording(layers, signals)
+    return _Recording(layers, kept, signals)
 
 
 def _diff(mine: _Recording, its: _Recording, file: Path, tolerance: Tolerance) -> Iterator[Finding]:
+    apart = set()
     for layer in [path for path in mine.layers if path in its.layers]:
+        ours, theirs = mine.kept[layer], its.kept[layer]
+        for dim in sorted({*ours, *theirs}):
+            if ours.get(dim) != theirs.get(dim):
+                apart.add(layer)
+                expected, found = (str(kept.get(dim, "all")) for kept in (ours, theirs))
+                yield Finding(
+                    rule="value", file=file, layer=layer, field=dim, expected=expected, found=found
+                )
         for fact in _FACTS:
             expected, found = mine.layers[layer][fact], its.layers[layer][fact]
             if expected != found:
@@ -118,6 +134,8 @@ def _diff(mine: _Recording, its: _Recording, file: Path, tolerance: Tolerance) -
     for (layer, name), signal in mine.signals.items():
         finding = partial(Finding, file=file, layer=layer)
         other = its.signals.get((layer, name))
+        if layer in apart:
+            continue  # other steps or units: their numbers say nothing of each other
         if other is None:
             there = [its_name for its_layer, its_name in its.signals if its_layer == layer]
             yield finding(rule="missing", field=name, expected=name, found=there)
@@ -132,9 +150,19 @@ def _diff(mine: _Recording, its: _Recording, file: Path, tolerance: Tolerance) -
             pairs = zip(signal.array.blocks(), other.array.blocks(), strict=True)
             parts = parting(signal.array.shape, pairs, tolerance)
             about = partial(finding, field=name)
-            yield from findings_of(parts, about, partial(place_text, dims=signal.dims))
+            place = partial(_place, dims=signal.dims, kept=mine.kept[layer])
+            yield from findings_of(parts, about, place)
     for layer, name in its.signals:
         if (layer, name) not in mine.signals:
             yield Finding(
                 rule="extra", file=file, layer=layer, field=name, expected=None, found=name
             )
+
+
+def _place(at: tuple[int, ...], dims: Sequence[str], kept: Mapping[str, Kept]) -> str:
+    """A place, with the steps and units of the layer where the array has a part of them."""
+    places = (
+        kept[dim].places[index] if dim in kept else index
+        for dim, index in zip(dims, at, strict=True)
+    )
+    return place_text([*places], dims)
