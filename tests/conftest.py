@@ -17,6 +17,7 @@ from lstm_inspect.traces.recording import SCHEMA
 FIXTURES = Path(__file__).parent / "fixtures"
 SAMPLES = Path(__file__).parents[1] / "sample_models"
 ORACLES = Path(__file__).parent / "oracles"
+KERAS_TESTS = Path(__file__).parent / "keras"
 
 # On a busy machine an example may be slow without a fault.
 settings.register_profile("tests", deadline=None)
@@ -28,9 +29,25 @@ Source = str | tuple[str, int, int]
 """A tensor in a config: (layer, call, output), or a name alone for the only output of a layer."""
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out the modules of `tests/keras` with ``-m "not keras"``: they import TensorFlow."""
+    unwanted = "not keras" in config.option.markexpr
+    return True if unwanted and collection_path == KERAS_TESTS else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Runs tests that import TensorFlow last: others fail sooner, and measure memory without it."""
     items.sort(key=lambda item: item.get_closest_marker("keras") is not None)
+
+
+@pytest.fixture
+def parsed_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parses HDF5 in the process of the test, for tests that open many files.
+
+    A confined process is forked from the whole test session, which takes three times as long as
+    to open the file. `test_fixtures` opens every fixture in one.
+    """
+    monkeypatch.setattr("lstm_inspect.files.confined.IS_CONFINED", False)
 
 
 def sample_input(name: str) -> Array | dict[str, Array]:

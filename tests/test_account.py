@@ -1,6 +1,5 @@
 """Tests the memory that a replay may take: what is reserved is at least what is taken."""
 
-import gc
 import tracemalloc
 import warnings
 from collections.abc import Callable
@@ -157,7 +156,7 @@ def test_a_replay_takes_no_more_than_it_reserves(
 ) -> None:
     oracle = np.load(path.with_suffix(".npz"))
     inputs = {key[3:]: oracle[key] for key in oracle.files if key.startswith("in/")}
-    copies = max(1, 4 * MEGABYTE // max(array.nbytes for array in inputs.values()))
+    copies = max(1, MEGABYTE // max(array.nbytes for array in inputs.values()))
     many = {name: np.concatenate([array] * copies) for name, array in inputs.items()}
     given = many if len(many) > 1 else next(iter(many.values()))
     asked = []
@@ -169,7 +168,6 @@ def test_a_replay_takes_no_more_than_it_reserves(
 
     monkeypatch.setattr(Account, "reserve", noted)
     model = lstm_inspect.open_model(path)
-    gc.collect()
     tracemalloc.start()
     try:
         with warnings.catch_warnings(action="ignore", category=lstm_inspect.InspectWarning):
@@ -180,4 +178,4 @@ def test_a_replay_takes_no_more_than_it_reserves(
     finally:
         tracemalloc.stop()
     held = sum(array.nbytes for array in many.values())
-    assert held + peak < max(asked) + MEGABYTE // 2
+    assert held + peak < max(asked) + MEGABYTE // 8

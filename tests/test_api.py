@@ -23,6 +23,8 @@ from tests.conftest import (
     write_h5,
 )
 
+pytestmark = pytest.mark.usefixtures("parsed_here")
+
 MODEL = SAMPLES / "stacked.keras"
 OTHER = SAMPLES / "encoder_decoder.keras"
 CONTRACT = {"layers": [{"path": "lstm", "units": 7}]}

@@ -13,6 +13,8 @@ from lstm_inspect import InputError, ModelFileError, SelectionError
 from lstm_inspect.cli import cli
 from tests.conftest import FIXTURES, SAMPLES
 
+pytestmark = pytest.mark.usefixtures("parsed_here")
+
 WEIGHTS = FIXTURES / "keras-2.15" / "lstm_weights.h5"
 WHOLE = FIXTURES / "keras-2.15" / "lstm.h5"
 SAID = {"*.activation": "tanh", "*.recurrent_activation": "sigmoid", "*.go_backwards": False}

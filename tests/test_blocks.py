@@ -72,6 +72,8 @@ def block_of(parts: Sequence[Array], form: str) -> Array:
     raise AssertionError(form)
 
 
+pytestmark = pytest.mark.usefixtures("parsed_here")
+
 FILES = sorted(
     path
     for pattern in (

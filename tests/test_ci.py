@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[1]
 CI = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
+pytestmark = pytest.mark.slow
+
 
 def blocks(text: str, language: str) -> list[str]:
     """The fenced blocks of a document, in one language."""

@@ -25,7 +25,10 @@ from lstm_inspect import InspectError, LimitError, Limits, ModelFileError
 from lstm_inspect.files.confined import IS_CONFINED, run_confined
 from tests.conftest import input_layer, lstm, lstm_weights, sequential, write_h5
 
-pytestmark = pytest.mark.skipif(not IS_CONFINED, reason="this system has no confined process")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not IS_CONFINED, reason="this system has no confined process"),
+]
 
 ROOT = Path(__file__).parents[1]
 LIMITS = Limits(parser_seconds=5)

@@ -22,6 +22,8 @@ from tests.conftest import (
     write_h5,
 )
 
+pytestmark = pytest.mark.usefixtures("parsed_here")
+
 ENCODER_DECODER = SAMPLES / "encoder_decoder.keras"
 
 

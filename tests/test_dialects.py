@@ -24,6 +24,8 @@ from tests.conftest import (
     write_h5,
 )
 
+pytestmark = pytest.mark.usefixtures("parsed_here")
+
 
 def traced(
     folder: Path,

@@ -34,6 +34,8 @@ from tests.conftest import (
     write_h5,
 )
 
+pytestmark = pytest.mark.usefixtures("parsed_here")
+
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(cli, [str(each) for each in arguments], catch_exceptions=False)

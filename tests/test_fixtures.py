@@ -121,6 +121,7 @@ def test_states_are_carried_from_batch_to_batch(fixture: Fixture) -> None:
                 np.testing.assert_allclose(layer.signals[signal][size:], expected, atol=1e-6)
 
 
+@pytest.mark.usefixtures("parsed_here")
 @pytest.mark.parametrize("fixture", [case for case in cases() if case.values[0].is_weights_only])
 def test_the_arrays_alone_give_the_shapes(fixture: Fixture) -> None:
     with_config = lstm_inspect.model_shapes(opened(fixture))

@@ -23,6 +23,8 @@ from tests.conftest import (
     write_h5,
 )
 
+pytestmark = pytest.mark.usefixtures("parsed_here")
+
 OLDER = sorted(
     path for folder in SAMPLES.glob("keras-*") for path in folder.iterdir() if path.stem != "make"
 )

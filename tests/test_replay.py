@@ -29,6 +29,8 @@ from tests.conftest import (
     write_h5,
 )
 
+pytestmark = pytest.mark.usefixtures("parsed_here")
+
 MODELS = sorted([*SAMPLES.rglob("*.keras"), *SAMPLES.rglob("*.h5")])
 
 

@@ -1,5 +1,6 @@
 """Tests that the JSON output fits the schemas in docs/schemas, and that these never change."""
 
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -17,6 +18,8 @@ from lstm_inspect.checks.verification import Verification
 from lstm_inspect.cli import cli
 from lstm_inspect.errors import ContractError
 from tests.conftest import FIXTURES, SAMPLES, lstm, lstm_weights, sequential, write_h5
+
+pytestmark = pytest.mark.usefixtures("parsed_here")
 
 SCHEMAS = Path(__file__).parents[1] / "docs" / "schemas"
 
@@ -47,11 +50,15 @@ def digest_of(name: str) -> str:
     return hashlib.sha256(plain.encode()).hexdigest()[:16]
 
 
-def validate(value: Any, name: str) -> None:
+@functools.cache
+def validator(name: str) -> jsonschema.Draft202012Validator:
     resources = [(each, Resource.from_contents(content_of(each))) for each in PUBLISHED]
     registry: Registry[Any] = Registry().with_resources(resources)
-    validator = jsonschema.Draft202012Validator(content_of(name), registry=registry)
-    validator.validate(value)
+    return jsonschema.Draft202012Validator(content_of(name), registry=registry)
+
+
+def validate(value: Any, name: str) -> None:
+    validator(name).validate(value)
 
 
 def printed(*arguments: object) -> Any:

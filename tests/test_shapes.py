@@ -19,6 +19,8 @@ from tests.conftest import (
     write_h5,
 )
 
+pytestmark = pytest.mark.usefixtures("parsed_here")
+
 
 def shapes_of_sample(name: str, **sizes: int) -> ModelShapes:
     """The shapes of a sample model."""

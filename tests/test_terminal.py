@@ -74,6 +74,7 @@ def at_width(view: RenderableType, width: int) -> str:
 # --- widths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize(
     ("name", "file", "options"),
@@ -134,6 +135,7 @@ UNBROKEN = re.compile(r"\([^()\n]*\)|\[[^\[\]\n]*\]|[\w./#:=*'-]+")
 """A shape, a place in an array, a word or a number."""
 
 
+@pytest.mark.usefixtures("parsed_here")
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("width", range(60, 150, 15))
 def test_no_width_breaks_a_word_or_a_shape_of_a_table(path: Path, width: int) -> None:
@@ -161,11 +163,13 @@ FINDING = ("check", str(SAMPLES / "stacked.keras"), "--expect", "lstm.units=3")
 RED = "\x1b[31m"
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_errors_and_findings_in_color() -> None:
     assert on_terminal(80, *MISSING) == f"{RED}error:\x1b[0m none.keras: no such file\n"
     assert f"{RED}lstm: units: expected 3, found 100\x1b[0m" in on_terminal(200, *FINDING)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [MISSING, FINDING], ids=["error", "finding"])
 def test_no_color_is_shown_where_none_is_wanted(arguments: tuple[str, ...]) -> None:
     assert "\x1b" not in on_terminal(80, *arguments, NO_COLOR="1", FORCE_COLOR="1")
