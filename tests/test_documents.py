@@ -1,4 +1,4 @@
-"""Runs every command of docs/questions.md; UPDATE_GOLDEN=1 writes what they print."""
+"""Runs the commands of README.md and docs/questions.md; UPDATE_GOLDEN=1 writes what they print."""
 
 import doctest
 import os
@@ -12,13 +12,15 @@ from click.testing import CliRunner
 from lstm_inspect.cli import cli
 
 ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
 QUESTIONS = ROOT / "docs" / "questions.md"
 BLOCK = re.compile(r"```(console|pycon)\n(.*?)```", re.DOTALL)
 
 
 def printed(command: str) -> str:
-    program, *arguments = shlex.split(command)
-    assert program == "lstm-inspect"
+    """What the last command of a line prints; the others set up an environment."""
+    program, *arguments = shlex.split(command.split(" && ")[-1])
+    assert Path(program).name == "lstm-inspect"
     result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
     assert result.exit_code in (0, 1), result.stderr
     lines = [line.rstrip() for line in (result.stdout + result.stderr).splitlines()]
@@ -27,8 +29,16 @@ def printed(command: str) -> str:
 
 
 def run(block: str) -> str:
-    commands = [line for line in block.splitlines() if line.startswith("$ ")]
-    return "".join(f"{command}\n{printed(command[2:])}" for command in commands)
+    """The block with what its commands print now, of which a line ``...`` may stand for a part."""
+    _, *shown = re.split(r"^(\$ .*\n)", block, flags=re.MULTILINE)
+    answers = ""
+    for command, answer in zip(shown[::2], shown[1::2], strict=True):
+        now = printed(command[2:])
+        parts = answer.split("...\n")
+        pattern = r"(.*\n)?".join(map(re.escape, parts))
+        kept = len(parts) > 1 and re.fullmatch(pattern, now, re.DOTALL)
+        answers += command + (answer if kept else now)
+    return answers
 
 
 @pytest.fixture(autouse=True)
@@ -39,8 +49,9 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
 
 
-def test_every_command_prints_what_the_answer_shows() -> None:
-    text = QUESTIONS.read_text(encoding="utf-8")
+@pytest.mark.parametrize("document", [README, QUESTIONS], ids=lambda path: path.name)
+def test_every_command_prints_what_the_document_shows(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
     examples = doctest.DocTestParser()
     names: dict[str, object] = {}
 
@@ -48,15 +59,15 @@ def test_every_command_prints_what_the_answer_shows() -> None:
         kind, block = match.groups()
         if kind == "console":
             return f"```console\n{run(block)}```"
-        test = examples.get_doctest(block, names, "questions", str(QUESTIONS), 0)
+        test = examples.get_doctest(block, names, document.name, str(document), 0)
         assert doctest.DocTestRunner().run(test, clear_globs=False).failed == 0
         names.update(test.globs)
         return match[0]
 
     answers = BLOCK.sub(answered, text)
     if os.environ.get("UPDATE_GOLDEN"):
-        QUESTIONS.write_text(answers, encoding="utf-8")
-    assert answers == QUESTIONS.read_text(encoding="utf-8")
+        document.write_text(answers, encoding="utf-8")
+    assert answers == document.read_text(encoding="utf-8")
 
 
 def test_every_question_has_a_command() -> None:
