@@ -3,7 +3,7 @@
 The shapes of what the other layers give too, as far as the file tells.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -14,9 +14,11 @@ from lstm_inspect.notation import sizes_text
 from lstm_inspect.notebooks import as_html
 from lstm_inspect.replay.known_shapes import output_of, tensor_shapes
 from lstm_inspect.replay.options import ReplayOptions
-from lstm_inspect.replay.plan import plan_replay
+from lstm_inspect.replay.plan import Stop, plan_replay
 
 SCHEMA = 2
+SCHEMA_WITH_CALLS = 3
+"""What `ModelShapes.as_json` prints with the calls; who reads schema 2 sees no difference."""
 
 _SHOWN = (
     *("path", "cell", "units", "features", "direction"),
@@ -138,6 +140,25 @@ class CallShape(NamedTuple):
         return {"path": self.path, "class": self.layer_class, "output": output}
 
 
+class StoppingClass(NamedTuple):
+    """A class of layers that stop a trace.
+
+    Attributes:
+        layer_class: The class.
+        layers: The names of its layers.
+        remedy: What lets a trace go on: ``"tensorflow"``, to install that extra, or ``"feed"``, to
+            give the output of each layer.
+    """
+
+    layer_class: str
+    layers: tuple[str, ...]
+    remedy: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The row as plain JSON data."""
+        return {"class": self.layer_class, "layers": list(self.layers), "remedy": self.remedy}
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ModelShapes:
     """The shapes of every recurrent layer of a model.
@@ -146,11 +167,13 @@ class ModelShapes:
         model: The model.
         layers: One row for each recurrent call, in the order of computation.
         calls: One row for each call of any layer, in the order of computation.
+        stopping: The classes of the layers that stop a trace.
     """
 
     model: Model
     layers: tuple[LayerShapes, ...]
     calls: tuple[CallShape, ...]
+    stopping: tuple[StoppingClass, ...]
 
     def __repr__(self) -> str:
         """The shapes of all states over all steps, in one line."""
@@ -187,10 +210,11 @@ class ModelShapes:
         further: dict[str, list[Any]] = {}
         if "calls" in also:
             further["calls"] = [call.as_json() for call in self.calls]
+            further["stopping"] = [each.as_json() for each in self.stopping]
         if "gates" in also:
             further["gates"] = [layer.gates_as_json() for layer in self.layers]
         return {
-            "schema": SCHEMA,
+            "schema": SCHEMA_WITH_CALLS if "calls" in also else SCHEMA,
             "file": {
                 "name": source.path.name,
                 "format": source.format,
@@ -248,7 +272,21 @@ def model_shapes(
         else:
             shape, layer_class = _in_words(outputs[call.path], batch), call.layer.class_name
         calls.append(CallShape(call.path, layer_class, shape))
-    return ModelShapes(model=model, layers=tuple(rows.values()), calls=tuple(calls))
+    return ModelShapes(
+        model=model,
+        layers=tuple(rows.values()),
+        calls=tuple(calls),
+        stopping=_stopping(plan.stops),
+    )
+
+
+def _stopping(stops: Iterable[Stop]) -> tuple[StoppingClass, ...]:
+    """The layers that stop a trace by class and by what is to be done."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for layer, needs_keras in stops:
+        remedy = "tensorflow" if needs_keras else "feed"
+        names.setdefault((layer.class_name, remedy), []).append(layer.name)
+    return tuple(StoppingClass(name, tuple(each), way) for (name, way), each in names.items())
 
 
 def _in_words(shape: Shape | None, batch: int | None) -> tuple[Size, ...] | None:

@@ -4,13 +4,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import lstm_inspect
 from lstm_inspect import InputError, InspectWarning, Model, SelectionError, UnsupportedLayerError
 from lstm_inspect.arrays import Array
+from lstm_inspect.cli import cli
 from lstm_inspect.genuine import bridge
 from lstm_inspect.model import Layer
-from tests.conftest import functional, input_layer, layer, lstm, lstm_weights, random, write_h5
+from tests.conftest import (
+    Json,
+    functional,
+    input_layer,
+    layer,
+    lstm,
+    lstm_weights,
+    random,
+    write_h5,
+)
 
 
 @pytest.fixture
@@ -34,6 +45,93 @@ def test_what_cannot_be_run_is_named_with_the_line_that_gives_it(custom: Path) -
     assert trace.untraced == {
         "second": "custom (MyAttention) cannot be run; give its output with feed={'custom': array}"
     }
+
+
+def in_the_way(tmp_path: Path) -> Path:
+    """x -> zeros -> twice the same custom layer -> lstm -> a layer that stops nothing."""
+    config = functional(
+        input_layer("x", 3, 2),
+        layer("ZeroPadding1D", "zeros", "x", padding=0),
+        layer("MyAttention", "mine", "zeros", ("mine", 0, 0)),
+        layer("Lambda", "code", ("mine", 1, 0)),
+        lstm("lstm", 2, "code", return_sequences=True),
+        layer("Lambda", "behind", "lstm"),
+        inputs=["x"],
+        outputs=["behind"],
+    )
+    return write_h5(tmp_path / "m.h5", config, {"lstm": lstm_weights("lstm", 2, 2)})
+
+
+@pytest.mark.parametrize("is_installed", [False, True])
+def test_the_layers_that_stop_a_trace_are_counted_by_class_with_what_to_do(
+    is_installed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bridge, "is_installed", lambda layer: is_installed)
+    path = in_the_way(tmp_path)
+    own = [("MyAttention", ("mine",), "feed"), ("Lambda", ("code",), "feed")]
+    extra = [] if is_installed else [("ZeroPadding1D", ("zeros",), "tensorflow")]
+    assert lstm_inspect.model_shapes(path).stopping == (*extra, *own)
+    result = CliRunner().invoke(cli, ["shapes", str(path), "--all"])
+    assert [line for line in result.stdout.splitlines() if " a trace: " in line] == [
+        "2 layers stop a trace: MyAttention (1), Lambda (1); "
+        "give the output of each with --feed LAYER=FILE.npy",
+        *(
+            f'1 layer stops a trace: {name} (1); pip install "lstm-inspect[tensorflow]"'
+            for name, _, _ in extra
+        ),
+    ]
+    assert " a trace: " not in CliRunner().invoke(cli, ["shapes", str(path)]).stdout
+
+
+MARSHALLED = "4wEAAAAAAAAAAQAAAAQAAABTAAAAcw4AAAB0AGoBfABkAWQCjQJTACkD"
+KERAS_2 = {"function_type": "function", "module": "mine.layers", "output_shape_type": "raw"}
+KERAS_3 = {"module": "builtins", "class_name": "function", "registered_name": "function"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, ""),
+        ({"function": [MARSHALLED, None, None]}, ": its code is an unnamed lambda"),
+        (
+            {"function": MARSHALLED, "function_type": "lambda", "module": "mine"},
+            ": its code is an unnamed lambda of mine",
+        ),
+        (
+            {"function": {"class_name": "__lambda__", "config": {"code": MARSHALLED}}},
+            ": its code is an unnamed lambda",
+        ),
+        ({**KERAS_2, "function": "scale"}, ": its code is the function mine.layers.scale"),
+        (
+            {"function": {**KERAS_3, "config": "scale"}, "arguments": {"by": 2, "to": "x"}},
+            ": its code is the function scale, called with by, to",
+        ),
+        (
+            {**KERAS_2, "function": "scale", "output_shape": [None, 4]},
+            ": its code is the function mine.layers.scale, output_shape (any, 4)",
+        ),
+        (
+            {"function": {**KERAS_3, "config": "scale"}, "output_shape": [MARSHALLED, None]},
+            ": its code is the function scale",
+        ),
+        ({"function": {**KERAS_3, "config": f"{MARSHALLED}=="}}, ""),
+        ({"function": 7}, ""),
+    ],
+)
+def test_of_a_lambda_that_stops_a_trace_the_names_are_said_and_no_code(
+    settings: Json, said: str, tmp_path: Path
+) -> None:
+    config = functional(
+        input_layer("x", 3, 2),
+        layer("Lambda", "code", "x", **settings),
+        lstm("lstm", 2, "code"),
+        inputs=["x"],
+        outputs=["lstm"],
+    )
+    path = write_h5(tmp_path / "m.h5", config, {"lstm": lstm_weights("lstm", 2, 2)})
+    (row,) = lstm_inspect.model_shapes(path).layers
+    expected = f"code (Lambda) cannot be run{said}; give its output with feed={{'code': array}}"
+    assert row.blocked_by == (expected,)
 
 
 def test_a_fed_output_takes_the_place_of_the_layer(custom: Path) -> None:

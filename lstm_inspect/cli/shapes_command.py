@@ -45,7 +45,12 @@ Examples:
     help="Show which rows and columns of the weights belong to which gate, in the file and in "
     "canonical form.",
 )
-@click.option("--all", "all_", is_flag=True, help="Show the output shape of every layer.")
+@click.option(
+    "--all",
+    "all_",
+    is_flag=True,
+    help="Show the output shape of every layer, and count those that stop a trace.",
+)
 @model_options
 @limit_option
 @click.pass_context
@@ -129,7 +134,6 @@ def _print_tables(found: "ModelShapes", also: Collection[str]) -> None:
     from lstm_inspect.views.printing import print_view
 
     if found.layers or also:
-        from lstm_inspect.views.tables import calls_table, gates_table, shapes_view
+        from lstm_inspect.views.tables import shapes_view
 
-        tables = {"calls": calls_table, "gates": gates_table}
-        print_view(shapes_view(found, [tables[name](found) for name in also]))
+        print_view(shapes_view(found, also))

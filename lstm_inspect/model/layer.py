@@ -297,6 +297,8 @@ class Layer:
             counts for a layer without options.
         output_shape: Works out the shape of its output from those of its inputs; None if only its
             framework knows. It counts for a layer without options, which say it themselves.
+        code: What the file says of a function of its author that it runs, for people to recognise
+            it: ``"the function mine.scale"``; None for nothing.
         config: Its settings in the words of its framework, as plain data. They are used to rebuild
             the genuine layer, and by people who compute the layer themselves.
     """
@@ -313,6 +315,7 @@ class Layer:
     acts_in_training: bool = False
     passes_mask: bool | None = None
     output_shape: Callable[[Sequence[Shape]], Shape | None] | None = None
+    code: str | None = None
     config: Mapping[str, Any]
 
     def __repr__(self) -> str:

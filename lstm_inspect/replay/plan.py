@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.errors import SelectionError
@@ -21,6 +22,18 @@ _MOST_REASONS = 8
 _MORE_REASONS = "and more"
 
 
+class Stop(NamedTuple):
+    """A layer that stops what stands behind it.
+
+    Attributes:
+        layer: The layer.
+        needs_keras: Whether a trace goes on once Keras is installed; if not, its output can be fed.
+    """
+
+    layer: Layer
+    needs_keras: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """The calls that a replay computes.
@@ -33,6 +46,8 @@ class Plan:
         read: The paths of the calls whose first output another call of the plan, or a tensor, is.
         blocked: For each selected recurrent call that cannot be replayed, the reasons, one line
             each, in the order of computation; of many, the first ones.
+        stops: The layers that stop a selected recurrent call or stand for one, each once, in the
+            order of computation.
     """
 
     calls: tuple[Call, ...]
@@ -41,6 +56,7 @@ class Plan:
     inputs: frozenset[str]
     read: frozenset[str]
     blocked: Mapping[str, tuple[str, ...]]
+    stops: tuple[Stop, ...]
 
 
 def plan_replay(model: Model, options: ReplayOptions, also: Collection[Ref] = ()) -> Plan:
@@ -59,10 +75,13 @@ def plan_replay(model: Model, options: ReplayOptions, also: Collection[Ref] = ()
     _check_feed(model, feed)
     _check_code(model, options.layers)
     obstacles: dict[str, tuple[str, ...]] = {}
+    in_the_way: dict[str, Call] = {}
     never_said = _never_said(model)
     for call in model.calls:
         before = [each for ref in needs_of(call, feed) for each in obstacles.get(ref.path, ())]
         own = [] if call.path in feed else [*_obstacles(call, model, options, never_said)]
+        if own:
+            in_the_way[call.path] = call
         reasons = [*dict.fromkeys([*before, *own])]
         if len(reasons) > _MOST_REASONS:
             reasons = [*reasons[: _MOST_REASONS - 1], _MORE_REASONS]
@@ -94,7 +113,25 @@ def plan_replay(model: Model, options: ReplayOptions, also: Collection[Ref] = ()
             for path in selected
             if obstacles[path]
         },
+        stops=_stops(model, feed, selected, in_the_way),
     )
+
+
+def _stops(
+    model: Model, feed: Collection[str], selected: Collection[str], in_the_way: Mapping[str, Call]
+) -> tuple[Stop, ...]:
+    """Those of the layers in the way that a selected call depends on."""
+    needed = set(selected)
+    for call in reversed(model.calls):
+        if call.path in needed:
+            needed |= {ref.path for ref in needs_of(call, feed)}
+    stops = {}
+    for path, call in in_the_way.items():
+        if path in needed and isinstance(layer := call.layer, Layer):
+            runs_in_keras = layer.lacks is None and bridge.can_build(layer)
+            in_training = call.in_training and layer.acts_in_training
+            stops[layer.name] = Stop(layer, runs_in_keras and not in_training)
+    return tuple(stops.values())
 
 
 def needs_of(call: Call, feed: Collection[str]) -> tuple[Ref, ...]:
@@ -185,7 +222,8 @@ def _obstacles(
                     python=f"give its output with feed={{{call.path!r}: array}}",
                     command_line=f"give its output with --feed {call.path}=FILE.npy",
                 )
-                yield f"{layer.label} cannot be run; {hint}"
+                code = "" if layer.code is None else f": its code is {layer.code}"
+                yield f"{layer.label} cannot be run{code}; {hint}"
             elif not bridge.is_installed(layer):
                 yield f'{layer.label} needs Keras: pip install "lstm-inspect[tensorflow]"'
 

@@ -3,7 +3,7 @@
 `lstm_inspect.views.printing` prints them; a program may also put them into its own output.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.filesize import decimal
 from rich.text import Text
 
-from lstm_inspect.notation import by_line, counted, place_text, printable, shape_text
+from lstm_inspect.notation import advice, by_line, counted, place_text, printable, shape_text
 from lstm_inspect.views.fitted_table import FittedTable
 
 if TYPE_CHECKING:  # a view only reads these, and need not wait for their imports
@@ -21,8 +21,14 @@ if TYPE_CHECKING:  # a view only reads these, and need not wait for their import
     from lstm_inspect.traces.statistics import ArrayStats
 
 
-def shapes_view(shapes: "ModelShapes", further: Iterable[FittedTable] = ()) -> Group:
-    """A row for each recurrent layer, further tables, then totals, the inputs and the notes."""
+def shapes_view(shapes: "ModelShapes", also: Iterable[str] = ()) -> Group:
+    """A row for each recurrent layer, further tables, then totals, the inputs and the notes.
+
+    Args:
+        shapes: The shapes.
+        also: The further tables, as `lstm_inspect.shapes.ModelShapes.as_json` names them.
+    """
+    further = (_FURTHER[name](shapes) for name in also)
     return _page([shapes_table(shapes), *further], _shapes_lines(shapes))
 
 
@@ -44,6 +50,11 @@ def shapes_table(shapes: "ModelShapes") -> FittedTable:
         )
         table.add_gap()
     return table
+
+
+def calls_view(shapes: "ModelShapes") -> Group:
+    """A row for each call of any layer, then how many layers stop a trace, and what to do."""
+    return _page([calls_table(shapes)], _stopping_lines(shapes))
 
 
 def calls_table(shapes: "ModelShapes") -> FittedTable:
@@ -70,6 +81,27 @@ def gates_table(shapes: "ModelShapes") -> FittedTable:
             )
         table.add_gap()
     return table
+
+
+_FURTHER: dict[str, "Callable[[ModelShapes], RenderableType]"] = {
+    "calls": calls_view,
+    "gates": gates_table,
+}
+
+
+def _stopping_lines(shapes: "ModelShapes") -> Iterator[str]:
+    feed = advice(python="feed={layer: array}", command_line="--feed LAYER=FILE.npy")
+    remedies = {
+        "feed": f"give the output of each with {feed}",
+        "tensorflow": 'pip install "lstm-inspect[tensorflow]"',
+    }
+    for remedy, what_to_do in remedies.items():
+        classes = [each for each in shapes.stopping if each.remedy == remedy]
+        count = sum(len(each.layers) for each in classes)
+        if count:
+            verb = "stops" if count == 1 else "stop"
+            listed = ", ".join(f"{each.layer_class} ({len(each.layers)})" for each in classes)
+            yield f"{counted(count, 'layer')} {verb} a trace: {listed}; {what_to_do}"
 
 
 def _shapes_lines(shapes: "ModelShapes") -> Iterator[str]:
@@ -196,7 +228,7 @@ def _place(place: Sequence[int], last: str) -> str:
     return shape_text(place) if dims is None else place_text(place, dims)
 
 
-def _page(tables: Sequence[FittedTable], lines: Iterable[str]) -> Group:
+def _page(tables: Sequence[RenderableType], lines: Iterable[str]) -> Group:
     """Tables and the lines below them, with a blank line between."""
     blocks: list[RenderableType] = [*tables]
     if below := [*map(_text, lines)]:

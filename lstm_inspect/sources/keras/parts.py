@@ -12,6 +12,7 @@ from lstm_inspect.arrays import Array
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.model import Identity, Layer, MergeDirections, Recurrence, Shape
 from lstm_inspect.sources.keras.cell_weights import turn_kernels
+from lstm_inspect.sources.keras.lambda_code import code_of
 from lstm_inspect.sources.keras.layer_config import LayerConfig
 from lstm_inspect.sources.keras.layer_options import (
     acts_in_training,
@@ -263,5 +264,6 @@ def read_layer(layer: LayerConfig, arrays: Sequence[Array], path: str) -> Layer:
         acts_in_training=acts_in_training(layer),
         passes_mask=passes_mask(layer),
         output_shape=output_shape_of(layer),
+        code=code_of(layer),
         config=layer.config,
     )
