@@ -18,7 +18,6 @@ from tests.conftest import SAMPLES, input_layer, lstm, lstm_weights, sequential,
 
 ROOT = Path(__file__).parents[1]
 CI = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 pytestmark = pytest.mark.slow
 
@@ -119,7 +118,8 @@ def test_the_hook_holds_what_is_committed_to_the_contract(scratch: Path) -> None
 
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
 def test_the_shell_completes_commands_and_options(scratch: Path, name: str) -> None:
-    (line,) = re.findall(rf"^    (.*_LSTM_INSPECT_COMPLETE={name}_source.*)$", README, re.MULTILINE)
+    told = shell("lstm-inspect --help", scratch).stdout
+    (line,) = re.findall(rf"^ *{name}  (.*_LSTM_INSPECT_COMPLETE={name}_source.*)$", told, re.M)
     script = shell(re.sub(r"^.*(_LSTM_INSPECT_COMPLETE=\S+ lstm-inspect).*$", r"\1", line), scratch)
     assert (script.returncode, script.stderr) == (0, "")
     assert "_LSTM_INSPECT_COMPLETE" in script.stdout

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,7 @@ from tests.conftest import (
 
 TESTS = Path(__file__).parent
 README = TESTS.parent / "README.md"
+DOCS = sorted((TESTS.parent / "docs").glob("*.md"))
 
 
 def run(*arguments: str) -> Result:
@@ -114,6 +116,37 @@ def test_the_examples_in_help_stand_on_lines_of_their_own(name: str) -> None:
     examples = [line for line in lines if "lstm-inspect" in line and "Usage" not in line]
     assert examples
     assert [line for line in examples if not line.startswith(f"    lstm-inspect {name} ")] == []
+
+
+def help_of(name: str) -> str:
+    return run(name, "--help").stdout
+
+
+@pytest.mark.parametrize("name", cli.commands)
+def test_the_examples_of_a_command_are_understood_by_it(name: str) -> None:
+    _, _, examples = help_of(name).replace("\\\n", "").partition("Examples:\n")
+    assert examples
+    for example in examples.splitlines():
+        program, command, *arguments = shlex.split(example)
+        assert (program, command) == ("lstm-inspect", name)
+        cli.commands[name].make_context(name, arguments)
+
+
+@pytest.mark.parametrize("name", cli.commands)
+def test_help_says_what_each_argument_is_and_what_the_exit_status_means(name: str) -> None:
+    usage, _, rest = help_of(name).partition("\n\n")
+    told = " ".join(rest.split())
+    for argument in re.findall(r"[A-Z]+", usage.partition("[OPTIONS]")[2]):
+        assert re.search(rf"\b{argument}\b( and [A-Z]+)? (is|are) ", told), argument
+    assert "Exit status: 0 " in told
+    assert re.search(r"; 2 [a-z]", told)
+
+
+def test_the_help_of_the_group_has_the_documents_that_there_are() -> None:
+    told = run("--help").stdout
+    assert all((README.parent / name).exists() for name in re.findall(r"docs/\w+\.md", told))
+    assert all(f"docs/{path.name}" in told for path in DOCS if path.stem != "design")
+    assert max(map(len, told.splitlines())) <= 80
 
 
 def test_the_readme_mentions_every_command() -> None:

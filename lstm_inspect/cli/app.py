@@ -131,6 +131,18 @@ Examples:
   lstm-inspect weights model.keras --gates --out weights.npz
   lstm-inspect trace model.keras --input x.npy --out states.npz
   lstm-inspect check model.keras --expect encoder.units=256
+\b
+Completion, by a line in the file that the shell reads when it starts:
+  bash  eval "$(_LSTM_INSPECT_COMPLETE=bash_source lstm-inspect)"
+  zsh   eval "$(_LSTM_INSPECT_COMPLETE=zsh_source lstm-inspect)"
+  fish  _LSTM_INSPECT_COMPLETE=fish_source lstm-inspect | source
+\b
+Documents: README.md and docs/ in the source of this tool
+  docs/questions.md  what the shapes and states mean
+  docs/formats.md    which files and layers it reads
+  docs/ci.md         contracts, reports, GitHub Actions, pre-commit, pytest
+  docs/json.md       what --format json prints
+  docs/safety.md     files from strangers, and the limits
 """
 
 
@@ -153,6 +165,8 @@ def cli() -> None:
     """See inside saved recurrent Keras models, without TensorFlow.
 
     MODEL is a file or a folder, or - for standard input.
+
+    `lstm-inspect COMMAND --help` explains a command.
 
     Exit status: 0 done, or nothing differs; 1 something differs; 2 an error, or an incomplete
     result; 130 interrupted.

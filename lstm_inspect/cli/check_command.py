@@ -30,12 +30,14 @@ _CHECK_EXAMPLES = """\b
 Examples:
   lstm-inspect check model.keras contract.json
   lstm-inspect check models/ contract.json
-  lstm-inspect check model.keras --expect encoder.units=256 --expect 'decoder.states.h=(batch,256)'
+  lstm-inspect check model.keras --expect encoder.units=256 \\
+      --expect 'decoder.states.h=(batch,256)'
   lstm-inspect check encoder.keras --same-states-as decoder.keras
 """
 
 _CONTRACT_EXAMPLES = """\b
 Examples:
+  lstm-inspect contract model.keras
   lstm-inspect contract model.keras --out contract.json
 """
 
@@ -84,6 +86,7 @@ def check(
 ) -> None:
     """Check the state dimensions of models against a contract.
 
+    MODEL is a file (.keras, .h5), a SavedModel folder or a checkpoint.
     CONTRACT is a .json or .toml file with any part of what `shapes --format json` prints. A layer
     path in it may be a glob, in which * matches anything.
 
@@ -178,7 +181,13 @@ def contract(
     assume: Mapping[str, str],
     limits: "Limits",
 ) -> None:
-    """Write the contract that a model matches today, as JSON."""
+    """Write the contract that a model matches today, as JSON.
+
+    MODEL is a file (.keras, .h5), a SavedModel folder or a checkpoint.
+    `check` holds models to the contract.
+
+    Exit status: 0 done; 2 an error, or the file lacks the weights of a layer.
+    """
     from lstm_inspect.checks.contract.contracts import check_contract_name, write_contract
     from lstm_inspect.checks.contract.renewal import contract_of
     from lstm_inspect.files.atomic import check_target

@@ -62,6 +62,9 @@ def diff(
 ) -> None:
     """Compare two models or two dumps.
 
+    A and B are both models (.keras, .h5, SavedModel folders, checkpoints), or both dumps of
+    states (.npz), which `trace` writes.
+
     For each array that differs, print the first number that differs and the largest difference.
 
     Exit status: 0 nothing differs; 1 something differs; 2 a file could not be read.

@@ -73,8 +73,9 @@ def shapes(
     MODEL is a file, a SavedModel, a checkpoint, a folder of models, a pattern such as
     'models/*.keras', or - for standard input.
 
-    If one of several models cannot be read, stderr says why, the others are shown, and the exit
-    status is 2.
+    If one of several models cannot be read, stderr says why, and the others are shown.
+
+    Exit status: 0 done; 2 an error, or a file lacks the weights of a layer.
     """
     from lstm_inspect.shapes import model_shapes
 

@@ -107,8 +107,11 @@ def trace(
 ) -> None:
     """Replay a model and write h_t, c_t and gates to a dump.
 
-    If a layer depends on one that cannot be run, the dump leaves it out, stderr names it, and the
-    exit status is 2.
+    MODEL is a file (.keras, .h5), a SavedModel folder or a checkpoint.
+
+    If a layer depends on one that cannot be run, the dump leaves it out, and stderr names it.
+
+    Exit status: 0 done; 1 --verify found a difference; 2 an error, or something is left out.
     """
     from lstm_inspect.files.atomic import check_target
     from lstm_inspect.replay.options import ReplayOptions

@@ -82,6 +82,8 @@ def verify(
     The installed Keras runs each recurrent layer on the x, mask and initial states of the replay.
     If it can load the whole model, it runs that too.
 
+    MODEL is a file (.keras, .h5), a SavedModel folder or a checkpoint.
+
     Exit status: 0 all agree; 1 some differ; 2 a recurrent layer was not compared as required.
     """
     from lstm_inspect.api import verify as compare

@@ -61,7 +61,9 @@ def weights(
 
     The form is the same whichever Keras or TensorFlow saved them.
 
-    If the file lacks the weights of a layer, stderr names it, and the exit status is 2.
+    MODEL is a file (.keras, .h5), a SavedModel folder or a checkpoint.
+
+    Exit status: 0 done; 2 an error, or the file lacks the weights of a layer, which stderr names.
     """
     from lstm_inspect.files.atomic import check_target
     from lstm_inspect.traces.dumps import format_of_name, is_dump
