@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +59,14 @@ def test_every_error_is_one_of_ours_and_one_that_python_knows() -> None:
         error = getattr(lstm_inspect, name)
         assert issubclass(error, lstm_inspect.InspectError)
         assert issubclass(error, builtin)
+
+
+def test_the_tests_without_keras_do_not_import_its_tests() -> None:
+    options = ("-q", "-n0", "--collect-only", "-m", "not keras", "--ignore-glob=tests/test_*.py")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "tests"],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.startswith("\nno tests collected in ")
