@@ -29,7 +29,7 @@ PUBLISHED = {
     "contract.1.json": "a97687250c8b9f53",
     "contract.2.json": "d51ec9bdfa2d6eee",
     "report.1.json": "d0714111175655c5",
-    "several_shapes.1.json": "55bc23c27a4f1bca",
+    "several_shapes.1.json": "023c90e34a5baa0e",
     "shapes.1.json": "cc842ebe466d7944",
     "shapes.2.json": "badd69491dac749a",
     "shapes.3.json": "767ee926da4fd0f6",
