@@ -502,7 +502,9 @@ def test_a_nan_is_warned_of_by_its_place_and_counted(folder: Path) -> None:
 # --- a replay that cannot compute every layer
 
 
-NAMES_THE_OBSTACLE = re.compile(r"error: behind not traced: .*attend \(Attend\).*\n")
+NAMES_THE_OBSTACLE = re.compile(
+    r"error: behind not traced: .*attend \(Attend\).*\n(hint: attend.npy is .*\n(  .*\n){3})"
+)
 
 
 @pytest.fixture

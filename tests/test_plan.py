@@ -43,8 +43,35 @@ def test_what_cannot_be_run_is_named_with_the_line_that_gives_it(custom: Path) -
     trace = lstm_inspect.trace(lstm_inspect.open_model(custom), random(1, 3, 2))
     assert list(trace) == ["first"]
     assert trace.untraced == {
-        "second": "custom (MyAttention) cannot be run; give its output with feed={'custom': array}"
+        "second": "custom (MyAttention) cannot be run; give its output with "
+        "feed={'custom': array}, or its code with layers={'custom': function}"
     }
+
+
+def test_of_a_chain_only_the_last_layer_has_to_be_fed(tmp_path: Path) -> None:
+    config = functional(
+        input_layer("x", 3, 2),
+        layer("First", "first", "x"),
+        layer("Second", "second", "first"),
+        lstm("lstm", 2, "second"),
+        inputs=["x"],
+        outputs=["lstm"],
+    )
+    path = write_h5(tmp_path / "m.h5", config, {"lstm": lstm_weights("lstm", 2, 2)})
+    model = lstm_inspect.open_model(path)
+    with pytest.raises(UnsupportedLayerError) as refused:
+        lstm_inspect.trace(model, random(1, 3, 2))
+    assert str(refused.value) == (
+        "lstm not traced: first (First) cannot be run; second (Second) cannot be run; give its "
+        "output with feed={'second': array}, or its code with layers={'second': function}"
+    )
+    assert lstm_inspect.trace(model, feed={"second": random(1, 3, 2)})["lstm"].h.shape == (1, 3, 2)
+    assert refused.value.__notes__ == [
+        "hint: second.npy is made where its code is, and its code is trusted:\n"
+        "  model = tf_keras.models.load_model('m.h5', custom_objects={'Second': Second})\n"
+        "  front = tf_keras.Model(model.inputs, model.get_layer('second').output)\n"
+        '  numpy.save("second.npy", front.predict(x))'
+    ]
 
 
 def in_the_way(tmp_path: Path) -> Path:
@@ -130,7 +157,8 @@ def test_of_a_lambda_that_stops_a_trace_the_names_are_said_and_no_code(
     )
     path = write_h5(tmp_path / "m.h5", config, {"lstm": lstm_weights("lstm", 2, 2)})
     (row,) = lstm_inspect.model_shapes(path).layers
-    expected = f"code (Lambda) cannot be run{said}; give its output with feed={{'code': array}}"
+    how = "its output with feed={'code': array}, or its code with layers={'code': function}"
+    expected = f"code (Lambda) cannot be run{said}; give {how}"
     assert row.blocked_by == (expected,)
 
 
@@ -331,7 +359,8 @@ def test_of_many_reasons_the_first_are_told(tmp_path: Path) -> None:
     (row,) = lstm_inspect.model_shapes(chain(tmp_path, "Lambda", 5000)).layers
     assert len(row.blocked_by) == 8
     assert row.blocked_by[0].startswith("l0 (Lambda) cannot be run")
-    assert row.blocked_by[-1] == "and more"
+    assert row.blocked_by[-2] == "and more"
+    assert row.blocked_by[-1].startswith("l4999 (Lambda) cannot be run; give its output")
 
 
 def test_layers_may_stand_in_reverse_order(tmp_path: Path) -> None:

@@ -1,5 +1,4 @@
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -233,20 +232,22 @@ def test_a_size_that_an_operation_makes_of_an_open_one_is_open(tmp_path: Path) -
     assert sizes(shapes_of(tmp_path, config, lstm=(3, 2))) == {"lstm": ("batch", "timesteps")}
 
 
+def test_a_config_that_takes_more_than_its_input_has_is_refused(tmp_path: Path) -> None:
+    crop = layer("Cropping1D", "front", cropping=[3, 4])
+    model = sequential(input_layer("x", 6, 3), crop, lstm("lstm", 2))
+    what = r"front \(Cropping1D\): its config asks for more than \(any, 6, 3\) has"
+    with pytest.raises(lstm_inspect.ModelFileError, match=what):
+        shapes_of(tmp_path, model, lstm=(3, 2))
+
+
 @pytest.mark.parametrize(
-    ("name", "config", "what"),
-    [
-        ("Cropping1D", {"cropping": [3, 4]}, "its config asks for more than (any, 6, 3) has"),
-        ("Cropping1D", {"cropping": "all"}, "expected cropping to be a whole number"),
-        ("ZeroPadding2D", {"padding": 1}, "its config, weights and inputs do not fit together"),
-    ],
+    ("name", "config"), [("Cropping1D", {"cropping": "all"}), ("ZeroPadding2D", {"padding": 1})]
 )
-def test_a_config_that_does_not_fit_its_input_is_refused(
-    name: str, config: Json, what: str, tmp_path: Path
+def test_a_config_that_only_keras_could_read_tells_no_shape(
+    name: str, config: Json, tmp_path: Path
 ) -> None:
     model = sequential(input_layer("x", 6, 3), layer(name, "front", **config), lstm("lstm", 2))
-    with pytest.raises(lstm_inspect.ModelFileError, match=re.escape(what)):
-        shapes_of(tmp_path, model, lstm=(3, 2))
+    assert shapes_of(tmp_path, model, lstm=(3, 2)).calls[0].output is None
 
 
 def test_a_layer_behind_one_without_a_form_is_listed_with_what_blocks_it(tmp_path: Path) -> None:

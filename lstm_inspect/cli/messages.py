@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from lstm_inspect.errors import InspectError, one_line
+from lstm_inspect.notation import printable
 from lstm_inspect.views.colors import colored
 
 if TYPE_CHECKING:
@@ -44,12 +45,23 @@ def say_failure(error: InspectError, path: Path | None = None) -> str:
     if path is not None and not message.startswith(str(path)):
         message = f"{path}: {message}"
     say_error(message)
+    for note in getattr(error, "__notes__", ()):
+        say_hint(note)
     return message
 
 
 def say_error(message: str) -> None:
     """Prints an error."""
     _say("error:", "red", message)
+
+
+def say_hint(hint: str) -> None:
+    """Prints what to do about an error: a line, and lines to copy."""
+    first, *rest = hint.splitlines()
+    _say("hint:", "cyan", first.removeprefix("hint: "))
+    with suppress(OSError):
+        for line in rest:
+            click.echo(printable(line), err=True)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from lstm_inspect.cli.arguments import (
     split_input,
 )
 from lstm_inspect.cli.completion import complete_layer, complete_record
-from lstm_inspect.cli.messages import say_error
+from lstm_inspect.cli.messages import say_error, say_hint
 from lstm_inspect.cli.model_arguments import model_argument, open_given
 from lstm_inspect.cli.shared_options import (
     feed_option,
@@ -164,6 +164,8 @@ def trace(
         print_view(dump_view(stats, out, time.perf_counter() - started))
     for line in by_line((path, f" not traced: {why}") for path, why in recorded.untraced.items()):
         say_error(line)
+    if replayed.hint:
+        say_hint(replayed.hint)
     if recorded.untraced:
         ctx.exit(2)
     if verification is not None and verification.differs:

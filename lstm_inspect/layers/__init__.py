@@ -73,8 +73,10 @@ def output_shape(layer: Layer, kwargs: Collection[str], shapes: Sequence[Shape])
     if form := _FORMS.get(type(layer.options)):
         shape = form.output_shape(layer, shapes)
     else:
-        with blaming(layer):
+        try:
             shape = layer.output_shape(shapes) if layer.output_shape else None
+        except (ModelFileError, LookupError, TypeError, ValueError):
+            return None  # only the framework reads the config of such a layer
     if shape is not None and any(size is not None and size < 0 for size in shape):
         given = " and ".join(shape_text([size or "any" for size in each]) for each in shapes)
         raise ModelFileError(f"layer {layer.label}: its config asks for more than {given} has")

@@ -12,6 +12,19 @@ from lstm_inspect.model import ModelInput, Shape, fits
 from lstm_inspect.notation import advice, shape_text
 
 
+class MissingInputError(InputError):
+    """An input of the model is missing.
+
+    Args:
+        name: The input.
+        what: What the model takes, and what there is.
+    """
+
+    def __init__(self, name: str, what: str) -> None:
+        super().__init__(f"input {name}: missing; {what}")
+        self.name = name
+
+
 def bind_inputs(
     inputs: tuple[ModelInput, ...],
     given: Any,
@@ -45,9 +58,8 @@ def bind_inputs(
             )
     for name in needed:
         if name not in named:
-            raise InputError(
-                f"input {name}: missing; the model takes {_list(expected)}, "
-                f"received {', '.join(named) or 'none'}"
+            raise MissingInputError(
+                name, f"the model takes {_list(expected)}, received {', '.join(named) or 'none'}"
             )
     fitted = {
         name: _fit(expected[name], _array(name, array), allow_nonfinite)

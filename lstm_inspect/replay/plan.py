@@ -22,6 +22,29 @@ _MOST_REASONS = 8
 _MORE_REASONS = "and more"
 
 
+class Obstacle(NamedTuple):
+    """A reason why a call cannot be computed.
+
+    Attributes:
+        text: The reason, in one line.
+        feed: The path whose output would go round it; "" if none would, or another one does.
+    """
+
+    text: str
+    feed: str = ""
+
+    def __str__(self) -> str:
+        """The reason, and what to do about it."""
+        if not self.feed:
+            return self.text
+        array, code = f"{{{self.feed!r}: array}}", f"{{{self.feed.partition('#')[0]!r}: function}}"
+        how = advice(
+            python=f"its output with feed={array}, or its code with layers={code}",
+            command_line=f"its output with --feed {self.feed}=FILE.npy",
+        )
+        return f"{self.text}; give {how}"
+
+
 class Stop(NamedTuple):
     """A layer that stops what stands behind it.
 
@@ -46,6 +69,7 @@ class Plan:
         read: The paths of the calls whose first output another call of the plan, or a tensor, is.
         blocked: For each selected recurrent call that cannot be replayed, the reasons, one line
             each, in the order of computation; of many, the first ones.
+        feeds: The paths whose outputs would go round what blocks the calls.
         stops: The layers that stop a selected recurrent call or stand for one, each once, in the
             order of computation.
     """
@@ -56,6 +80,7 @@ class Plan:
     inputs: frozenset[str]
     read: frozenset[str]
     blocked: Mapping[str, tuple[str, ...]]
+    feeds: tuple[str, ...]
     stops: tuple[Stop, ...]
 
 
@@ -74,7 +99,7 @@ def plan_replay(model: Model, options: ReplayOptions, also: Collection[Ref] = ()
     selected = dict.fromkeys(select_calls(model, options.select))
     _check_feed(model, feed)
     _check_code(model, options.layers)
-    obstacles: dict[str, tuple[str, ...]] = {}
+    obstacles: dict[str, tuple[Obstacle, ...]] = {}
     in_the_way: dict[str, Call] = {}
     never_said = _never_said(model)
     for call in model.calls:
@@ -82,9 +107,11 @@ def plan_replay(model: Model, options: ReplayOptions, also: Collection[Ref] = ()
         own = [] if call.path in feed else [*_obstacles(call, model, options, never_said)]
         if own:
             in_the_way[call.path] = call
-        reasons = [*dict.fromkeys([*before, *own])]
+        if any(each.feed for each in own):  # what is fed here goes round what stands before
+            before = [Obstacle(each.text) for each in before]
+        reasons = [*_once(before + own)]
         if len(reasons) > _MOST_REASONS:
-            reasons = [*reasons[: _MOST_REASONS - 1], _MORE_REASONS]
+            reasons = [*reasons[: _MOST_REASONS - 2], Obstacle(_MORE_REASONS), reasons[-1]]
         obstacles[call.path] = tuple(reasons)
     recorded = frozenset(
         call.path
@@ -109,12 +136,22 @@ def plan_replay(model: Model, options: ReplayOptions, also: Collection[Ref] = ()
             if ref.index == 0
         ),
         blocked={
-            path: tuple(each.removeprefix(f"{path}: ") for each in obstacles[path])
+            path: tuple(str(each).removeprefix(f"{path}: ") for each in obstacles[path])
             for path in selected
             if obstacles[path]
         },
+        feeds=tuple(
+            dict.fromkeys(each.feed for path in selected for each in obstacles[path] if each.feed)
+        ),
         stops=_stops(model, feed, selected, in_the_way),
     )
+
+
+def _once(obstacles: Sequence[Obstacle]) -> Iterator[Obstacle]:
+    """Yields each reason once, with what goes round it if one of them has that."""
+    feeds = {each.text: each.feed for each in obstacles if each.feed}
+    for text in dict.fromkeys(each.text for each in obstacles):
+        yield Obstacle(text, feeds.get(text, ""))
 
 
 def _stops(
@@ -197,35 +234,33 @@ def _classes(model: Model) -> str:
 
 def _obstacles(
     call: Call, model: Model, options: ReplayOptions, never_said: Collection[str]
-) -> Iterator[str]:
+) -> Iterator[Obstacle]:
     """Yields each reason why a call cannot be computed."""
     match call.layer:
         case Recurrence() as recurrence:
             if call.in_training and recurrence.drops:
-                yield f"{call.path} has dropout and is called with training=True"
+                yield Obstacle(f"{call.path} has dropout and is called with training=True")
             if recurrence.open_fields:
-                yield f"{call.path}: {_left_open(recurrence, model, never_said)}"
+                yield Obstacle(f"{call.path}: {_left_open(recurrence, model, never_said)}")
             for activation in recurrence.activations.values():
                 if activation is not None and activation not in ACTIVATIONS:
-                    yield f"{call.path} has an activation that is not built in ({activation})"
+                    yield Obstacle(
+                        f"{call.path} has an activation that is not built in ({activation})"
+                    )
         case Layer() as layer:
             if call.in_training and layer.acts_in_training:
-                yield f"{layer.label} is called with training=True"
+                yield Obstacle(f"{layer.label} is called with training=True")
             if options.code_of(layer) is not None:
                 return
             if layer.lacks is None and in_numpy(layer, call.args, call.kwargs):
                 return
             if layer.lacks is not None:
-                yield f"{layer.label}: {layer.lacks}"
+                yield Obstacle(f"{layer.label}: {layer.lacks}")
             elif not bridge.can_build(layer):
-                hint = advice(
-                    python=f"give its output with feed={{{call.path!r}: array}}",
-                    command_line=f"give its output with --feed {call.path}=FILE.npy",
-                )
                 code = "" if layer.code is None else f": its code is {layer.code}"
-                yield f"{layer.label} cannot be run{code}; {hint}"
+                yield Obstacle(f"{layer.label} cannot be run{code}", feed=call.path)
             elif not bridge.is_installed(layer):
-                yield f'{layer.label} needs Keras: pip install "lstm-inspect[tensorflow]"'
+                yield Obstacle(f'{layer.label} needs Keras: pip install "lstm-inspect[tensorflow]"')
 
 
 # What most layers have; the user has to say it.

@@ -21,7 +21,8 @@ from lstm_inspect.model import Model, ModelInput, Ref
 from lstm_inspect.notation import by_line
 from lstm_inspect.replay.account import Account
 from lstm_inspect.replay.batching import block_size
-from lstm_inspect.replay.inputs import bind_feed, bind_inputs, check_finite
+from lstm_inspect.replay.feeding import how_to_feed, how_to_feed_x
+from lstm_inspect.replay.inputs import MissingInputError, bind_feed, bind_inputs, check_finite
 from lstm_inspect.replay.options import ReplayOptions
 from lstm_inspect.replay.plan import Plan, plan_replay
 from lstm_inspect.replay.walk import Walk
@@ -58,6 +59,7 @@ class Replay:
 
     Attributes:
         untraced: The paths of layers that cannot be traced, each with a line that says why.
+        hint: How to make what goes round the first of these lines; None for no hint.
         samples: How many samples are replayed.
         batches: The arrays that the replay starts from, batch by batch, by input name and by path
             of the feed.
@@ -76,9 +78,13 @@ class Replay:
         self.signals = _signals(options.record)
         plan = plan_replay(model, options, tensors)
         self.untraced = {path: "; ".join(reasons) for path, reasons in plan.blocked.items()}
+        self.hint = how_to_feed(model, plan.feeds)
         if not plan.recorded:
             lines = ((path, f" not traced: {why}") for path, why in self.untraced.items())
-            raise UnsupportedLayerError("; ".join(by_line(lines)))
+            error = UnsupportedLayerError("; ".join(by_line(lines)))
+            if self.hint:
+                error.add_note(self.hint)
+            raise error
         for call, recurrence in model.recurrent_calls:
             if call.path in plan.recorded:
                 for remark in recurrence.remarks:
@@ -86,7 +92,12 @@ class Replay:
         _check_signals(self.signals, model, plan)
         size = _batch_size(model) if options.stateful else None
         takes = tuple(map(_any_batch, model.inputs)) if options.stateful else model.inputs
-        arrays = bind_inputs(takes, inputs, plan.inputs, options.allow_nonfinite)
+        try:
+            arrays = bind_inputs(takes, inputs, plan.inputs, options.allow_nonfinite)
+        except MissingInputError as error:
+            if model.why_unwired is not None:
+                error.add_note(how_to_feed_x(model, error.name))
+            raise
         _check_weights(plan, options.allow_nonfinite)
         starts = {each.tensor: arrays[each.name] for each in model.inputs if each.name in arrays}
         given = {**starts, **bind_feed(options.feed, arrays, options.allow_nonfinite)}
@@ -136,6 +147,7 @@ class Replayed:
 
     Attributes:
         trace: The recorded signals.
+        hint: As for `Replay`.
         recorded: The same, with the further signals that `replay` was asked for.
         tensors: The tensors that were asked for, of the last batch.
         batches: The arrays that the replay started from, batch by batch, by input name and by path
@@ -144,6 +156,7 @@ class Replayed:
     """
 
     trace: Trace
+    hint: str | None
     recorded: Mapping[str, LayerTrace]
     tensors: Mapping[Ref, Value]
     batches: Sequence[Mapping[str, Array]]
@@ -172,6 +185,7 @@ def replay(
     )
     return Replayed(
         trace=trace,
+        hint=ready.hint,
         recorded=traced,
         tensors=ready.walk.tensors,
         batches=ready.batches,

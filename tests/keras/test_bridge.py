@@ -483,8 +483,31 @@ def test_a_lambda_is_named_and_never_run(tmp_path: Path) -> None:
     path = behind_a_lambda(tmp_path)
     result = CliRunner().invoke(cli, ["shapes", str(path), "--format", "json"])
     assert json.loads(result.stdout)["layers"][0]["blocked_by"] == [
-        "code (Lambda) cannot be run; give its output with --feed code=FILE.npy"
+        "code (Lambda) cannot be run: its code is an unnamed lambda; "
+        "give its output with --feed code=FILE.npy"
     ]
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_the_hint_makes_the_array_that_it_is_for(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    x = keras.Input((3, 2), name="x")
+    code = keras.layers.Lambda(lambda x: x * 2, name="code")(x)
+    keras.Model(x, keras.layers.LSTM(2, name="lstm")(code)).save(tmp_path / f"m{suffix}")
+    monkeypatch.chdir(tmp_path)
+    given = np.ones((1, 3, 2), "float32")
+    np.save("x.npy", given)
+    command = ["trace", f"m{suffix}", "--out", "o.npz"]
+    refused = CliRunner().invoke(cli, [*command, "--input", "x.npy"])
+    assert refused.exit_code == 2
+    _, hint, *lines = refused.stderr.splitlines()
+    assert hint == "hint: code.npy is made where its code is, and its code is trusted:"
+    exec("\n".join(line.strip() for line in lines), {"keras": keras, "numpy": np, "x": given})
+    np.testing.assert_array_equal(np.load("code.npy"), given * 2)
+    assert CliRunner().invoke(cli, [*command, "--feed", "code=code.npy"]).exit_code == 0
 
 
 def test_keras_gets_the_bytes_that_were_read_and_not_the_path(tmp_path: Path) -> None:
