@@ -7,7 +7,7 @@ from typing import Any
 from lstm_inspect.arrays import Array
 from lstm_inspect.model import Layer, Model, Recurrence
 from lstm_inspect.replay.plan import select_calls
-from lstm_inspect.traces.dumps import save_dump
+from lstm_inspect.traces.dumps import NamedAxes, save_dump
 from lstm_inspect.traces.statistics import ArrayStats
 from lstm_inspect.version import __version__
 
@@ -73,7 +73,13 @@ def save_weights(
             for each in recurrences
         },
     }
-    save_dump(path, arrays, document, may_replace)
+    save_dump(path, {key: _named(key, each) for key, each in arrays.items()}, document, may_replace)
+
+
+def _named(key: str, array: Array) -> NamedAxes:
+    """Gives each axis a name of its own: ``kernel_0``."""
+    name = key.rpartition("/")[2]
+    return NamedAxes(array, tuple(f"{name}_{axis}" for axis in range(array.ndim)))
 
 
 def weights_as_json(stats: Iterable[ArrayStats], model: Model, dump: Path) -> dict[str, Any]:

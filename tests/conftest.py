@@ -153,8 +153,12 @@ def write_h5(
 
 
 def save_dump(path: str | Path, arrays: Mapping[str, Array], document: Mapping[str, Any]) -> None:
-    """Writes a dump."""
-    dumps.save_dump(Path(path), arrays, document, lambda path: True)
+    """Writes a dump, whose arrays have axes of their own."""
+    named = {
+        key: dumps.NamedAxes(array, tuple(f"{key[-1]}{axis}" for axis in range(array.ndim)))
+        for key, array in arrays.items()
+    }
+    dumps.save_dump(Path(path), named, document, lambda path: True)
 
 
 def load_dump(path: str | Path) -> tuple[dict[str, Array], Json]:

@@ -4,7 +4,7 @@ This module makes up one of each, and runs the commands on them.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,13 @@ from lstm_inspect.files.content import Content
 from lstm_inspect.files.limits import Limits
 from lstm_inspect.model import Call, Dense, Layer, Model, ModelInput, Recurrence, Ref, Source
 from lstm_inspect.sources import SOURCES, SourceReader
-from lstm_inspect.traces.dump_format import ArrayInMemory, DumpReader, DumpWriter, StoredArray
+from lstm_inspect.traces.dump_format import (
+    ArrayInMemory,
+    DumpReader,
+    DumpWriter,
+    NewArray,
+    StoredArray,
+)
 from lstm_inspect.traces.dumps import FORMATS
 from tests.conftest import SAMPLES, Array, random
 
@@ -117,17 +123,23 @@ def read_toy(content: Content, config: Path | None, replace_config: bool, limits
 
 
 class JsonWriter:
-    def __init__(self) -> None:
-        self.content: dict[str, Any] = {"arrays": {}}
+    def __init__(self, arrays: Mapping[str, NewArray]) -> None:
+        self._arrays = {key: np.zeros(each.shape, each.dtype) for key, each in arrays.items()}
+        self._document = ""
 
-    def write_array(
-        self, key: str, shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Iterable[Array]
-    ) -> None:
-        numbers = [number for block in blocks for number in block.tolist()]
-        self.content["arrays"][key] = {"shape": shape, "dtype": dtype.str, "numbers": numbers}
+    def write(self, key: str, at: tuple[int, ...], block: Array) -> None:
+        part = tuple(slice(each, each + size) for each, size in zip(at, block.shape, strict=True))
+        self._arrays[key][part] = block
 
     def write_document(self, text: str) -> None:
-        self.content["document"] = text
+        self._document = text
+
+    def content(self) -> dict[str, Any]:
+        arrays = {
+            key: {"shape": each.shape, "dtype": each.dtype.str, "numbers": each.ravel().tolist()}
+            for key, each in self._arrays.items()
+        }
+        return {"arrays": arrays, "document": self._document}
 
 
 class JsonReader:
@@ -144,16 +156,25 @@ class JsonReader:
 
 class JsonFormat:
     suffix = ".jsondump"
+    is_folder = False
+    compresses = False
 
     def recognises(self, path: Path, limits: Limits) -> bool:
         return path.is_file() and path.read_bytes().startswith(b'{"arrays"')
 
     @contextmanager
-    def create(self, path: Path, may_replace: Callable[[Path], bool]) -> Iterator[DumpWriter]:
-        writer = JsonWriter()
+    def create(
+        self,
+        path: Path,
+        arrays: Mapping[str, NewArray],
+        may_replace: Callable[[Path], bool],
+        *,
+        compress: bool,
+    ) -> Iterator[DumpWriter]:
+        writer = JsonWriter(arrays)
         with replacing(path, may_replace) as file:
             yield writer
-            file.write(json.dumps(writer.content).encode())
+            file.write(json.dumps(writer.content()).encode())
 
     @contextmanager
     def open(self, path: Path, limits: Limits) -> Iterator[DumpReader]:

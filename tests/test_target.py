@@ -11,7 +11,6 @@ import stat
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -236,25 +235,6 @@ def test_signals_are_let_through_again(
     assert not faults.has_fired
 
 
-@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit])
-def test_an_interruption_within_a_member_of_the_zip_stays_one(
-    raised: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """zipfile raises its own error if a zip is closed while a member is open."""
-    target = tmp_path / "states.npz"
-    target.write_bytes(OLD)
-    close = zipfile._ZipWriteFile.close  # type: ignore[attr-defined]  # private: the test interrupts it
-
-    def interrupt(member: object) -> None:
-        monkeypatch.setattr("zipfile._ZipWriteFile.close", close)
-        raise raised
-
-    monkeypatch.setattr("zipfile._ZipWriteFile.close", interrupt)
-    with pytest.raises(raised):
-        save_dump(target, ARRAYS, META)
-    assert (names(tmp_path), target.read_bytes()) == ([target.name], OLD)
-
-
 @pytest.mark.parametrize("nameless", [True, False], ids=["nameless", "named"])
 def test_what_took_the_name_meanwhile_is_replaced_only_if_it_may_be(
     nameless: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -461,7 +441,7 @@ def test_a_full_disk_is_an_error_and_keeps_the_old(
     ended = run(*TRACE, str(target))
     assert ended.status == 2
     assert is_one_error(ended.err)
-    assert "No space left on device" in ended.err
+    assert re.search(r"expected \d+ free bytes in .*, found \d+", ended.err)
     assert content(target) == (None if is_new else earlier)
     assert names(small_disk) == ([] if is_new else [target.name])
 

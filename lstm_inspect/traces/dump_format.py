@@ -1,8 +1,10 @@
 """The interface of a dump format: named arrays, and one JSON document about them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -57,23 +59,41 @@ class ArrayInMemory(NamedTuple):
         return blocks_of(self.array)
 
 
+class NewArray(NamedTuple):
+    """An array that a dump will have.
+
+    Attributes:
+        shape: Its shape.
+        dtype: Its dtype.
+        dims: The names of its axes.
+        places: For an axis of which only a part was kept, the places of that part, by its name.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    dims: tuple[str, ...]
+    places: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return math.prod(self.shape)
+
+
 class DumpWriter(Protocol):
     """A dump that is being written; it gets its name once it is complete."""
 
-    def write_array(
-        self, key: str, shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Iterable[Array]
-    ) -> None:
-        """Writes one array.
+    def write(self, key: str, at: tuple[int, ...], block: Array) -> None:
+        """Writes a part of an array. Parts come in any order, and no number comes twice.
 
         Args:
             key: The key of the array.
-            shape: Its shape.
-            dtype: Its dtype.
-            blocks: Its numbers in C order, block by block.
+            at: The index of the first number of the part, for each axis.
+            block: The part: of the dtype of the array, with as many axes.
         """
 
     def write_document(self, text: str) -> None:
-        """Writes the JSON document about the arrays."""
+        """Writes the JSON document about the arrays, when all numbers are written."""
 
 
 class DumpReader(Protocol):
@@ -94,21 +114,36 @@ class DumpReader(Protocol):
 
 
 class DumpFormat(Protocol):
-    """A format of dumps on disk; each has a module of its own."""
+    """A format of dumps on disk; each has a module of its own.
+
+    Attributes:
+        suffix: That of its names.
+        is_folder: Whether a dump is a folder, not a file.
+        compresses: Whether it can compress.
+    """
 
     suffix: str
+    is_folder: bool
+    compresses: bool
 
     def recognises(self, path: Path, limits: Limits) -> bool:
-        """Whether a file is a dump of this format, judged by its directory alone."""
+        """Whether a path is a dump of this format, judged by its directory alone."""
 
     def create(
-        self, path: Path, may_replace: Callable[[Path], bool]
+        self,
+        path: Path,
+        arrays: Mapping[str, NewArray],
+        may_replace: Callable[[Path], bool],
+        *,
+        compress: bool,
     ) -> AbstractContextManager[DumpWriter]:
         """Opens a new dump, which gets its name when the block ends.
 
         Args:
-            path: The file.
-            may_replace: Tells whether an existing file may be replaced.
+            path: The path of the dump.
+            arrays: All its arrays by key.
+            may_replace: Tells whether what has this name may be replaced.
+            compress: Whether to compress it; only if the format can.
 
         Raises:
             OutputError: The dump cannot be written there.

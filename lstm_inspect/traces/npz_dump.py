@@ -1,10 +1,12 @@
 """The ``.npz`` dump: arrays ``<path>/<signal>``, and ``__meta__`` with the document as a string."""
 
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import io
+import math
+import operator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -13,36 +15,68 @@ from lstm_inspect.errors import LimitError, ModelFileError
 from lstm_inspect.files.atomic import replacing
 from lstm_inspect.files.limits import Limits
 from lstm_inspect.files.npy import NpyMember, open_arrays
+from lstm_inspect.files.stored_zip import StoredMember, StoredZip
 from lstm_inspect.files.zip_archive import FileBytes, ZipArchive
-from lstm_inspect.traces.dump_format import EXPECTED, DumpReader, DumpWriter, StoredArray
+from lstm_inspect.traces.dump_format import (
+    EXPECTED,
+    DumpReader,
+    DumpWriter,
+    NewArray,
+    StoredArray,
+)
 
 _DOCUMENT = "__meta__"
 
 
 class _Writer:
-    """Writes the members of an ``.npz`` one after the other."""
+    """Writes each block at its place in the ``.npz``."""
 
-    def __init__(self, archive: zipfile.ZipFile) -> None:
+    def __init__(self, archive: StoredZip, arrays: Mapping[str, NewArray]) -> None:
         self._archive = archive
+        self._arrays = arrays
+        self._members = {
+            key: self._add(key, each.shape, each.dtype) for key, each in arrays.items()
+        }
 
-    def write_array(
-        self, key: str, shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Iterable[Array]
-    ) -> None:
-        header = {
+    def _add(
+        self, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> tuple[StoredMember, int]:
+        """Adds a ``.npy`` with its header; returns where in it the numbers start."""
+        header = io.BytesIO()
+        described = {
             "descr": np.lib.format.dtype_to_descr(dtype),
             "fortran_order": False,
             "shape": shape,
         }
-        # A new ZipInfo always has the time 1980, so equal traces give equal bytes.
-        member = zipfile.ZipInfo(f"{key}.npy")
-        with self._archive.open(member, "w", force_zip64=True) as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            for block in blocks:
-                file.write(np.ascontiguousarray(block).data)
+        np.lib.format.write_array_header_1_0(header, described)
+        start = header.tell()
+        member = self._archive.add(f"{key}.npy", start + math.prod(shape) * dtype.itemsize)
+        member.write(0, header.getvalue())
+        return member, start
+
+    def write(self, key: str, at: tuple[int, ...], block: Array) -> None:
+        member, start = self._members[key]
+        for first, run in _runs(self._arrays[key].shape, at, block):
+            member.write(start + first * block.itemsize, np.ascontiguousarray(run).data)
 
     def write_document(self, text: str) -> None:
         stored = np.asarray(text)
-        self.write_array(_DOCUMENT, stored.shape, stored.dtype, [stored.reshape(-1)])
+        member, start = self._add(_DOCUMENT, stored.shape, stored.dtype)
+        member.write(start, stored.tobytes())
+
+
+def _runs(shape: tuple[int, ...], at: tuple[int, ...], block: Array) -> Iterator[tuple[int, Array]]:
+    """Yields the parts of a block that lie in the array in one piece, and where each begins."""
+    cut = len(shape)
+    while cut and block.shape[cut - 1] == shape[cut - 1]:
+        cut -= 1
+    outer = max(cut - 1, 0)  # the last axis that is cut is in one piece too
+    for index in np.ndindex(block.shape[:outer]):
+        place = (*map(operator.add, at, index), *at[outer:])
+        first = 0
+        for axis, length in zip(place, shape, strict=True):
+            first = first * length + axis
+        yield first, block[(*index, ...)]
 
 
 class _Reader:
@@ -69,6 +103,8 @@ class _Npz:
     """The ``.npz`` format; ``numpy.load(path, allow_pickle=False)`` reads it."""
 
     suffix = ".npz"
+    is_folder = False
+    compresses = False
 
     def recognises(self, path: Path, limits: Limits) -> bool:
         if not path.is_file():
@@ -80,9 +116,18 @@ class _Npz:
                 return False
 
     @contextmanager
-    def create(self, path: Path, may_replace: Callable[[Path], bool]) -> Iterator[DumpWriter]:
-        with replacing(path, may_replace) as file, _archive(file) as archive:
-            yield _Writer(archive)
+    def create(
+        self,
+        path: Path,
+        arrays: Mapping[str, NewArray],
+        may_replace: Callable[[Path], bool],
+        *,
+        compress: bool,
+    ) -> Iterator[DumpWriter]:
+        with replacing(path, may_replace) as file:
+            archive = StoredZip(file)
+            yield _Writer(archive, arrays)
+            archive.finish()
 
     @contextmanager
     def open(self, path: Path, limits: Limits) -> Iterator[DumpReader]:
@@ -92,15 +137,3 @@ class _Npz:
 
 NPZ = _Npz()
 """The ``.npz`` format of dumps."""
-
-
-@contextmanager
-def _archive(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
-    """Opens a zip like that of np.savez, which releases the file if writing is interrupted."""
-    archive = zipfile.ZipFile(file, "w")
-    try:
-        yield archive
-        archive.close()
-    except BaseException:
-        archive.fp = None  # or it would write on when it is garbage-collected
-        raise

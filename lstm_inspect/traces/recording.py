@@ -13,7 +13,7 @@ from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.notation import sizes_text
 from lstm_inspect.notebooks import as_html
 from lstm_inspect.traces.dump_format import StoredArray
-from lstm_inspect.traces.dumps import open_dump, save_dump
+from lstm_inspect.traces.dumps import NamedAxes, open_dump, save_dump
 from lstm_inspect.traces.kept import Kept
 from lstm_inspect.traces.statistics import ArrayStats, stats_of
 from lstm_inspect.version import __version__
@@ -175,18 +175,28 @@ class Trace(Mapping[str, LayerTrace]):
         return replace(self, verification=verification)
 
     def save(
-        self, path: str | Path, *, may_replace: Callable[[Path], bool] = lambda path: True
+        self,
+        path: str | Path,
+        *,
+        may_replace: Callable[[Path], bool] = lambda path: True,
+        compress: bool = False,
     ) -> None:
         """Writes the trace as a dump, which gets its name once it is complete.
 
         Args:
-            path: The file.
-            may_replace: Tells whether an existing file may be replaced.
+            path: The path of the dump; its suffix says the format: ``.npz``, ``.h5`` or ``.zarr``.
+            may_replace: Tells whether what has this name may be replaced.
+            compress: Whether to compress it, which takes ``.h5`` or ``.zarr``.
 
         Raises:
-            OutputError: The dump cannot be written there.
+            OutputError: The dump cannot be written there, or there is no room for it.
         """
-        save_dump(Path(path), self.arrays(), self._document(), may_replace)
+        arrays = {
+            f"{layer.path}/{signal}": NamedAxes(array, layer.dims_of(signal), layer.kept)
+            for layer in self.layers.values()
+            for signal, array in layer.signals.items()
+        }
+        save_dump(Path(path), arrays, self._document(), may_replace, compress=compress)
 
     def _document(self) -> dict[str, Any]:
         return {

@@ -1,0 +1,29 @@
+"""Compares what a result takes with what is free, before anything is written."""
+
+import shutil
+from pathlib import Path
+
+from lstm_inspect.errors import OutputError
+
+
+def check_free_space(path: Path, size: int) -> None:
+    """Refuses a result for which its file system has no room.
+
+    Args:
+        path: Where it will be written.
+        size: How many bytes it takes.
+
+    Raises:
+        OutputError: Fewer bytes are free, or the folder cannot be read.
+    """
+    folder = path.resolve().parent
+    try:
+        total, _, free = shutil.disk_usage(folder)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    # Some file systems of networks say 0 for everything, as they do not know.
+    if total and size > free:
+        raise OutputError(
+            f"{path}: expected {size} free bytes in {folder}, found {free}; make room, or record "
+            "less"
+        )
