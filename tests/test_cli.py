@@ -900,12 +900,14 @@ def test_record_may_be_repeated(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["trace model.keras --input x.npy", "weights model.keras"])
-@pytest.mark.parametrize("out", ["-", "states.csv", "states.h5", "./-"])
+@pytest.mark.parametrize("out", ["-", "states.csv", "states.pkl", "./-"])
 def test_a_result_of_another_suffix_is_refused(out: str, command: str, folder: Path) -> None:
     before = contents(folder)
     result = run(*command.split(), "--out", out)
     assert (result.exit_code, contents(folder)) == (2, before)
-    assert result.stderr.endswith(": expected the name of a .npz file for the result\n")
+    assert result.stderr.endswith(
+        ": expected a name ending in .npz or .h5 or .zarr for the result\n"
+    )
 
 
 def test_a_model_without_a_command_says_which_word_is_missing(folder: Path) -> None:

@@ -42,7 +42,11 @@ Examples:
 @model_argument
 @input_option
 @click.option(
-    "--out", "-o", required=True, type=click.Path(path_type=Path), help="The .npz dump to write."
+    "--out",
+    "-o",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The .npz, .h5 or .zarr to write.",
 )
 @click.option(
     "--record",
@@ -76,6 +80,7 @@ Examples:
     help="Record in this dtype, not in that of the layer.",
 )
 @click.option("--verify", is_flag=True, help="Compare with Keras and store the result in the dump.")
+@click.option("--compress", is_flag=True, help="Compress the dump; for .h5 and .zarr.")
 @click.option("--force", is_flag=True, help="Replace a file at --out that is not a dump.")
 @format_option
 @model_options
@@ -97,6 +102,7 @@ def trace(
     samples: str | None,
     dtype: str | None,
     verify: bool,
+    compress: bool,
     force: bool,
     format_: str,
     config: Path | None,
@@ -126,8 +132,8 @@ def trace(
     opened = open_given(model, config, replace_config=replace_config, assume=assume, limits=limits)
     may_replace = (lambda path: True) if force else is_dump
     sources = [*opened.source.paths, *given, *([config] if config else [])]
-    check_target(out, sources=sources, may_replace=may_replace)
-    format_of_name(out)
+    is_folder = format_of_name(out, compress=compress).is_folder
+    check_target(out, sources=sources, may_replace=may_replace, is_folder=is_folder)
     arrays, fed = read_inputs(inputs, limits), read_feed(feed, limits)
     with progress_bar() as progress:
         options = ReplayOptions(
@@ -154,7 +160,7 @@ def trace(
     if verify:
         verification = compare(opened, replayed, limits)
         recorded = recorded.with_verification(verification.as_json())
-    recorded.save(out, may_replace=may_replace)
+    recorded.save(out, may_replace=may_replace, compress=compress)
     stats = stats_of(recorded.arrays())
     if format_ == "json":
         print_json(recorded.as_json(stats, out))

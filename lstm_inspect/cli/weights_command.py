@@ -26,7 +26,11 @@ Examples:
 @click.command(epilog=_EXAMPLES)
 @model_argument
 @click.option(
-    "--out", "-o", required=True, type=click.Path(path_type=Path), help="The .npz to write."
+    "--out",
+    "-o",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The .npz, .h5 or .zarr to write.",
 )
 @click.option(
     "--gates", is_flag=True, help="Write each gate apart too: kernel_i, kernel_f and so on."
@@ -83,8 +87,8 @@ def weights(
     opened = open_given(model, config, replace_config=replace_config, assume=assume, limits=limits)
     may_replace = (lambda path: True) if force else is_dump
     sources = [*opened.source.paths, *([config] if config else [])]
-    check_target(out, sources=sources, may_replace=may_replace)
-    format_of_name(out)
+    is_folder = format_of_name(out).is_folder
+    check_target(out, sources=sources, may_replace=may_replace, is_folder=is_folder)
     chosen = select_recurrences(opened, patterns)
     arrays: dict[str, Array] = {}
     for recurrence in chosen:

@@ -45,7 +45,7 @@ def replacing(path: Path, may_replace: Callable[[Path], bool]) -> Iterator[Binar
                         _give_name(descriptor, path, beside, may_replace)
             if has_name:  # Windows cannot rename an open file
                 if path.exists():
-                    _check_replaceable(path, may_replace)
+                    check_replaceable(path, may_replace)
                 beside.replace(path)
         except BaseException:
             beside.unlink(missing_ok=True)
@@ -87,7 +87,7 @@ def _give_name(
         try:
             link(path.name)
         except FileExistsError:
-            _check_replaceable(path, may_replace)
+            check_replaceable(path, may_replace)
             link(beside.name)
         else:
             os.fsync(folder)
@@ -97,16 +97,24 @@ def _give_name(
     beside.replace(path)
 
 
-def check_target(path: Path, *, sources: list[Path], may_replace: Callable[[Path], bool]) -> None:
+def check_target(
+    path: Path,
+    *,
+    sources: list[Path],
+    may_replace: Callable[[Path], bool],
+    is_folder: bool = False,
+) -> None:
     """Refuses a path for a result before any work is done.
 
     Args:
         path: Where the result will be written.
         sources: The files that the result is made from; they are never replaced.
-        may_replace: Tells whether an existing file may be replaced.
+        may_replace: Tells whether what has this name may be replaced.
+        is_folder: Whether the result is a folder.
 
     Raises:
-        OutputError: The path is taken or is not a file, or its folder is missing or not writable.
+        OutputError: The path is taken or of another kind, or its folder is missing or not
+            writable.
     """
     if not path.parent.is_dir():
         raise OutputError(f"{path}: the folder {path.parent} does not exist; create it first")
@@ -114,16 +122,26 @@ def check_target(path: Path, *, sources: list[Path], may_replace: Callable[[Path
         raise OutputError(f"{path}: the folder {path.parent} is not writable; choose another")
     if not path.exists():
         return
-    if not path.is_file():
-        what = "a folder" if path.is_dir() else "a device or pipe"
-        raise OutputError(f"{path}: expected a file name for the result, received {what}")
+    kinds = {"a file": path.is_file(), "a folder": path.is_dir()}
+    expected = "a folder" if is_folder else "a file"
+    if not kinds[expected]:
+        what = next((kind for kind, it_is in kinds.items() if it_is), "a device or pipe")
+        raise OutputError(f"{path}: expected {expected} name for the result, received {what}")
     for source in sources:
-        if source.exists() and path.samefile(source):
+        # The source may lie in a folder that would be replaced.
+        if any(
+            each.exists() and path.samefile(each) for each in (source, *source.resolve().parents)
+        ):
             raise OutputError(f"{path}: the result would overwrite an input; choose another name")
-    _check_replaceable(path, may_replace)
+    check_replaceable(path, may_replace)
 
 
-def _check_replaceable(path: Path, may_replace: Callable[[Path], bool]) -> None:
+def check_replaceable(path: Path, may_replace: Callable[[Path], bool]) -> None:
+    """Refuses to replace what may not be replaced.
+
+    Raises:
+        OutputError: It may not.
+    """
     if not may_replace(path):
         how = advice(python="delete the file", command_line="replace the file with --force")
         raise OutputError(f"{path}: exists and would be overwritten; choose another name, or {how}")

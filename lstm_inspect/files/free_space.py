@@ -16,9 +16,11 @@ def check_free_space(path: Path, size: int) -> None:
     Raises:
         OutputError: Fewer bytes are free, or the folder cannot be read.
     """
-    folder = path.resolve().parent
     try:
+        folder = path.resolve().parent
         total, _, free = shutil.disk_usage(folder)
+    except RuntimeError as error:  # raised by Python before 3.13 for circular links
+        raise OutputError(f"{path}: cannot be written ({error})") from error
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     # Some file systems of networks say 0 for everything, as they do not know.

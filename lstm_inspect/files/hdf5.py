@@ -16,11 +16,14 @@ from lstm_inspect.files.hdf5_survey import survey
 from lstm_inspect.files.limits import Limits
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_HEAD = 64
 
 # Where a superblock stores the end of the file, by superblock version (HDF5 file format
 # specification 3.0, section II.A). Addresses are 8 bytes long in every file that Keras writes.
 _END_OF_FILE = {0: 40, 1: 44, 2: 28, 3: 28}
 _SIZE_OF_ADDRESSES = {0: 13, 1: 13, 2: 9, 3: 9}
+
+_IN_CHUNKS = "is stored in chunks, which Keras never writes (h5repack -l CONTI removes them)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +90,9 @@ def read_hdf5(data: bytes | memoryview, what: str, limits: Limits) -> Group:
         ModelFileError: The file is damaged or truncated, or it refers to other files.
         LimitError: The file asks for more than the limits allow.
     """
-    _check_end(data, what)
+    check_end(data[:_HEAD], len(data), what)
     found = run_confined(partial(survey, data, what, limits), what, limits, len(data))
+    limits.check("weight_bytes", found["claimed"], f"{what}: its arrays")
     groups = {path: Group(attributes) for path, attributes in found["groups"].items()}
     for path, group in groups.items():
         if path:
@@ -96,6 +100,9 @@ def read_hdf5(data: bytes | memoryview, what: str, limits: Limits) -> Group:
             groups[above].groups[name] = group
     for path, lies in found["arrays"].items():
         above, _, name = path.rpartition("/")
+        if "chunk" in lies:
+            groups[above].unread[name] = _IN_CHUNKS
+            continue
         groups[above].arrays[name] = _array(lies, data)
         if lies["is_said_bfloat16"]:
             groups[above].said_bfloat16.append(name)
@@ -105,17 +112,26 @@ def read_hdf5(data: bytes | memoryview, what: str, limits: Limits) -> Group:
     return groups[""]
 
 
-def _check_end(data: bytes | memoryview, what: str) -> None:
-    """Refuses a file that is shorter or longer than its superblock says."""
+def check_end(head: bytes | memoryview, size: int, what: str) -> None:
+    """Refuses a file that is shorter or longer than its superblock says.
+
+    Args:
+        head: Its first bytes, of which 64 are enough.
+        size: How many bytes it has.
+        what: Its name in errors.
+
+    Raises:
+        ModelFileError: It has another size.
+    """
     damaged = f"{what}: damaged or truncated HDF5 data"
     try:
-        version = data[len(SIGNATURE)]
-        size = data[_SIZE_OF_ADDRESSES[version]]
-        (end,) = struct.unpack_from("<Q", data, _END_OF_FILE[version])
+        version = head[len(SIGNATURE)]
+        address = head[_SIZE_OF_ADDRESSES[version]]
+        (end,) = struct.unpack_from("<Q", head, _END_OF_FILE[version])
     except (IndexError, KeyError, struct.error) as error:
         raise ModelFileError(f"{damaged} (it has no superblock of a known version)") from error
-    if size != 8 or end != len(data):
-        raise ModelFileError(f"{damaged} (its superblock says {end} bytes, it has {len(data)})")
+    if address != 8 or end != size:
+        raise ModelFileError(f"{damaged} (its superblock says {end} bytes, it has {size})")
 
 
 def _array(lies: Mapping[str, Any], data: bytes | memoryview) -> Array:

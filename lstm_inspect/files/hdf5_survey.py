@@ -5,10 +5,15 @@ code runs in a confined child::
 
     {"groups": {path: {attribute: str, list of str, or null for anything else}},
      "arrays": {path: {"dtype": "<f4", "shape": [2, 4], "is_bfloat16": False,
-                       "is_said_bfloat16": False (only by an attribute), and one of
+                       "is_said_bfloat16": False (only by an attribute),
+                       "is_said_bool": False (the same), and one of
                        "offset": 2048,
-                       "hex": the bytes of an array in the header of its object}},
-     "unread": {path: why it has no numbers}}
+                       "hex": the bytes of an array in the header of its object,
+                       "chunk": [1, 4], with
+                           "filters": those that each chunk went through, such as [2, 1],
+                           "chunks": [[first index on each axis, offset, size, filters left out]]}},
+     "unread": {path: why it has no numbers},
+     "claimed": the bytes of all arrays}
 
 Keras writes only text attributes, and empty lists, which count as neither text nor lists of text.
 """
@@ -28,7 +33,7 @@ from lstm_inspect.files.limits import Limits
 _set = {name: os.environ.pop(name, None) for name in ("HDF5_PLUGIN_PRELOAD", "HDF5_DRIVER")}
 os.environ["HDF5_PLUGIN_PRELOAD"] = "::"
 try:
-    import h5py
+    import h5py as h5py  # who writes HDF5 takes it from here, after these settings
     import numpy as np
     from h5py import h5a, h5d, h5g, h5l, h5o, h5t
 finally:
@@ -126,7 +131,6 @@ class _Survey:
                     stored += dataset.get_storage_size()
                     claimed += math.prod(dataset.shape or (0,)) * dataset.get_type().get_size()
         self._limits.check("hdf5_metadata_bytes", max(0, self._size - stored), self._what)
-        self._limits.check("weight_bytes", claimed, f"{self._what}: its arrays")
         found = {path: self._array(path, h5o.open(root, path.encode())) for path in datasets}
         return {
             "groups": {
@@ -134,6 +138,7 @@ class _Survey:
             },
             "arrays": {path: each for path, each in found.items() if isinstance(each, dict)},
             "unread": {path: each for path, each in found.items() if isinstance(each, str)},
+            "claimed": claimed,
         }
 
     def _path(self, above: str, raw: bytes, group: Any) -> str:
@@ -183,11 +188,13 @@ class _Survey:
         # they are bfloat16 (keras 3.15.1, saving_lib.py, `H5IOStore`).
         is_said = dtype == np.uint16 and ("dtype", "bfloat16") in self._texts(dataset)
         found |= {"is_bfloat16": dtype == _BFLOAT16 or is_said, "is_said_bfloat16": is_said}
+        # HDF5 has no truth values; xarray stores them so too.
+        found["is_said_bool"] = dtype == np.int8 and ("dtype", "bool") in self._texts(dataset)
         if not size:
             empty = max(shape, default=0) < _LONGEST_EMPTY
             return {**found, "hex": ""} if empty else "claims a very long axis but holds no numbers"
         if layout == h5d.CHUNKED:
-            return "is stored in chunks, which Keras never writes (h5repack -l CONTI removes them)"
+            return {**found, **self._chunks(dataset, creation)}
         if dataset.get_storage_size() != size:
             return "was never written: the file holds no numbers for it"
         if layout == h5d.CONTIGUOUS:
@@ -197,6 +204,19 @@ class _Survey:
         stored = np.empty(shape, dtype)
         dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, stored)
         return {**found, "hex": stored.tobytes().hex()}
+
+    def _chunks(self, dataset: Any, creation: Any) -> dict[str, Any]:
+        chunks: list[tuple[tuple[int, ...], int, int, int]] = []
+
+        def note(info: Any) -> None:
+            chunks.append((info.chunk_offset, info.byte_offset, info.size, info.filter_mask))
+
+        self._count(dataset.get_num_chunks())
+        dataset.chunk_iter(note)
+        if any(offset + size > self._size for _, offset, size, _ in chunks):
+            raise self._refusal("a chunk lies beyond the end of the file")
+        filters = [creation.get_filter(each)[0] for each in range(creation.get_nfilters())]
+        return {"chunk": creation.get_chunk(), "filters": filters, "chunks": chunks}
 
     def _count(self, more: int = 1) -> None:
         self._objects += more

@@ -59,6 +59,7 @@ class Limits:
         hdf5_objects: Number of groups, arrays and attributes of an HDF5 file.
         hdf5_depth: How deep the groups of an HDF5 file may nest.
         hdf5_metadata_bytes: Size of an HDF5 file without its arrays, both stored and once read.
+        zarr_files: Number of files and folders of a Zarr dump.
         checkpoint_objects: Variables, objects or shards of a TensorFlow checkpoint.
         weight_bytes: Size of all arrays of a model.
         parser_bytes: Memory for parsing an HDF5 file.
@@ -84,6 +85,7 @@ class Limits:
     hdf5_objects: int = _of_file(20_000)
     hdf5_depth: int = _of_file(32)
     hdf5_metadata_bytes: int = _of_file(64 << 20)
+    zarr_files: int = _of_file(100_000)
     checkpoint_objects: int = _of_file(100_000)
     weight_bytes: int = _of_file(1 << 30)
     parser_bytes: int = _of_file(96 << 20)

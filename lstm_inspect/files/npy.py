@@ -2,10 +2,11 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -127,6 +128,21 @@ def blocks_of(array: Array) -> Iterator[Array]:
     """Yields the numbers of an array in C order, in the same flat blocks as an `NpyMember`."""
     flat = array.reshape(-1)
     return (flat[at : at + _BLOCK] for at in range(0, flat.size, _BLOCK))
+
+
+def flat_blocks(dtype: np.dtype[Any], pieces: Iterable[Array]) -> Iterator[Array]:
+    """Yields the numbers of flat arrays of any lengths in the blocks of `blocks_of`.
+
+    A piece may change once the next is asked for; the blocks are copies.
+    """
+    left = np.empty(0, dtype)
+    for piece in pieces:
+        flat = np.concatenate([left, piece])
+        whole = flat.size - flat.size % _BLOCK
+        yield from blocks_of(flat[:whole])
+        left = flat[whole:]
+    if left.size:
+        yield left
 
 
 class NpyMember:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -21,9 +22,11 @@ from lstm_inspect.traces.dump_format import (
     NewArray,
     StoredArray,
 )
+from lstm_inspect.traces.h5_dump import H5
 from lstm_inspect.traces.npz_dump import NPZ
+from lstm_inspect.traces.zarr_dump import ZARR
 
-FORMATS: list[DumpFormat] = [NPZ]
+FORMATS: list[DumpFormat] = [NPZ, H5, ZARR]
 """All dump formats; the first is used for a file name without a suffix."""
 
 
@@ -50,7 +53,7 @@ def format_of_name(path: Path, *, compress: bool = False) -> DumpFormat:
                 return each
     suffixes = " or ".join(each.suffix for each in able)
     which = "compressed result" if compress else "result"
-    raise OutputError(f"{path}: expected the name of a {suffixes} file for the {which}")
+    raise OutputError(f"{path}: expected a name ending in {suffixes} for the {which}")
 
 
 class NamedAxes(NamedTuple):
@@ -102,6 +105,7 @@ class NewDump:
         """
         assert self._writer is None, f"{key} was added after the first number"
         assert key not in self._arrays, f"{key} was added twice"
+        assert shape, f"{key} has no axes"
         assert len(dims) == len(shape), f"{key} has {shape}, and the axes {dims}"
         self._arrays[key] = NewArray(shape, dtype, dims, places)
         self._left += self._arrays[key].size
@@ -200,8 +204,9 @@ def open_dump(
         InputError: The file does not exist, is damaged, is not a dump, or has a newer schema.
         LimitError: Its directory asks for more than the limits allow.
     """
-    of_content = [each for each in FORMATS if each.recognises(path, limits)]
-    chosen = (of_content or FORMATS)[0]
+    of_content = (each for each in FORMATS if each.recognises(path, limits))
+    of_suffix = (each for each in FORMATS if each.suffix == path.suffix.lower())
+    chosen = next(chain(of_content, of_suffix, FORMATS))
     with chosen.open(path, limits) as dump:
         yield dump.arrays, _document(path, dump, schema)
 

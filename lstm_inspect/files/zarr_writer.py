@@ -1,0 +1,116 @@
+"""Writes a Zarr folder of version 3: JSON about each node, and a file of plain numbers a chunk.
+
+The package zarr is not used. It writes from threads of its own, which go on when the program is
+interrupted. Layout: the Zarr core specification, version 3.1.
+"""
+
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lstm_inspect.arrays import Array
+
+_LEVEL = 1
+
+
+class _Chunks(NamedTuple):
+    """How an array is stored."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunk: tuple[int, ...]
+    compress: bool
+
+
+class ZarrWriter:
+    """Writes groups and arrays into a folder, which exists and is empty.
+
+    Args:
+        folder: The folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._arrays: dict[str, _Chunks] = {}
+
+    def write_group(self, path: str, attributes: Mapping[str, Any]) -> None:
+        """Writes a group, which need not be new; the path of the root is ``""``."""
+        self._write_node(path, {"node_type": "group", "attributes": attributes})
+
+    def add_array(
+        self,
+        path: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        dims: Sequence[str],
+        chunk: tuple[int, ...],
+        *,
+        compress: bool,
+    ) -> None:
+        """Adds an array, of which all numbers have to be written."""
+        codecs: list[dict[str, Any]] = [{"name": "bytes", "configuration": {"endian": "little"}}]
+        if compress:
+            codecs.append({"name": "gzip", "configuration": {"level": _LEVEL}})
+        about = {
+            "node_type": "array",
+            "shape": shape,
+            "data_type": dtype.name,
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk}},
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+            "fill_value": dtype.type(0).item(),
+            "codecs": codecs,
+            "dimension_names": dims,
+            "attributes": {},
+        }
+        self._write_node(path, about)
+        self._arrays[path] = _Chunks(shape, dtype.newbyteorder("<"), chunk, compress)
+
+    def _write_node(self, path: str, about: Mapping[str, Any]) -> None:
+        folder = self._folder / path
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "zarr.json").write_text(json.dumps({"zarr_format": 3, **about}))
+
+    def write(self, path: str, at: tuple[int, ...], block: Array) -> None:
+        """Writes a part of an array that was added, from an index on."""
+        array = self._arrays[path]
+        ends = [start + size for start, size in zip(at, block.shape, strict=True)]
+        spans = (
+            range(start // step, -(-end // step))
+            for start, end, step in zip(at, ends, array.chunk, strict=True)
+        )
+        for place in product(*spans):
+            first = [number * step for number, step in zip(place, array.chunk, strict=True)]
+            starts = [max(one, other) for one, other in zip(first, at, strict=True)]
+            stops = [min(*each) for each in zip(_ends(first, array.chunk), ends, strict=True)]
+            within = _part(starts, stops, first)
+            last = [min(*each) for each in zip(_ends(first, array.chunk), array.shape, strict=True)]
+            file = self._folder / path / "c" / "/".join(map(str, place))
+            if (starts, stops) == (first, last) or not file.exists():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                chunk = np.zeros(array.chunk, array.dtype)
+            else:
+                stored = file.read_bytes()
+                content = gzip.decompress(stored) if array.compress else stored
+                chunk = np.frombuffer(bytearray(content), array.dtype).reshape(array.chunk)
+            chunk[within] = block[_part(starts, stops, at)]
+            packed = (
+                gzip.compress(chunk.tobytes(), _LEVEL, mtime=0) if array.compress else chunk.data
+            )
+            file.write_bytes(packed)
+
+
+def _ends(first: Sequence[int], sizes: Sequence[int]) -> list[int]:
+    return [start + size for start, size in zip(first, sizes, strict=True)]
+
+
+def _part(starts: Sequence[int], stops: Sequence[int], origin: Sequence[int]) -> tuple[slice, ...]:
+    """A box as an index of an array that begins at an origin."""
+    return tuple(
+        slice(start - zero, stop - zero)
+        for start, stop, zero in zip(starts, stops, origin, strict=True)
+    )
