@@ -39,7 +39,7 @@ DIMS = {
     "x": ("batch", "features"),
 }
 KEPT = {"timesteps": tuple(range(3, 14))}
-TEXT = json.dumps({"schema": 1, "long": "é" * 100_000})
+DOCUMENT = {"schema": 1, "long": "é" * 100_000}
 KINDS = [
     pytest.param(".npz", False, id="npz"),
     pytest.param(".h5", False, id="h5"),
@@ -66,7 +66,7 @@ def write(path: Path, *, compress: bool = False, steps: int = 4, seed: int | Non
                 if "timesteps" in DIMS[key.rpartition("/")[2]]:
                     dump.write(key, (int(s), int(t)), array[s : s + 3, t : t + steps])
         dump.write("encoder/lstm/h0", (), ARRAYS["encoder/lstm/h0"])
-        dump.write_document(TEXT)
+        dump.write_document(DOCUMENT)
     return path
 
 
@@ -86,7 +86,7 @@ def test_blocks_in_any_order_come_back_as_arrays(
     path = write(tmp_path / f"d{suffix}", compress=compress, steps=steps, seed=seed)
     assert is_dump(path)
     with open_dump(path, 1, DEFAULT_LIMITS) as (arrays, document):
-        assert document == json.loads(TEXT)
+        assert document == DOCUMENT
         for key, array in ARRAYS.items():
             np.testing.assert_array_equal(arrays[key].read(), array, strict=True)
             flat = np.concatenate([array.ravel()[:0], *arrays[key].blocks()])
@@ -171,7 +171,7 @@ def test_a_number_that_was_not_written_is_an_error_of_ours(tmp_path: Path) -> No
     def write_nothing() -> None:
         with create_dump(tmp_path / "d.npz", lambda path: True) as dump:
             dump.add_array("a/h", (2, 3), np.dtype("f4"), ("batch", "units"))
-            dump.write_document(TEXT)
+            dump.write_document(DOCUMENT)
 
     with pytest.raises(AssertionError, match="6 numbers were not written"):
         write_nothing()
@@ -187,7 +187,7 @@ def test_names_that_are_no_tree_are_refused(
         with create_dump(tmp_path / f"d{suffix}", lambda path: True) as dump:
             for key in keys:
                 dump.add_array(key, (0,), np.dtype("f4"), (f"of {key[-1]}",))
-            dump.write_document(TEXT)
+            dump.write_document(DOCUMENT)
 
     with pytest.raises(OutputError, match="expected names that a tree"):
         write_names()
@@ -407,7 +407,7 @@ def test_a_damaged_h5_is_refused_or_read(compress: bool, tmp_path: Path) -> None
 def test_an_h5_with_another_filter_is_refused(options: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "d.h5"
     with h5py.File(path, "w") as file:
-        file.attrs["__meta__"] = TEXT
+        file.attrs["__meta__"] = json.dumps(DOCUMENT)
         file.create_dataset("a/h", data=np.zeros((4, 4)), chunks=(2, 2), **options)
     with pytest.raises(InputError, match="expected chunks that are plain"):
         read_all(path)

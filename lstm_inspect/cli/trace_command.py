@@ -29,6 +29,7 @@ from lstm_inspect.notation import by_line
 
 if TYPE_CHECKING:
     from lstm_inspect.files.limits import Limits
+    from lstm_inspect.traces.statistics import ArrayStats
 
 _EXAMPLES = """\b
 Examples:
@@ -121,8 +122,9 @@ def trace(
     """
     from lstm_inspect.files.atomic import check_target
     from lstm_inspect.replay.options import ReplayOptions
-    from lstm_inspect.replay.run import replay
-    from lstm_inspect.traces.dumps import format_of_name, is_dump
+    from lstm_inspect.replay.run import Replay
+    from lstm_inspect.replay.to_dump import BLOCK_BYTES, write_dump
+    from lstm_inspect.traces.dumps import format_of_name, is_dump, names_folder
     from lstm_inspect.traces.statistics import stats_of
     from lstm_inspect.views.printing import print_json, print_view
     from lstm_inspect.views.progress import progress_bar
@@ -132,8 +134,8 @@ def trace(
     opened = open_given(model, config, replace_config=replace_config, assume=assume, limits=limits)
     may_replace = (lambda path: True) if force else is_dump
     sources = [*opened.source.paths, *given, *([config] if config else [])]
-    is_folder = format_of_name(out, compress=compress).is_folder
-    check_target(out, sources=sources, may_replace=may_replace, is_folder=is_folder)
+    check_target(out, sources=sources, may_replace=may_replace, is_folder=names_folder(out))
+    format_of_name(out, compress=compress)
     arrays, fed = read_inputs(inputs, limits), read_feed(feed, limits)
     with progress_bar() as progress:
         options = ReplayOptions(
@@ -154,14 +156,15 @@ def trace(
             from lstm_inspect.checks.verification import compare, replay_to_compare
 
             replayed = replay_to_compare(opened, arrays, options)
+            verification = compare(opened, replayed, limits)
+            recorded = replayed.trace.with_verification(verification.as_json())
+            recorded.save(out, may_replace=may_replace, compress=compress)
+            stats: Sequence[ArrayStats] = [*stats_of(recorded.arrays())]
+            hint = replayed.hint
         else:
-            replayed = replay(opened, arrays, options)
-    recorded, verification = replayed.trace, None
-    if verify:
-        verification = compare(opened, replayed, limits)
-        recorded = recorded.with_verification(verification.as_json())
-    recorded.save(out, may_replace=may_replace, compress=compress)
-    stats = stats_of(recorded.arrays())
+            ready = Replay(opened, arrays, options, block_bytes=BLOCK_BYTES)
+            recorded, stats = write_dump(ready, out, may_replace, compress=compress)
+            verification, hint = None, ready.hint
     if format_ == "json":
         print_json(recorded.as_json(stats, out))
     else:
@@ -170,8 +173,8 @@ def trace(
         print_view(dump_view(stats, out, time.perf_counter() - started))
     for line in by_line((path, f" not traced: {why}") for path, why in recorded.untraced.items()):
         say_error(line)
-    if replayed.hint:
-        say_hint(replayed.hint)
+    if hint:
+        say_hint(hint)
     if recorded.untraced:
         ctx.exit(2)
     if verification is not None and verification.differs:

@@ -59,6 +59,7 @@ class Replay:
 
     Attributes:
         untraced: The paths of layers that cannot be traced, each with a line that says why.
+        model: ``name``, ``sha256`` and ``keras_version`` of the model file.
         hint: How to make what goes round the first of these lines; None for no hint.
         samples: How many samples are replayed.
         batches: The arrays that the replay starts from, batch by batch, by input name and by path
@@ -75,6 +76,7 @@ class Replay:
         tensors: Sequence[Ref] = (),
         block_bytes: int | None = None,
     ) -> None:
+        self.model = model.source.identity
         self.signals = _signals(options.record)
         plan = plan_replay(model, options, tensors)
         self.untraced = {path: "; ".join(reasons) for path, reasons in plan.blocked.items()}
@@ -181,7 +183,7 @@ def replay(
     trace = Trace(
         layers={path: _only(layer, ready.signals) for path, layer in traced.items()},
         untraced=ready.untraced,
-        model=model.source.identity,
+        model=ready.model,
     )
     return Replayed(
         trace=trace,

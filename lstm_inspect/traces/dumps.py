@@ -35,6 +35,11 @@ def is_dump(path: Path, limits: Limits = DEFAULT_LIMITS) -> bool:
     return any(each.recognises(path, limits) for each in FORMATS)
 
 
+def names_folder(path: Path) -> bool:
+    """Whether a name is that of a format whose dumps are folders."""
+    return any(each.is_folder for each in FORMATS if path.suffix.lower() == each.suffix)
+
+
 def format_of_name(path: Path, *, compress: bool = False) -> DumpFormat:
     """The format of a new dump, by the suffix of its name.
 
@@ -129,14 +134,17 @@ class NewDump:
         self._left -= block.size
         self._on_disk().write(key, at, block)
 
-    def write_document(self, text: str) -> None:
-        """Writes the JSON document about the arrays, when all numbers are written.
+    def write_document(self, document: Mapping[str, Any]) -> None:
+        """Writes the document about the arrays, when all numbers are written.
+
+        Args:
+            document: Plain JSON data.
 
         Raises:
             OutputError: The dump has no room, or cannot be written there.
         """
         assert self._left == 0, f"{self._left} numbers were not written, or some of them twice"
-        self._on_disk().write_document(text)
+        self._on_disk().write_document(json.dumps(document))
 
     def _on_disk(self) -> DumpWriter:
         if self._writer is None:
@@ -183,7 +191,7 @@ def save_dump(
             dump.add_array(key, array.shape, array.dtype, dims, places)
         for key, (array, _, _) in arrays.items():
             dump.write(key, (), array)
-        dump.write_document(json.dumps(document))
+        dump.write_document(document)
 
 
 @contextmanager

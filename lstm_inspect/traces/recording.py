@@ -66,6 +66,11 @@ class LayerTrace:
     def _sizes(self) -> str:
         return sizes_text({signal: array.shape for signal, array in self.signals.items()})
 
+    @property
+    def places(self) -> dict[str, tuple[int, ...]]:
+        """The places that were kept, for each axis of which only a part was recorded."""
+        return {dim: kept.places for dim, kept in self.kept.items()}
+
     def dims_of(self, signal: str) -> tuple[str, ...]:
         """Returns the axes of a signal."""
         time = self.dims.index("timesteps")
@@ -192,13 +197,14 @@ class Trace(Mapping[str, LayerTrace]):
             OutputError: The dump cannot be written there, or there is no room for it.
         """
         arrays = {
-            f"{layer.path}/{signal}": NamedAxes(array, layer.dims_of(signal), layer.kept)
+            f"{layer.path}/{signal}": NamedAxes(array, layer.dims_of(signal), layer.places)
             for layer in self.layers.values()
             for signal, array in layer.signals.items()
         }
-        save_dump(Path(path), arrays, self._document(), may_replace, compress=compress)
+        save_dump(Path(path), arrays, self.document(), may_replace, compress=compress)
 
-    def _document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, Any]:
+        """What a dump says of its arrays, as plain JSON data."""
         return {
             "schema": SCHEMA if any(layer.kept for layer in self.layers.values()) else 1,
             "tool": f"lstm-inspect {__version__}",

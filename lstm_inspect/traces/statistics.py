@@ -37,19 +37,42 @@ class ArrayStats:
         return with_nulls(asdict(self))
 
 
+class RunningStats:
+    """The statistics of an array that comes in parts."""
+
+    def __init__(self) -> None:
+        self._low, self._high, self._total = np.inf, -np.inf, 0.0
+        self._count = self._nonfinite = 0
+
+    def add(self, part: Array) -> None:
+        """Adds a part of the array."""
+        finite = np.isfinite(part)
+        nonfinite = int(part.size - np.count_nonzero(finite))
+        numbers = part[finite] if nonfinite else part
+        self._nonfinite += nonfinite
+        if numbers.size:
+            self._low = min(self._low, float(numbers.min()))
+            self._high = max(self._high, float(numbers.max()))
+            self._total += float(numbers.sum(dtype=np.float64))
+            self._count += numbers.size
+
+    def of(self, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> ArrayStats:
+        """The statistics of all parts.
+
+        Args:
+            key: The key of the array.
+            shape: The shape of the whole array.
+            dtype: Its dtype.
+        """
+        low, mean, high = np.nan, np.nan, np.nan
+        if self._count:
+            low, mean, high = self._low, self._total / self._count, self._high
+        return ArrayStats(key, shape, str(dtype), low, mean, high, self._nonfinite)
+
+
 def stats_of(arrays: Mapping[str, Array]) -> Iterator[ArrayStats]:
     """Yields the statistics of arrays by key."""
     for key, array in arrays.items():
-        yield _stats(key, array)
-
-
-def _stats(key: str, array: Array) -> ArrayStats:
-    finite = np.isfinite(array)
-    nonfinite = int(array.size - np.count_nonzero(finite))
-    numbers = array[finite] if nonfinite else array
-    low, mean, high = np.nan, np.nan, np.nan
-    if numbers.size:
-        low, mean, high = numbers.min(), numbers.mean(dtype=np.float64), numbers.max()
-    return ArrayStats(
-        key, array.shape, str(array.dtype), float(low), float(mean), float(high), nonfinite
-    )
+        figures = RunningStats()
+        figures.add(array)
+        yield figures.of(key, array.shape, array.dtype)

@@ -1,0 +1,88 @@
+"""Takes a replay to a dump, block by block, so that its size is no matter of memory."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from lstm_inspect.replay.run import Block, Replay
+from lstm_inspect.traces.dumps import NewDump, create_dump
+from lstm_inspect.traces.recording import Trace
+from lstm_inspect.traces.statistics import ArrayStats, RunningStats
+
+BLOCK_BYTES = 32 << 20
+"""The bytes that a block may take: one is computed while the one before is written."""
+
+
+class Written(NamedTuple):
+    """A dump that was written.
+
+    Attributes:
+        trace: What the dump says of itself; its arrays are those of the first block.
+        stats: The statistics of each array.
+    """
+
+    trace: Trace
+    stats: Sequence[ArrayStats]
+
+
+def write_dump(
+    ready: Replay, path: Path, may_replace: Callable[[Path], bool], *, compress: bool
+) -> Written:
+    """Computes a replay and writes it.
+
+    Args:
+        ready: The replay.
+        path: The path of the dump; its suffix says the format.
+        may_replace: Tells whether what has this name may be replaced.
+        compress: Whether to compress it.
+
+    Raises:
+        OutputError: The dump cannot be written there, or there is no room for it.
+        InspectError: The replay raises it; see `lstm_inspect.trace`.
+    """
+    figures: defaultdict[str, RunningStats] = defaultdict(RunningStats)
+
+    def write(dump: NewDump, block: Block) -> None:
+        for path, layer in block.layers.items():
+            for signal, array in layer.signals.items():
+                figures[f"{path}/{signal}"].add(array)
+                dump.write(f"{path}/{signal}", (block.samples.start,), array)
+
+    first: Block | None = None
+    with create_dump(path, may_replace, compress=compress) as dump:
+        with ThreadPoolExecutor(1) as writer:
+            writing: Iterable[Future[None]] = ()
+            for block in ready.blocks():
+                if first is None:
+                    first = block
+                    _add_arrays(dump, block, ready.samples)
+                _wait(writing)
+                writing = (writer.submit(write, dump, block),)
+            _wait(writing)
+        assert first is not None
+        trace = Trace(layers=first.layers, untraced=ready.untraced, model=ready.model)
+        dump.write_document(trace.document())
+    stats = [
+        figures[key].of(key, (ready.samples, *array.shape[1:]), array.dtype)
+        for key, array in trace.arrays().items()
+    ]
+    return Written(trace, stats)
+
+
+def _wait(writing: Iterable[Future[None]]) -> None:
+    for each in writing:
+        each.result()
+
+
+def _add_arrays(dump: NewDump, block: Block, samples: int) -> None:
+    for path, layer in block.layers.items():
+        for signal, array in layer.signals.items():
+            dump.add_array(
+                f"{path}/{signal}",
+                (samples, *array.shape[1:]),
+                array.dtype,
+                layer.dims_of(signal),
+                layer.places,
+            )
