@@ -70,8 +70,32 @@ def test_of_a_chain_only_the_last_layer_has_to_be_fed(tmp_path: Path) -> None:
         "hint: second.npy is made where its code is, and its code is trusted:\n"
         "  model = tf_keras.models.load_model('m.h5', custom_objects={'Second': Second})\n"
         "  front = tf_keras.Model(model.inputs, model.get_layer('second').output)\n"
-        '  numpy.save("second.npy", front.predict(x))'
+        "  numpy.save('second.npy', front.predict(x))"
     ]
+
+
+@pytest.mark.parametrize(
+    ("class_name", "name", "line"),
+    [
+        ("Mine", "a'); run('it", """  numpy.save("a'); run('it.npy", front.predict(x))"""),
+        ("Mine}, run()", "a", None),
+    ],
+)
+def test_a_name_of_the_file_is_never_code_in_a_hint(
+    class_name: str, name: str, line: str | None, tmp_path: Path
+) -> None:
+    config = functional(
+        input_layer("x", 3, 2),
+        layer(class_name, name, "x"),
+        lstm("lstm", 2, name),
+        inputs=["x"],
+        outputs=["lstm"],
+    )
+    path = write_h5(tmp_path / "m.h5", config, {"lstm": lstm_weights("lstm", 2, 2)})
+    with pytest.raises(UnsupportedLayerError) as refused:
+        lstm_inspect.trace(path, random(1, 3, 2))
+    notes = getattr(refused.value, "__notes__", [None])
+    assert (notes[0].splitlines()[-1] if notes[0] else None) == line
 
 
 def in_the_way(tmp_path: Path) -> Path:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from lstm_inspect.errors import InspectError, one_line
-from lstm_inspect.notation import printable
 from lstm_inspect.views.colors import colored
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def say_hint(hint: str) -> None:
     _say("hint:", "cyan", first.removeprefix("hint: "))
     with suppress(OSError):
         for line in rest:
-            click.echo(printable(line), err=True)
+            click.echo(f"  {one_line(line.strip())}", err=True)
 
 
 @contextmanager

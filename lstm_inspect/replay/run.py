@@ -97,8 +97,9 @@ class Replay:
         try:
             arrays = bind_inputs(takes, inputs, plan.inputs, options.allow_nonfinite)
         except MissingInputError as error:
-            if model.why_unwired is not None:
-                error.add_note(how_to_feed_x(model, error.name))
+            hint = None if model.why_unwired is None else how_to_feed_x(model, error.name)
+            if hint:
+                error.add_note(hint)
             raise
         _check_weights(plan, options.allow_nonfinite)
         starts = {each.tensor: arrays[each.name] for each in model.inputs if each.name in arrays}
