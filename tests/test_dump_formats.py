@@ -411,3 +411,11 @@ def test_an_h5_with_another_filter_is_refused(options: dict[str, Any], tmp_path:
         file.create_dataset("a/h", data=np.zeros((4, 4)), chunks=(2, 2), **options)
     with pytest.raises(InputError, match="expected chunks that are plain"):
         read_all(path)
+
+
+def test_the_size_of_a_folder_is_that_of_its_files(tmp_path: Path) -> None:
+    model, x, out = SAMPLES / "stacked.keras", SAMPLES / "stacked.npy", tmp_path / "s.zarr"
+    arguments = ["trace", str(model), "--input", str(x), "--out", str(out)]
+    result = CliRunner().invoke(cli, arguments)
+    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    assert f"s.zarr: {size / 1000:.1f} kB in" in result.stdout

@@ -162,7 +162,8 @@ def _options(layer: "LayerShapes") -> Text:
 
 def dump_view(stats: "Iterable[ArrayStats]", dump: Path, seconds: float) -> Group:
     """A row for each array of a dump, then a line about the dump and the seconds it took."""
-    size = decimal(dump.stat().st_size)
+    files = dump.rglob("*") if dump.is_dir() else [dump]
+    size = decimal(sum(each.stat().st_size for each in files if each.is_file()))
     return _page([stats_table(stats)], [f"{dump}: {size} in {seconds:.2f} s"])
 
 
