@@ -17,18 +17,6 @@ from lstm_inspect.replay.outputs import outputs_of
 from lstm_inspect.traces.kept import Kept
 
 
-class Piece(NamedTuple):
-    """Which timesteps of its input a layer gets.
-
-    Attributes:
-        start: The first.
-        timesteps: How many the whole input has.
-    """
-
-    start: int
-    timesteps: int
-
-
 class Asked(NamedTuple):
     """What is asked of one call.
 
@@ -38,7 +26,6 @@ class Asked(NamedTuple):
         last: Whether only the last step that the layer reads is recorded.
         units: The units to record; None for all.
         sequence: Whether the sequence goes to another call.
-        piece: The part of the input that is there; None if it is whole.
     """
 
     record: Collection[str]
@@ -46,7 +33,6 @@ class Asked(NamedTuple):
     last: bool = False
     units: Cut | None = None
     sequence: bool = True
-    piece: Piece | None = None
 
 
 class Recorded(NamedTuple):
@@ -147,8 +133,7 @@ def replay_recurrence(
         outputs = tuple(Value(cast(each.array, dtype), each.mask) for each in outputs)
     parts: dict[str, Kept] = {}
     if asked.steps is not None or asked.last:
-        first, timesteps = asked.piece or (0, x.shape[1])
-        parts["timesteps"] = Kept.of([first + step for step in steps], timesteps)
+        parts["timesteps"] = Kept.of(steps, x.shape[1])
     if units is not None:
         parts["units"] = Kept.of(units, recurrence.units)
     return outputs, Recorded(
@@ -156,21 +141,19 @@ def replay_recurrence(
     )
 
 
-def _steps(recurrence: Recurrence, asked: Asked, present: int) -> Sequence[int]:
+def _steps(recurrence: Recurrence, asked: Asked, timesteps: int) -> Sequence[int]:
     """The steps of x to record, in the order of the input."""
-    piece = asked.piece or Piece(0, present)
     if asked.last:
-        last = 0 if recurrence.go_backwards else piece.timesteps - 1
-        places: Sequence[int] = (last,)
-    elif asked.steps is None:
-        places = range(piece.timesteps)
-    else:
-        places = asked.steps.places(piece.timesteps)
-    return [place - piece.start for place in places if 0 <= place - piece.start < present]
+        return (0,) if recurrence.go_backwards else (timesteps - 1,)
+    return range(timesteps) if asked.steps is None else asked.steps.places(timesteps)
 
 
-def _in_reading_order(recurrence: Recurrence, steps: Sequence[int], present: int) -> Sequence[int]:
-    return [present - 1 - step for step in reversed(steps)] if recurrence.go_backwards else steps
+def _in_reading_order(
+    recurrence: Recurrence, steps: Sequence[int], timesteps: int
+) -> Sequence[int]:
+    if not recurrence.go_backwards:
+        return steps
+    return [timesteps - 1 - step for step in reversed(steps)]
 
 
 def _as_given(recurrence: Recurrence, array: Array) -> Array:
