@@ -62,8 +62,7 @@ def assert_states_close(request: pytest.FixtureRequest) -> "Callable[..., None]"
     """
     from lstm_inspect.checks.diff.two_arrays import Tolerance
     from lstm_inspect.checks.diff.two_dumps import diff_traces
-    from lstm_inspect.files.atomic import check_target
-    from lstm_inspect.traces.dumps import is_dump
+    from lstm_inspect.traces.dumps import check_new_dump, is_dump
     from lstm_inspect.traces.recording import load_trace
 
     def compare(trace: "Trace", golden: str | Path, atol: float = 1e-5, rtol: float = 0) -> None:
@@ -71,7 +70,7 @@ def assert_states_close(request: pytest.FixtureRequest) -> "Callable[..., None]"
         path, tolerance = Path(golden), Tolerance(atol, rtol)
         if request.config.getoption("lstm_update"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            check_target(path, sources=[], may_replace=is_dump)
+            check_new_dump(path, sources=[], may_replace=is_dump)
             trace.save(path, may_replace=is_dump)
             return
         if not path.exists():

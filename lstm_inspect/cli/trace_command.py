@@ -120,11 +120,10 @@ def trace(
 
     Exit status: 0 done; 1 --verify found a difference; 2 an error, or something is left out.
     """
-    from lstm_inspect.files.atomic import check_target
     from lstm_inspect.replay.options import ReplayOptions
     from lstm_inspect.replay.run import Replay
     from lstm_inspect.replay.to_dump import BLOCK_BYTES, write_dump
-    from lstm_inspect.traces.dumps import format_of_name, is_dump, names_folder
+    from lstm_inspect.traces.dumps import check_new_dump, is_dump
     from lstm_inspect.traces.statistics import stats_of
     from lstm_inspect.views.printing import print_json, print_view
     from lstm_inspect.views.progress import progress_bar
@@ -134,8 +133,7 @@ def trace(
     opened = open_given(model, config, replace_config=replace_config, assume=assume, limits=limits)
     may_replace = (lambda path: True) if force else is_dump
     sources = [*opened.source.paths, *given, *([config] if config else [])]
-    check_target(out, sources=sources, may_replace=may_replace, is_folder=names_folder(out))
-    format_of_name(out, compress=compress)
+    check_new_dump(out, sources=sources, may_replace=may_replace, compress=compress)
     arrays, fed = read_inputs(inputs, limits), read_feed(feed, limits)
     with progress_bar() as progress:
         options = ReplayOptions(

@@ -69,8 +69,7 @@ def weights(
 
     Exit status: 0 done; 2 an error, or the file lacks the weights of a layer, which stderr names.
     """
-    from lstm_inspect.files.atomic import check_target
-    from lstm_inspect.traces.dumps import format_of_name, is_dump, names_folder
+    from lstm_inspect.traces.dumps import check_new_dump, is_dump
     from lstm_inspect.traces.statistics import stats_of
     from lstm_inspect.views.printing import print_json, print_view
     from lstm_inspect.weight_dump import (
@@ -87,8 +86,7 @@ def weights(
     opened = open_given(model, config, replace_config=replace_config, assume=assume, limits=limits)
     may_replace = (lambda path: True) if force else is_dump
     sources = [*opened.source.paths, *([config] if config else [])]
-    check_target(out, sources=sources, may_replace=may_replace, is_folder=names_folder(out))
-    format_of_name(out)
+    check_new_dump(out, sources=sources, may_replace=may_replace)
     chosen = select_recurrences(opened, patterns)
     arrays: dict[str, Array] = {}
     for recurrence in chosen:

@@ -38,21 +38,28 @@ class ZarrWriter:
         self._folder = folder
         self._arrays: dict[str, _Chunks] = {}
 
-    def write_group(self, path: str, attributes: Mapping[str, Any]) -> None:
-        """Writes a group, which need not be new; the path of the root is ``""``."""
-        self._write_node(path, {"node_type": "group", "attributes": attributes})
+    def write_text(self, name: str, text: str) -> None:
+        """Writes a text as the only attribute of the root group."""
+        self._write_group("", {name: text})
+
+    def add_axis(self, path: str, size: int, places: Sequence[int] | None) -> None:
+        """Adds an axis: an array, if it stands for other places than those from 0 on."""
+        if places is not None:
+            numbers = np.asarray(places, np.int64)
+            self.add_array(path, (size,), numbers.dtype, [path], (size,), compress=False)
+            self.write(path, (0,), numbers)
 
     def add_array(
         self,
         path: str,
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
-        dims: Sequence[str],
+        axes: Sequence[str],
         chunk: tuple[int, ...],
         *,
         compress: bool,
     ) -> None:
-        """Adds an array, of which all numbers have to be written."""
+        """Adds an array on some axes; all its numbers have to be written."""
         codecs: list[dict[str, Any]] = [{"name": "bytes", "configuration": {"endian": "little"}}]
         if compress:
             codecs.append({"name": "gzip", "configuration": {"level": _LEVEL}})
@@ -64,11 +71,17 @@ class ZarrWriter:
             "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
             "fill_value": dtype.type(0).item(),
             "codecs": codecs,
-            "dimension_names": dims,
+            "dimension_names": [axis.rpartition("/")[2] for axis in axes],
             "attributes": {},
         }
+        above = path.split("/")[:-1]
+        for depth in range(1, len(above) + 1):
+            self._write_group("/".join(above[:depth]), {})
         self._write_node(path, about)
         self._arrays[path] = _Chunks(shape, dtype.newbyteorder("<"), chunk, compress)
+
+    def _write_group(self, path: str, attributes: Mapping[str, Any]) -> None:
+        self._write_node(path, {"node_type": "group", "attributes": attributes})
 
     def _write_node(self, path: str, about: Mapping[str, Any]) -> None:
         folder = self._folder / path

@@ -12,6 +12,7 @@ import numpy as np
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.errors import InputError, OutputError
+from lstm_inspect.files.atomic import check_target
 from lstm_inspect.files.free_space import check_free_space
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.traces.dump_format import (
@@ -35,12 +36,30 @@ def is_dump(path: Path, limits: Limits = DEFAULT_LIMITS) -> bool:
     return any(each.recognises(path, limits) for each in FORMATS)
 
 
-def names_folder(path: Path) -> bool:
-    """Whether a name is that of a format whose dumps are folders."""
-    return any(each.is_folder for each in FORMATS if path.suffix.lower() == each.suffix)
+def check_new_dump(
+    path: Path,
+    *,
+    sources: list[Path],
+    may_replace: Callable[[Path], bool],
+    compress: bool = False,
+) -> None:
+    """Refuses a path for a dump before any work is done.
+
+    Args:
+        path: Where the dump will be written.
+        sources: The files that it is made from; they are never replaced.
+        may_replace: Tells whether what has this name may be replaced.
+        compress: Whether the dump will be compressed.
+
+    Raises:
+        OutputError: The path is taken, cannot be written, or names no format.
+    """
+    is_folder = any(each.is_folder for each in FORMATS if each.suffix == path.suffix.lower())
+    check_target(path, sources=sources, may_replace=may_replace, is_folder=is_folder)
+    _format_of_name(path, compress=compress)
 
 
-def format_of_name(path: Path, *, compress: bool = False) -> DumpFormat:
+def _format_of_name(path: Path, *, compress: bool = False) -> DumpFormat:
     """The format of a new dump, by the suffix of its name.
 
     Args:
@@ -167,7 +186,7 @@ def create_dump(
     Raises:
         OutputError: The suffix names no format, or the dump cannot be written there.
     """
-    chosen = format_of_name(path, compress=compress)
+    chosen = _format_of_name(path, compress=compress)
     with ExitStack() as stack:
         yield NewDump(
             path,

@@ -6,76 +6,15 @@ xarray opens a group as netCDF: ``xarray.open_dataset(path, engine="h5netcdf", g
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from lstm_inspect.arrays import Array
 from lstm_inspect.errors import InputError, LimitError, ModelFileError
 from lstm_inspect.files.atomic import replacing
 from lstm_inspect.files.limits import Limits
-from lstm_inspect.traces.dump_format import (
-    EXPECTED,
-    DumpReader,
-    DumpWriter,
-    NewArray,
-    StoredArray,
-)
-from lstm_inspect.traces.grouped import axes_of, check_tree, chunk_of
+from lstm_inspect.traces.dump_format import EXPECTED, DumpReader, DumpWriter, NewArray
+from lstm_inspect.traces.grouped import DOCUMENT, GroupedReader, GroupedWriter
 
-if TYPE_CHECKING:  # h5py takes a while to import
-    from lstm_inspect.files.hdf5_on_disk import Hdf5OnDisk
-    from lstm_inspect.files.hdf5_writer import Hdf5Writer
-
-_DOCUMENT = "__meta__"
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _CHUNK_BYTES = 1 << 20  # the cache that HDF5 has for the chunks of an array
-
-
-class _Writer:
-    """Writes an HDF5 file; an array gets its chunks from its first block."""
-
-    def __init__(
-        self, file: "Hdf5Writer", path: Path, arrays: Mapping[str, NewArray], *, compress: bool
-    ) -> None:
-        self._file = file
-        self._arrays = arrays
-        self._compress = compress
-        self._axes = axes_of(arrays)
-        self._added: set[str] = set()
-        axes = dict.fromkeys(axis for each in self._axes.values() for axis in each)
-        check_tree(path, [*arrays, *(axis.path for axis in axes)])
-        for axis in axes:
-            file.add_axis(*axis)
-
-    def _add(self, key: str, block: tuple[int, ...]) -> None:
-        array = self._arrays[key]
-        chunk = chunk_of(block, array.dtype.itemsize, _CHUNK_BYTES)
-        axes = [axis.path for axis in self._axes[key]]
-        self._file.add_array(key, array.shape, array.dtype, axes, chunk, compress=self._compress)
-        self._added.add(key)
-
-    def write(self, key: str, at: tuple[int, ...], block: Array) -> None:
-        if key not in self._added:
-            self._add(key, block.shape)
-        self._file.write(key, at, block)
-
-    def write_document(self, text: str) -> None:
-        for key, array in self._arrays.items():
-            if key not in self._added:  # it has no numbers
-                self._add(key, array.shape)
-        self._file.write_text(_DOCUMENT, text)
-
-
-class _Reader:
-    """An HDF5 file that is open for reading."""
-
-    def __init__(self, file: "Hdf5OnDisk") -> None:
-        self._document = file.attributes.get(_DOCUMENT)
-        self.arrays: Mapping[str, StoredArray] = file.arrays
-
-    def read_document(self) -> str | None:
-        if self._document is not None and not isinstance(self._document, str):
-            raise ValueError("its document is not text")
-        return self._document
 
 
 class _H5:
@@ -94,7 +33,7 @@ class _H5:
         from lstm_inspect.files.hdf5_on_disk import read_attributes
 
         try:
-            return _DOCUMENT in read_attributes(path, limits)
+            return DOCUMENT in read_attributes(path, limits)
         except (LimitError, ModelFileError):
             return False
 
@@ -110,7 +49,7 @@ class _H5:
         from lstm_inspect.files.hdf5_writer import writing_hdf5
 
         with replacing(path, may_replace) as file, writing_hdf5(file) as writer:
-            yield _Writer(writer, path, arrays, compress=compress)
+            yield GroupedWriter(writer, path, arrays, chunk_bytes=_CHUNK_BYTES, compress=compress)
 
     @contextmanager
     def open(self, path: Path, limits: Limits) -> Iterator[DumpReader]:
@@ -118,7 +57,8 @@ class _H5:
 
         try:
             with path.open("rb") as file:
-                yield _Reader(Hdf5OnDisk(file, str(path), limits))
+                stored = Hdf5OnDisk(file, str(path), limits)
+                yield GroupedReader(stored.attributes, stored.arrays)
         except (ModelFileError, FileNotFoundError, PermissionError) as error:
             raise InputError(
                 f"{path}: expected {EXPECTED}, received another file ({error})"
