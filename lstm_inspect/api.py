@@ -18,7 +18,7 @@ from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.model import Model
 from lstm_inspect.replay.cuts import Places
 from lstm_inspect.replay.options import CustomLayer, Progress, ReplayOptions
-from lstm_inspect.replay.run import IN_MEMORY, replay
+from lstm_inspect.replay.run import IN_MEMORY, Replay
 from lstm_inspect.shapes import ModelShapes
 from lstm_inspect.sources import open_model
 from lstm_inspect.traces.recording import Trace
@@ -103,7 +103,8 @@ def trace(
         limits=limits,
         progress=progress,
     )
-    return replay(_opened(model, limits), inputs, options, block_bytes=IN_MEMORY).trace
+    opened = _opened(model, limits)
+    return Replay(opened, inputs, options, block_bytes=IN_MEMORY).in_memory().trace
 
 
 def verify(

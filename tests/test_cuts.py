@@ -12,7 +12,7 @@ from lstm_inspect.checks.diff.two_dumps import diff_dumps
 from lstm_inspect.replay.batching import block_size
 from lstm_inspect.replay.options import ReplayOptions
 from lstm_inspect.replay.plan import plan_replay
-from lstm_inspect.replay.run import replay
+from lstm_inspect.replay.run import Replay
 from lstm_inspect.traces.kept import Kept
 from tests import conftest
 from tests.conftest import (
@@ -186,30 +186,36 @@ def test_diff_tells_which_steps_two_dumps_have_and_names_places_by_step(tmp_path
 
 
 def test_samples_that_a_call_mixes_are_computed_together(tmp_path: Path) -> None:
-
-    def size(function: str, **call: Any) -> int | None:
-        config = functional(
+    def size_behind(class_name: str, **config: Any) -> int | None:
+        model_config = functional(
             input_layer("x", 5, 3),
-            conftest.layer("TFOpLambda", "op", ["x"], function=function, call_kwargs=call),
-            lstm("lstm", 2, "op"),
+            conftest.layer(class_name, "front", ["x"], **config),
+            lstm("lstm", 2, "front"),
             inputs=["x"],
             outputs=["lstm"],
         )
-        path = write_h5(tmp_path / "m.h5", config, {"lstm": lstm_weights("lstm", 3, 2)})
+        path = write_h5(tmp_path / "m.h5", model_config, {"lstm": lstm_weights("lstm", 3, 2)})
         model, options = lstm_inspect.open_model(path), ReplayOptions()
         plan = plan_replay(model, options)
         return block_size(plan, {"x": random(8, 5, 3)}, ("h",), options, 400)
 
+    def size(function: str, **call: Any) -> int | None:
+        return size_behind("TFOpLambda", function=function, call_kwargs=call)
+
     assert size("math.multiply", y=2.0) == 3
     assert size("math.reduce_mean", axis=0, keepdims=True) is None
     assert size("math.reduce_mean", axis=2, keepdims=True) is not None
+    for axis in (0, -3, [1, 0]):
+        assert size_behind("LayerNormalization", axis=axis, scale=False, center=False) is None
+    for axis in (1, -1, -2, [1, 2]):
+        assert size_behind("LayerNormalization", axis=axis, scale=False, center=False) is not None
 
 
 def test_blocks_have_the_numbers_of_the_whole() -> None:
     x = np.concatenate([masked_input()] * 5)
     model = lstm_inspect.open_model(MASKED)
     options = ReplayOptions(record="all")
-    whole = replay(model, x, options).trace
-    parts = replay(model, x, options, block_bytes=8000).trace
+    whole = Replay(model, x, options).in_memory().trace
+    parts = Replay(model, x, options, block_bytes=8000).in_memory().trace
     for key, array in whole.arrays().items():
         np.testing.assert_allclose(parts.arrays()[key], array, rtol=0, atol=1e-6)

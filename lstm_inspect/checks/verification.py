@@ -18,7 +18,7 @@ from lstm_inspect.notation import advice
 from lstm_inspect.notebooks import as_html
 from lstm_inspect.replay.options import ReplayOptions
 from lstm_inspect.replay.plan import select_calls
-from lstm_inspect.replay.run import Replayed, replay
+from lstm_inspect.replay.run import Replay, Replayed
 from lstm_inspect.traces.recording import LayerTrace
 
 SCHEMA = 2
@@ -116,9 +116,6 @@ class Verification:
         }
 
 
-_CUTS = "--steps, --last, --units and --dtype"
-
-
 def replay_to_compare(model: Model, inputs: Any, options: ReplayOptions) -> Replayed:
     """Replays a model, and computes what `compare` needs besides what the options record.
 
@@ -126,12 +123,15 @@ def replay_to_compare(model: Model, inputs: Any, options: ReplayOptions) -> Repl
         InputError: The options leave out steps or units, or round what they record.
     """
     if options.is_part:
-        cuts = advice(python="steps, last, units and dtype", command_line=_CUTS)
+        cuts = advice(
+            python="steps, last, units and dtype",
+            command_line="--steps, --last, --units and --dtype",
+        )
         raise InputError(f"verify: expected all steps and units as computed; leave out {cuts}")
     tensors = [Ref(path) for path in select_calls(model, options.select)]
     if model.source.format == _SERVED:
         tensors += [output.tensor for output in model.outputs]
-    return replay(model, inputs, options, also=_NEEDED, tensors=tensors)
+    return Replay(model, inputs, options, also=_NEEDED, tensors=tensors).in_memory()
 
 
 def compare(

@@ -1,17 +1,18 @@
-"""The shape of what an operation gives, and whether it mixes samples, found by trying it."""
+"""The shape of what an operation gives, found by trying it."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
+from lstm_inspect.arrays import Array
 from lstm_inspect.layers.operations import bytes_needed, operation_of
-from lstm_inspect.model import Layer, Operation, Ref, Shape
+from lstm_inspect.model import Layer, Operation, Ref, Shape, refs
 from lstm_inspect.nested import LOOK_INSIDE, leaves, rewritten
 
-_MOST_BYTES = 2**24  # to try an operation takes milliseconds at most
-_TRIED = (2, 3)
+MOST_BYTES = 2**24
+"""How much memory a trial may take; so it takes milliseconds at most."""
 
 ELEMENTWISE = frozenset(
     """
@@ -48,93 +49,63 @@ def operation_shape(
     Returns:
         The shape, None if nothing is known of it.
     """
-    shapes = [shape_of(ref) for ref in leaves((args, kwargs)) if isinstance(ref, Ref)]
-    if not shapes or None in shapes:
-        return None
-    operation = operation_of(layer, args, kwargs)
-    if operation is None and _name_of(layer) in ELEMENTWISE:
-        operation = _broadcast
-    if operation is None:
-        return None
-    found = [_tried(operation, args, kwargs, shape_of, size) for size in _TRIED]
-    one, other = found
+
+    def shape_for(unknown: int) -> tuple[int, ...] | None:
+        array = tried(layer, args, kwargs, lambda ref: _zeros(shape_of(ref), unknown))
+        return None if array is None else array.shape
+
+    one, other = shape_for(2), shape_for(3)
     if one is None or other is None or len(one) != len(other):
         return None
     return tuple(size if size == again else None for size, again in zip(one, other, strict=True))
 
 
-def keeps_samples_apart(
+def tried(
     layer: Layer,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
-    shape_of: Callable[[Ref], Shape | None],
-) -> bool:
-    """Whether an operation computes each sample from that sample alone, as far as can be told.
+    stand_in: Callable[[Ref], Array | None],
+) -> Array | None:
+    """What an operation gives for stand-ins of its tensors.
 
-    It is tried on the numbers of four samples, and on the first two of them: the first two results
-    must be the same. The arguments are those of `operation_shape`.
+    Args:
+        layer: The operation.
+        args: The positional arguments of its call.
+        kwargs: The keyword arguments of its call.
+        stand_in: Gives an array for a tensor; None if there is none.
+
+    Returns:
+        The array. For an operation of `ELEMENTWISE` another one of its shape, in which each number
+        comes from the numbers at its place. None if there is no NumPy form, or it fails.
     """
-    if _name_of(layer) in ELEMENTWISE:
-        return True
+    arrays = {ref: stand_in(ref) for ref in refs([args, kwargs])}
+    if not arrays or any(array is None for array in arrays.values()):
+        return None
+
+    def replaced(argument: Any) -> Any:
+        return arrays[argument] if isinstance(argument, Ref) else LOOK_INSIDE
+
+    given = rewritten((list(args), dict(kwargs)), replaced)
     operation = operation_of(layer, args, kwargs)
-    shapes = [shape_of(ref) for ref in leaves((args, kwargs)) if isinstance(ref, Ref)]
-    if operation is None or not all(shapes):
-        return False
-
-    def numbers(samples: int) -> Callable[[Any], Any]:
-        def given(argument: Any) -> Any:
-            if not isinstance(argument, Ref):
-                return LOOK_INSIDE
-            _, *sizes = shape_of(argument) or ()
-            shape = [4, *(2 if size is None else size for size in sizes)]
-            return np.arange(1, 1 + math.prod(shape), dtype=np.float32).reshape(shape)[:samples]
-
-        return given
-
-    if (
-        8 * sum(math.prod(size or 2 for size in shape[1:]) for shape in shapes if shape)
-        > _MOST_BYTES
-    ):
-        return False
-    call = (list(args), dict(kwargs))
-    try:
-        with np.errstate(all="ignore"):
-            few, more = (np.asarray(operation(*rewritten(call, numbers(n)))) for n in (2, 4))
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-        return False
-    return few.shape == (2, *more.shape[1:]) and np.array_equal(few, more[:2], equal_nan=True)
-
-
-def _name_of(layer: Layer) -> str | None:
-    return layer.options.name if isinstance(layer.options, Operation) else None
-
-
-def _tried(
-    operation: Callable[..., Any],
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    shape_of: Callable[[Ref], Shape | None],
-    unknown: int,
-) -> tuple[int, ...] | None:
-    """The shape that an operation gives if each unknown size is this; None if it cannot be had."""
-
-    def zeros(argument: Any) -> Any:
-        if not isinstance(argument, Ref):
-            return LOOK_INSIDE
-        shape = [unknown if size is None else size for size in shape_of(argument) or ()]
-        return np.broadcast_to(np.float32(0), shape)
-
-    given = rewritten((list(args), dict(kwargs)), zeros)
-    if bytes_needed(given) > _MOST_BYTES:
+    if operation is None and isinstance(layer.options, Operation):
+        operation = _added if layer.options.name in ELEMENTWISE else None
+    if operation is None or bytes_needed(given) > MOST_BYTES:
         return None
     try:
         with np.errstate(all="ignore"):
-            shape: tuple[int, ...] = np.shape(operation(*given))
+            return np.asarray(operation(*given))
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         return None
-    return shape
 
 
-def _broadcast(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    arrays = [each for each in leaves((args, kwargs)) if isinstance(each, np.ndarray)]
-    return np.broadcast_to(np.float32(0), np.broadcast_shapes(*(array.shape for array in arrays)))
+def _zeros(shape: Shape | None, unknown: int) -> Array | None:
+    """Zeros in the place of a tensor, with so many for each unknown size."""
+    if shape is None:
+        return None
+    return np.broadcast_to(np.float32(0), [unknown if size is None else size for size in shape])
+
+
+def _added(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Array:
+    """What stands for an elementwise operation: it gives the shape to which all broadcast."""
+    arrays = (each for each in leaves((args, kwargs)) if isinstance(each, np.ndarray))
+    return reduce(np.add, arrays)

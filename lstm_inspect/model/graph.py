@@ -154,6 +154,10 @@ class Call:
         """Every tensor that the call reads."""
         return tuple(refs((self.args, self.kwargs)))
 
+    def inner_shape(self, shape: Shape | None) -> Shape | None:
+        """The shape that the layer sees of a tensor: one without the axes that are folded."""
+        return None if shape is None else (*shape[:1], *shape[1 + self.folds :])
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Model:

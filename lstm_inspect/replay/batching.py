@@ -4,8 +4,8 @@ import math
 from collections.abc import Collection, Mapping
 
 from lstm_inspect.arrays import Array
-from lstm_inspect.layers import keeps_samples_apart
-from lstm_inspect.model import Call, Layer, Operation, Recurrence, Ref, Shape
+from lstm_inspect.layers import mixes_samples
+from lstm_inspect.model import Call, Recurrence, Ref, Shape
 from lstm_inspect.replay.known_shapes import tensor_shapes
 from lstm_inspect.replay.options import ReplayOptions
 from lstm_inspect.replay.plan import Plan
@@ -30,14 +30,10 @@ def block_size(
         block_bytes: How much memory the arrays of a block may take.
 
     Returns:
-        The number of samples; None for all, because a call may mix them.
+        The number of samples; None for all, as they fit or as a call may mix them.
     """
-    inputs, outputs = tensor_shapes(
-        plan.calls, {name: array.shape for name, array in given.items()}
-    )
-    known = {**outputs, **{name: array.shape for name, array in given.items()}}
-    if not all(_keeps_apart(call, known, options) for call in plan.calls):
-        return None
+    shapes = {name: array.shape for name, array in given.items()}
+    inputs, outputs = tensor_shapes(plan.calls, shapes)
     numbers = sum(
         math.prod(size or 1 for size in (outputs[call.path] or ())[1:]) for call in plan.calls
     )
@@ -46,26 +42,21 @@ def block_size(
             numbers += _recorded(call.layer, inputs.get(call.path), call.folds, signals, options)
     total = len(next(iter(given.values())))
     size = max(1, block_bytes // max(1, numbers * _NUMBER_BYTES))
+    if size >= total or any(_may_mix(call, outputs, options) for call in plan.calls):
+        return None
     return math.ceil(total / math.ceil(total / size))
 
 
-def _keeps_apart(call: Call, shapes: Mapping[str, Shape | None], options: ReplayOptions) -> bool:
-    """Whether a call computes each sample from that sample alone."""
+def _may_mix(call: Call, shapes: Mapping[str, Shape | None], options: ReplayOptions) -> bool:
+    """Whether a call may compute a sample from others too."""
     if isinstance(call.layer, Recurrence):
-        return not call.layer.time_major
-    if options.code_of(call.layer) is not None:
-        return False
-    if isinstance(call.layer.options, Operation):
+        return call.layer.time_major
 
-        def shape_of(ref: Ref) -> Shape | None:
-            return shapes.get(ref.path) if ref.index == 0 else None
+    def shape_of(ref: Ref) -> Shape | None:
+        return call.inner_shape(shapes.get(ref.path)) if ref.index == 0 else None
 
-        return keeps_samples_apart(call.layer, call.args, call.kwargs, shape_of)
-    return not (isinstance(call.layer, Layer) and _axis_of(call.layer) == 0)
-
-
-def _axis_of(layer: Layer) -> object:
-    return getattr(layer.options, "axis", None)
+    is_own_code = options.code_of(call.layer) is not None
+    return is_own_code or mixes_samples(call.layer, call.args, call.kwargs, shape_of)
 
 
 def _recorded(

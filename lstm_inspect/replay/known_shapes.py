@@ -103,14 +103,13 @@ def _layer_output(
     shapes = [shape for shape in given if shape is not None and len(shape) > call.folds]
     if len(shapes) != len(given) or not shapes:
         return None
-    outer = shapes[0][: 1 + call.folds]
-
-    def inner(shape: Shape | None) -> Shape | None:
-        return shape if shape is None else (shape[0], *shape[1 + call.folds :])
 
     if isinstance(layer.options, Operation):
-        found = operation_shape(layer, call.args, call.kwargs, lambda ref: inner(shape_of(ref)))
+        found = operation_shape(
+            layer, call.args, call.kwargs, lambda ref: call.inner_shape(shape_of(ref))
+        )
     else:
-        inner_shapes = [(shape[0], *shape[1 + call.folds :]) for shape in shapes]
-        found = output_shape(layer, call.kwargs, inner_shapes)
+        inner = [inner for shape in shapes if (inner := call.inner_shape(shape)) is not None]
+        found = output_shape(layer, call.kwargs, inner)
+    outer = shapes[0][: 1 + call.folds]
     return found if found is None or not call.folds else (*outer, *found[1:])

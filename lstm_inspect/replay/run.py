@@ -45,6 +45,28 @@ class Block(NamedTuple):
     layers: Mapping[str, LayerTrace]
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Replayed:
+    """A replay in memory, with results that `lstm_inspect.trace` does not return.
+
+    Attributes:
+        trace: The recorded signals.
+        hint: As for `Replay`.
+        recorded: The same, with the further signals that the replay was asked for.
+        tensors: The tensors that were asked for, of the last batch.
+        batches: The arrays that the replay started from, batch by batch, by input name and by path
+            of the feed.
+        is_fed: Whether the output or the x of a layer was fed.
+    """
+
+    trace: Trace
+    hint: str | None
+    recorded: Mapping[str, LayerTrace]
+    tensors: Mapping[Ref, Value]
+    batches: Sequence[Mapping[str, Array]]
+    is_fed: bool
+
+
 class Replay:
     """A replay that is ready to be computed.
 
@@ -62,8 +84,6 @@ class Replay:
         model: ``name``, ``sha256`` and ``keras_version`` of the model file.
         hint: How to make what goes round the first of these lines; None for no hint.
         samples: How many samples are replayed.
-        batches: The arrays that the replay starts from, batch by batch, by input name and by path
-            of the feed.
     """
 
     def __init__(
@@ -77,7 +97,7 @@ class Replay:
         block_bytes: int | None = None,
     ) -> None:
         self.model = model.source.identity
-        self.signals = _signals(options.record)
+        self._signals = _signals_of(options.record)
         plan = plan_replay(model, options, tensors)
         self.untraced = {path: "; ".join(reasons) for path, reasons in plan.blocked.items()}
         self.hint = how_to_feed(model, plan.feeds)
@@ -90,8 +110,8 @@ class Replay:
         for call, recurrence in model.recurrent_calls:
             if call.path in plan.recorded:
                 for remark in recurrence.remarks:
-                    warnings.warn(InspectWarning(f"{call.path}: {remark}"), stacklevel=4)
-        _check_signals(self.signals, model, plan)
+                    warnings.warn(InspectWarning(f"{call.path}: {remark}"), stacklevel=3)
+        _check_signals(self._signals, model, plan)
         size = _batch_size(model) if options.stateful else None
         takes = tuple(map(_any_batch, model.inputs)) if options.stateful else model.inputs
         try:
@@ -104,6 +124,7 @@ class Replay:
         _check_weights(plan, options.allow_nonfinite)
         starts = {each.tensor: arrays[each.name] for each in model.inputs if each.name in arrays}
         given = {**starts, **bind_feed(options.feed, arrays, options.allow_nonfinite)}
+        self._is_fed = bool(options.feed)
         self._dtype = options.dtype
         self._kept: dict[str, Kept] = {}
         if options.samples is not None:
@@ -112,9 +133,9 @@ class Replay:
             given = {name: array[kept.taking] for name, array in given.items()}
             self._kept = {"batch": kept}
         self.samples = len(next(iter(given.values())))
-        self.account = Account(options.limits)
-        recorded = _signals([*self.signals, *also])
-        self.walk = Walk(plan, recorded, options, self.account, self.samples)
+        self._account = Account(options.limits)
+        recorded = _signals_of([*self._signals, *also])
+        self._walk = Walk(plan, recorded, options, self._account, self.samples)
         if size is not None and self.samples % size:
             raise InputError(
                 f"inputs: expected a multiple of the model's batch size {size}, "
@@ -122,15 +143,15 @@ class Replay:
             )
         if size is None and block_bytes is not None:
             size = block_size(plan, given, recorded, options, block_bytes)
-        self.batches = [*_batches(given, size)]
+        self._batches = [*_batches(given, size)]
 
     def blocks(self) -> Iterator[Block]:
         """Computes the replay, block by block, in the order of the samples."""
         start = 0
-        for batch in self.batches:
+        for batch in self._batches:
             # NaN and infinity in inputs and weights have been reported, with their place.
             with np.errstate(invalid="ignore", over="ignore"):
-                layers = self.walk.run(batch)
+                layers = self._walk.run(batch)
             stop = start + len(next(iter(batch.values())))
             layers = {
                 path: replace(
@@ -143,78 +164,45 @@ class Replay:
             yield Block(slice(start, stop), layers)
             start = stop
 
+    def in_memory(self) -> Replayed:
+        """Computes the replay and keeps all of it."""
+        traced = self._gathered()
+        trace = Trace(
+            layers={path: _only(layer, self._signals) for path, layer in traced.items()},
+            untraced=self.untraced,
+            model=self.model,
+        )
+        return Replayed(
+            trace=trace,
+            hint=self.hint,
+            recorded=traced,
+            tensors=self._walk.tensors,
+            batches=self._batches,
+            is_fed=self._is_fed,
+        )
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Replayed:
-    """A replay, with results that `lstm_inspect.trace` does not return.
-
-    Attributes:
-        trace: The recorded signals.
-        hint: As for `Replay`.
-        recorded: The same, with the further signals that `replay` was asked for.
-        tensors: The tensors that were asked for, of the last batch.
-        batches: The arrays that the replay started from, batch by batch, by input name and by path
-            of the feed.
-        is_fed: Whether the output or the x of a layer was fed.
-    """
-
-    trace: Trace
-    hint: str | None
-    recorded: Mapping[str, LayerTrace]
-    tensors: Mapping[Ref, Value]
-    batches: Sequence[Mapping[str, Array]]
-    is_fed: bool
-
-
-def replay(
-    model: Model,
-    inputs: Any,
-    options: ReplayOptions,
-    *,
-    also: Collection[str] = (),
-    tensors: Sequence[Ref] = (),
-    block_bytes: int | None = None,
-) -> Replayed:
-    """Replays a model into memory; raises the errors of `lstm_inspect.trace`.
-
-    The arguments are those of `Replay`.
-    """
-    ready = Replay(model, inputs, options, also=also, tensors=tensors, block_bytes=block_bytes)
-    traced = _gathered(ready)
-    trace = Trace(
-        layers={path: _only(layer, ready.signals) for path, layer in traced.items()},
-        untraced=ready.untraced,
-        model=ready.model,
-    )
-    return Replayed(
-        trace=trace,
-        hint=ready.hint,
-        recorded=traced,
-        tensors=ready.walk.tensors,
-        batches=ready.batches,
-        is_fed=bool(options.feed),
-    )
-
-
-def _gathered(ready: Replay) -> dict[str, LayerTrace]:
-    """Computes a replay and keeps it in memory; several blocks are joined."""
-    joined: dict[str, LayerTrace] = {}
-    for block in ready.blocks():
-        if block.samples == slice(0, ready.samples):
-            return dict(block.layers)
-        for path, layer in block.layers.items():
-            if path not in joined:
-                signals = {}
+    def _gathered(self) -> dict[str, LayerTrace]:
+        """The recorded signals of all blocks; those of several are joined."""
+        joined: dict[str, LayerTrace] = {}
+        for block in self.blocks():
+            if block.samples == slice(0, self.samples):
+                return dict(block.layers)
+            for path, layer in block.layers.items():
+                if path not in joined:
+                    joined[path] = replace(layer, signals=self._room_for(layer))
                 for name, array in layer.signals.items():
-                    shape = (ready.samples, *array.shape[1:])
-                    size = array[:1].nbytes * ready.samples
-                    ready.account.reserve(size, f"layer {path} in all batches")
-                    signals[name] = np.empty(shape, array.dtype)
-                    ready.account.hold(signals[name])
-                joined[path] = replace(layer, signals=signals)
-            for name, array in layer.signals.items():
-                joined[path].signals[name][block.samples] = array
-    return joined
+                    joined[path].signals[name][block.samples] = array
+        return joined
+
+    def _room_for(self, layer: LayerTrace) -> dict[str, Array]:
+        """Arrays for the signals of all samples of a layer, given those of one block."""
+        room = {}
+        for name, array in layer.signals.items():
+            size = array[:1].nbytes * self.samples
+            self._account.reserve(size, f"layer {layer.path} in all batches")
+            room[name] = np.empty((self.samples, *array.shape[1:]), array.dtype)
+            self._account.hold(room[name])
+        return room
 
 
 def _in_dtype(layer: LayerTrace, dtype: str | None) -> Mapping[str, Array]:
@@ -263,7 +251,7 @@ def _check_weights(plan: Plan, allow_nonfinite: bool) -> None:
             check_finite(what, array, allow_nonfinite, ModelFileError)
 
 
-def _signals(record: Collection[str]) -> tuple[str, ...]:
+def _signals_of(record: Collection[str]) -> tuple[str, ...]:
     known = all_signals()
     for name in record:
         if name not in (*known, "all"):

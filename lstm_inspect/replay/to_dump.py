@@ -1,7 +1,7 @@
 """Takes a replay to a dump, block by block, so that its size is no matter of memory."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -53,14 +53,16 @@ def write_dump(
     first: Block | None = None
     with create_dump(path, may_replace, compress=compress) as dump:
         with ThreadPoolExecutor(1) as writer:
-            writing: Iterable[Future[None]] = ()
+            writing: Future[None] | None = None
             for block in ready.blocks():
                 if first is None:
                     first = block
                     _add_arrays(dump, block, ready.samples)
-                _wait(writing)
-                writing = (writer.submit(write, dump, block),)
-            _wait(writing)
+                if writing:
+                    writing.result()
+                writing = writer.submit(write, dump, block)
+            if writing:
+                writing.result()
         assert first is not None
         trace = Trace(layers=first.layers, untraced=ready.untraced, model=ready.model)
         dump.write_document(trace.document())
@@ -71,18 +73,10 @@ def write_dump(
     return Written(trace, stats)
 
 
-def _wait(writing: Iterable[Future[None]]) -> None:
-    for each in writing:
-        each.result()
-
-
 def _add_arrays(dump: NewDump, block: Block, samples: int) -> None:
     for path, layer in block.layers.items():
+        places = layer.places
         for signal, array in layer.signals.items():
-            dump.add_array(
-                f"{path}/{signal}",
-                (samples, *array.shape[1:]),
-                array.dtype,
-                layer.dims_of(signal),
-                layer.places,
-            )
+            shape = (samples, *array.shape[1:])
+            dims = layer.dims_of(signal)
+            dump.add_array(f"{path}/{signal}", shape, array.dtype, dims, places)
