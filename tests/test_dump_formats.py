@@ -18,7 +18,15 @@ import pytest
 import xarray
 from click.testing import CliRunner
 
-from lstm_inspect import InputError, InspectError, LimitError, Limits, OutputError, load_trace
+from lstm_inspect import (
+    InputError,
+    InspectError,
+    LimitError,
+    Limits,
+    OutputError,
+    UnsupportedLayerError,
+    load_trace,
+)
 from lstm_inspect.cli import cli
 from lstm_inspect.files.limits import DEFAULT_LIMITS
 from lstm_inspect.traces.dumps import create_dump, is_dump, open_dump
@@ -419,3 +427,22 @@ def test_the_size_of_a_folder_is_that_of_its_files(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, arguments)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     assert f"s.zarr: {size / 1000:.1f} kB in" in result.stdout
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".h5", ".zarr"])
+@pytest.mark.parametrize(
+    "error", [UnsupportedLayerError("layer a"), RuntimeError("a bug")], ids=str
+)
+def test_an_error_of_what_makes_a_dump_is_not_one_of_the_disk(
+    error: Exception, suffix: str, tmp_path: Path
+) -> None:
+    def fail_at_the_second_block() -> None:
+        with create_dump(tmp_path / f"d{suffix}", is_dump) as dump:
+            dump.add_array("a/h", (4, 2), np.dtype("f4"), ("batch", "units"))
+            dump.write("a/h", (), random(2, 2))
+            raise error
+
+    with pytest.raises(type(error)) as raised:
+        fail_at_the_second_block()
+    assert raised.value is error
+    assert [*tmp_path.iterdir()] == []

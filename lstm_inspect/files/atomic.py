@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from lstm_inspect.errors import OutputError
+from lstm_inspect.errors import InspectError, OutputError
 from lstm_inspect.files.interruptions import interruptions_held
 from lstm_inspect.notation import advice
 
@@ -31,9 +31,9 @@ def replacing(path: Path, may_replace: Callable[[Path], bool]) -> Iterator[Binar
         OutputError: The folder does not exist or is not writable, or the disk is full; or there is
             now a file that must not be replaced.
     """
-    try:
-        path = path.resolve()  # keep a link, and replace the file it points to
-        beside = path.with_name(f".lstm-inspect.{os.urandom(8).hex()}.tmp")
+    with output_errors(path):
+        path = resolved(path)
+        beside = name_beside(path)
         descriptor, has_name = _open_new(beside)
         try:
             with os.fdopen(descriptor, "w+b") as file:
@@ -50,10 +50,37 @@ def replacing(path: Path, may_replace: Callable[[Path], bool]) -> Iterator[Binar
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
-    except RuntimeError as error:  # raised by Python before 3.13 for circular links
-        raise OutputError(f"{path}: cannot be written ({error})") from error
+
+
+@contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Turns what the system says about a result into an OutputError that names its path.
+
+    Other errors, such as those of what makes the result, stay as they are.
+    """
+    try:
+        yield
+    except InspectError:
+        raise
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def resolved(path: Path) -> Path:
+    """Follows links, so that a link is kept, and what it points to is replaced.
+
+    Raises:
+        OutputError: They lead in a circle.
+    """
+    try:
+        return path.resolve()
+    except RuntimeError as error:  # Python before 3.13
+        raise OutputError(f"{path}: cannot be written ({error})") from error
+
+
+def name_beside(path: Path) -> Path:
+    """A new name in the folder of a path, for what will get the name of the path."""
+    return path.with_name(f".lstm-inspect.{os.urandom(8).hex()}.tmp")
 
 
 def _open_new(beside: Path) -> tuple[int, bool]:

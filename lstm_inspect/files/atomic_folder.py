@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lstm_inspect.errors import OutputError
-from lstm_inspect.files.atomic import check_replaceable
+from lstm_inspect.files.atomic import check_replaceable, name_beside, output_errors, resolved
 from lstm_inspect.files.interruptions import interruptions_held
 
 
@@ -29,9 +28,9 @@ def replacing_folder(path: Path, may_replace: Callable[[Path], bool]) -> Iterato
         OutputError: The folder above does not exist or is not writable, or the disk is full; or
             there is now something that must not be replaced.
     """
-    try:
-        path = path.resolve()  # keep a link, and replace the folder it points to
-        beside = path.with_name(f".lstm-inspect.{os.urandom(8).hex()}.tmp")
+    with output_errors(path):
+        path = resolved(path)
+        beside = name_beside(path)
         try:
             beside.mkdir()
             yield beside
@@ -42,12 +41,6 @@ def replacing_folder(path: Path, may_replace: Callable[[Path], bool]) -> Iterato
             with interruptions_held():
                 shutil.rmtree(beside, ignore_errors=True)
             raise
-    except RuntimeError as error:  # raised by Python before 3.13 for circular links
-        raise OutputError(f"{path}: cannot be written ({error})") from error
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def _bring_to_disk(folder: Path) -> None:

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from lstm_inspect.errors import OutputError
+from lstm_inspect.files.atomic import output_errors, resolved
 
 
 def check_free_space(path: Path, size: int) -> None:
@@ -16,13 +17,9 @@ def check_free_space(path: Path, size: int) -> None:
     Raises:
         OutputError: Fewer bytes are free, or the folder cannot be read.
     """
-    try:
-        folder = path.resolve().parent
+    with output_errors(path):
+        folder = resolved(path).parent
         total, _, free = shutil.disk_usage(folder)
-    except RuntimeError as error:  # raised by Python before 3.13 for circular links
-        raise OutputError(f"{path}: cannot be written ({error})") from error
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     # Some file systems of networks say 0 for everything, as they do not know.
     if total and size > free:
         raise OutputError(
