@@ -6,7 +6,8 @@ from lstm_inspect.checks.comparison import Comparison, difference
 from lstm_inspect.checks.diff.two_arrays import Tolerance
 from lstm_inspect.files.limits import Limits
 from lstm_inspect.genuine.oracle import run_served
-from lstm_inspect.model import Model, ModelOutput
+from lstm_inspect.model import Model
+from lstm_inspect.replay.plan import needed_for
 from lstm_inspect.replay.run import Replayed
 
 
@@ -38,19 +39,10 @@ def compare_served(
         ours = results[name]
         if ours.shape != theirs[name].shape:
             return f"its function gives {name} in the shape {theirs[name].shape}, not {ours.shape}"
-        before = _paths_before(model, output)
+        before = needed_for(model, [output.tensor.path])
         comparisons += [
             difference(call.path, f"output {name}", ours, theirs[name], recurrence, tolerance)
             for call, recurrence in model.recurrent_calls
             if call.path in before
         ]
     return comparisons or "its function gives none of the results that the replay computed"
-
-
-def _paths_before(model: Model, output: ModelOutput) -> set[str]:
-    """The paths of the calls that a result is computed from."""
-    needed = {output.tensor.path}
-    for call in reversed(model.calls):
-        if call.path in needed:
-            needed |= {ref.path for ref in call.needs}
-    return needed

@@ -86,11 +86,11 @@ def _expanded(path: Path) -> list[Path]:
         return [path]
     from glob import glob
 
-    # Path.glob takes no absolute pattern, and finds hidden files.
-    matches = sorted(map(Path, glob(str(path), recursive=True)))  # noqa: PTH207
+    found = glob(str(path), recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+    matches = sorted(map(Path, found))
     if not matches:
         raise ModelFileError(f"{path}: expected a file that matches this pattern, received none")
-    return [found for match in matches for found in _expanded(match)]
+    return [each for match in matches for each in _expanded(match)]
 
 
 def open_given(

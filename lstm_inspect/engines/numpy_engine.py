@@ -94,11 +94,12 @@ def _run_piece(
     cell, x = work.cell, work.x[rows]
     mask = None if work.mask is None else work.mask[rows]
     masked_at = set() if mask is None else {*np.flatnonzero(~mask.all(axis=0)).tolist()}
-    recorded = [(name, array[rows]) for name, array in computed.recorded.items()]
     sequence = None if computed.sequence is None else computed.sequence[rows]
-    if sequence is not None and wanted.is_whole(x.shape[1]):
-        # The sequence is among what is recorded, if it is recorded at all.
-        recorded = [(name, array) for name, array in recorded if name != cell.kind.output]
+    recorded = [
+        (name, array[rows])
+        for name, array in computed.recorded.items()
+        if array is not computed.sequence  # which may be one of them
+    ]
     places = {step: place for place, step in enumerate(wanted.steps)}
     previous = {state: np.array(array[rows]) for state, array in work.initial_state.items()}
     states = {state: np.empty_like(array) for state, array in previous.items()}

@@ -7,7 +7,7 @@ import numpy as np
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.layers.form import Form, Value, no_mask
-from lstm_inspect.model import Flatten, Layer, Permute, RepeatVector, Reshape, Shape
+from lstm_inspect.model import Flatten, Layer, Permute, RepeatVector, Reshape, Shape, flat_size
 
 
 def _repeat_vector(layer: Layer, options: RepeatVector, inputs: Sequence[Value]) -> Array:
@@ -27,9 +27,9 @@ def _reshape_shape(options: Reshape, shapes: Sequence[Shape]) -> Shape:
     batch, *sizes = shapes[0]
     target: list[int | None] = list(options.target_shape)
     if -1 in target:
-        known = [size for size in sizes if size is not None]
+        total = flat_size(sizes)
         rest = math.prod(size for size in options.target_shape if size != -1)
-        target[target.index(-1)] = math.prod(known) // rest if len(known) == len(sizes) else None
+        target[target.index(-1)] = None if total is None else total // rest
     return (batch, *target)
 
 
@@ -40,8 +40,7 @@ def _flatten(layer: Layer, options: Flatten, inputs: Sequence[Value]) -> Array:
 
 def _flatten_shape(options: Flatten, shapes: Sequence[Shape]) -> Shape:
     batch, *sizes = shapes[0]
-    known = [size for size in sizes if size is not None]
-    return (batch, math.prod(known) if len(known) == len(sizes) else None)
+    return (batch, flat_size(sizes))
 
 
 def _permute(layer: Layer, options: Permute, inputs: Sequence[Value]) -> Array:

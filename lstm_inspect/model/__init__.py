@@ -51,7 +51,7 @@ from lstm_inspect.model.layer import (
     Reshape,
 )
 from lstm_inspect.model.recurrence import Recurrence, mismatch
-from lstm_inspect.model.sizes import Shape, fits, output_sizes
+from lstm_inspect.model.sizes import Shape, fits, flat_size, output_sizes
 
 __all__ = [
     "FED_INPUT",
@@ -96,6 +96,7 @@ __all__ = [
     "assumed",
     "blocks_of",
     "fits",
+    "flat_size",
     "joined",
     "mismatch",
     "output_sizes",

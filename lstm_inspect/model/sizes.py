@@ -1,5 +1,6 @@
 """Shapes in which some sizes are unknown."""
 
+import math
 from collections.abc import Sequence
 
 from lstm_inspect.cells import Moves
@@ -13,6 +14,12 @@ def fits(shape: tuple[int, ...], stated: Shape) -> bool:
     return len(shape) == len(stated) and all(
         size is None or size == own for own, size in zip(shape, stated, strict=True)
     )
+
+
+def flat_size(sizes: Sequence[int | None]) -> int | None:
+    """How many numbers sizes have together; None if one is unknown."""
+    known = [size for size in sizes if size is not None]
+    return math.prod(known) if len(known) == len(sizes) else None
 
 
 def output_sizes(moves: Moves, lengths: Sequence[int | None], size: tuple[int, ...]) -> Shape:

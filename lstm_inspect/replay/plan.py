@@ -1,6 +1,6 @@
 """Plans a replay: which calls it computes, and which it cannot."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -119,14 +119,10 @@ def plan_replay(model: Model, options: ReplayOptions, also: Collection[Ref] = ()
         if call.path in selected and not obstacles[call.path] and call.path not in feed
     )
     tensors = tuple(ref for ref in also if not obstacles.get(ref.path))
-    needed = {*recorded, *(ref.path for ref in tensors)}
-    calls = []
-    for call in reversed(model.calls):
-        if call.path in needed and call.path not in feed:
-            needed |= {ref.path for ref in needs_of(call, feed)}
-            calls.append(call)
+    needed = needed_for(model, [*recorded, *(ref.path for ref in tensors)], feed)
+    calls = [call for call in model.calls if call.path in needed and call.path not in feed]
     return Plan(
-        calls=tuple(reversed(calls)),
+        calls=tuple(calls),
         recorded=recorded,
         tensors=tensors,
         inputs=frozenset(each.name for each in model.inputs if each.tensor in needed),
@@ -158,10 +154,7 @@ def _stops(
     model: Model, feed: Collection[str], selected: Collection[str], in_the_way: Mapping[str, Call]
 ) -> tuple[Stop, ...]:
     """Those of the layers in the way that a selected call depends on."""
-    needed = set(selected)
-    for call in reversed(model.calls):
-        if call.path in needed:
-            needed |= {ref.path for ref in needs_of(call, feed)}
+    needed = needed_for(model, selected, feed)
     stops = {}
     for path, call in in_the_way.items():
         if path in needed and isinstance(layer := call.layer, Layer):
@@ -169,6 +162,15 @@ def _stops(
             in_training = call.in_training and layer.acts_in_training
             stops[layer.name] = Stop(layer, runs_in_keras and not in_training)
     return tuple(stops.values())
+
+
+def needed_for(model: Model, paths: Iterable[str], feed: Collection[str] = ()) -> set[str]:
+    """The paths of the inputs and calls that some calls depend on, and their own."""
+    needed = set(paths)
+    for call in reversed(model.calls):
+        if call.path in needed:
+            needed |= {ref.path for ref in needs_of(call, feed)}
+    return needed
 
 
 def needs_of(call: Call, feed: Collection[str]) -> tuple[Ref, ...]:

@@ -309,6 +309,12 @@ class LayerConfig:
             raise self._unexpected(key, f"{rank} positive whole numbers", value)
         return tuple(sizes)
 
+    def pooling(self, rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The window and the strides of a pooling; without strides it moves by its window."""
+        size = self.sizes("pool_size", rank, default=2)
+        is_given = self.config.get("strides") is not None
+        return size, self.sizes("strides", rank) if is_given else size
+
     def choice(self, key: str, choices: tuple[str, ...]) -> str:
         """A word of the config, one of ``choices``; the first one if the config leaves it out."""
         value = self.config.get(key) or choices[0]

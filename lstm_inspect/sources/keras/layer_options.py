@@ -198,13 +198,11 @@ def _convolve(rank: int, layer: LayerConfig) -> Options | None:
 def _pool(how: str, rank: int, layer: LayerConfig) -> Options | None:
     if not (_is_channels_last(layer) and _pads_plainly(layer)):
         return None
-    size = layer.sizes("pool_size", rank, default=2)
-    # Without strides, a pooling moves by the size of its window.
-    moves_by_itself = layer.config.get("strides") is None
+    size, strides = layer.pooling(rank)
     return Pool(
         how=how,
         pool_size=size,
-        strides=size if moves_by_itself else layer.sizes("strides", rank),
+        strides=strides,
         padding=layer.choice("padding", ("valid", "same")),
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from lstm_inspect.cells import Moves
-from lstm_inspect.model import Shape, output_sizes
+from lstm_inspect.model import Shape, flat_size, output_sizes
 from lstm_inspect.sources.keras.layer_config import LayerConfig
 from lstm_inspect.sources.keras.settings import unknown_settings
 
@@ -100,9 +100,7 @@ def _convolve_transposed(rank: int, layer: LayerConfig, shapes: Sequence[Shape])
 
 
 def _pool(rank: int, layer: LayerConfig, shapes: Sequence[Shape]) -> Shape:
-    size = layer.sizes("pool_size", rank, default=2)
-    moves_by_itself = layer.config.get("strides") is None
-    strides = size if moves_by_itself else layer.sizes("strides", rank)
+    size, strides = layer.pooling(rank)
     moves = Moves(strides, (1,) * rank, layer.choice("padding", ("valid", "same")))
     channels = _channels(layer, shapes[0])
     return _with_spatial(layer, shapes[0], lambda sizes: output_sizes(moves, sizes, size), channels)
@@ -122,12 +120,7 @@ def _pool_to_size(rank: int, layer: LayerConfig, shapes: Sequence[Shape]) -> Sha
 
 def _flatten(layer: LayerConfig, shapes: Sequence[Shape]) -> Shape:
     batch, *sizes = shapes[0]
-    total = 1
-    for size in sizes:
-        if size is None:
-            return (batch, None)
-        total *= size
-    return (batch, total)
+    return (batch, flat_size(sizes))
 
 
 def _pad(rank: int, sign: int, layer: LayerConfig, shapes: Sequence[Shape]) -> Shape:
