@@ -502,6 +502,27 @@ def test_a_nan_is_warned_of_by_its_place_and_counted(folder: Path) -> None:
 # --- a replay that cannot compute every layer
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--steps", "a"], "--steps: expected places such as"),
+        (["--units", "999"], "--units: expected numbers below 100, received 999"),
+        (["--samples", "9:"], "--samples: expected some of 0 to 1, received none"),
+        (["--steps", "0", "--last"], "--steps: expected none with --last"),
+    ],
+    ids=str,
+)
+def test_a_part_that_is_not_there_is_refused_by_the_name_of_the_option(
+    options: list[str], message: str, tmp_path: Path
+) -> None:
+    model, x = (str(SAMPLES / f"stacked.{suffix}") for suffix in ("keras", "npy"))
+    out = str(tmp_path / "s.npz")
+    result = CliRunner().invoke(cli, ["trace", model, "--input", x, "--out", out, *options])
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {message}")
+    assert [*tmp_path.iterdir()] == []
+
+
 NAMES_THE_OBSTACLE = re.compile(
     r"error: behind not traced: .*attend \(Attend\).*\n(hint: attend.npy is .*\n(  .*\n){3})"
 )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from lstm_inspect.errors import InputError
+from lstm_inspect.notation import advice
 
 Places = str | int | slice | range | Sequence[int | slice | range] | None
 """Places of an axis, as people give them: ``"0,5,8:16"``; None for all."""
@@ -16,7 +17,7 @@ class Cut(NamedTuple):
     """Some places of an axis.
 
     Attributes:
-        option: The option that asks for them, as errors name it.
+        option: The option that asks for them.
         parts: Single places, and slices.
     """
 
@@ -36,9 +37,13 @@ class Cut(NamedTuple):
             elif -size <= part < size:
                 found.add(part % size)
             else:
-                raise InputError(f"{self.option}: expected numbers below {size}, received {part}")
+                raise InputError(
+                    f"{_named(self.option)}: expected numbers below {size}, received {part}"
+                )
         if not found:
-            raise InputError(f"{self.option}: expected some of 0 to {size - 1}, received none")
+            raise InputError(
+                f"{_named(self.option)}: expected some of 0 to {size - 1}, received none"
+            )
         return tuple(sorted(found))
 
 
@@ -46,7 +51,7 @@ def read_cut(option: str, given: Places) -> Cut | None:
     """Reads which places of an axis are wanted.
 
     Args:
-        option: The option, as errors name it.
+        option: The option.
         given: ``"0,5,8:16"``, a number, a slice or range, or several of these; None for all.
 
     Raises:
@@ -57,8 +62,12 @@ def read_cut(option: str, given: Places) -> Cut | None:
     parts = _parts(given)
     if not parts:
         expected = 'places such as "0,5,8:16", counted from 0'
-        raise InputError(f"{option}: expected {expected}, received {given!r:.80}")
+        raise InputError(f"{_named(option)}: expected {expected}, received {given!r:.80}")
     return Cut(option, tuple(parts))
+
+
+def _named(option: str) -> str:
+    return advice(python=option, command_line=f"--{option}")
 
 
 def _parts(given: Any) -> list[int | slice]:

@@ -8,6 +8,7 @@ from lstm_inspect.arrays import Array
 from lstm_inspect.errors import InputError
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.model import Layer
+from lstm_inspect.notation import advice
 from lstm_inspect.replay.cuts import read_cut
 
 Progress = Callable[[str, int, int], None]
@@ -56,7 +57,11 @@ class ReplayOptions:
         for option in ("steps", "units", "samples"):
             object.__setattr__(self, option, read_cut(option, getattr(self, option)))
         if self.last and self.steps is not None:
-            raise InputError("steps: expected none with last, which is the last step alone")
+            both = advice(
+                python="steps: expected none with last",
+                command_line="--steps: expected none with --last",
+            )
+            raise InputError(f"{both}, which is the last step alone")
         if self.dtype not in (None, *_DTYPES):
             raise _unfit("dtype", " or ".join(_DTYPES), self.dtype)
         if not isinstance(self.feed, Mapping):
