@@ -64,6 +64,19 @@ feed_option = click.option(
 )
 
 
+out_option = click.option(
+    "--out",
+    "-o",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The .npz, .h5 or .zarr to write.",
+)
+
+force_option = click.option(
+    "--force", is_flag=True, help="Replace a file at --out that is not a dump."
+)
+
+
 def _format_option(
     formats: Sequence[str], default: str | Callable[[], str], show_default: str | bool, help_: str
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -18,11 +18,13 @@ from lstm_inspect.cli.messages import say_error, say_hint
 from lstm_inspect.cli.model_arguments import model_argument, open_given
 from lstm_inspect.cli.shared_options import (
     feed_option,
+    force_option,
     format_option,
     input_option,
     limit_option,
     model_options,
     nonfinite_option,
+    out_option,
     stateful_option,
 )
 from lstm_inspect.notation import by_line
@@ -42,13 +44,7 @@ Examples:
 @click.command(epilog=_EXAMPLES)
 @model_argument
 @input_option
-@click.option(
-    "--out",
-    "-o",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="The .npz, .h5 or .zarr to write.",
-)
+@out_option
 @click.option(
     "--record",
     multiple=True,
@@ -82,7 +78,7 @@ Examples:
 )
 @click.option("--verify", is_flag=True, help="Compare with Keras and store the result in the dump.")
 @click.option("--compress", is_flag=True, help="Compress the dump; for .h5 and .zarr.")
-@click.option("--force", is_flag=True, help="Replace a file at --out that is not a dump.")
+@force_option
 @format_option
 @model_options
 @nonfinite_option

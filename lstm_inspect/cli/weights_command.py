@@ -10,7 +10,13 @@ import click
 from lstm_inspect.cli.completion import complete_layer
 from lstm_inspect.cli.messages import say_lacking
 from lstm_inspect.cli.model_arguments import model_argument, open_given
-from lstm_inspect.cli.shared_options import format_option, limit_option, model_options
+from lstm_inspect.cli.shared_options import (
+    force_option,
+    format_option,
+    limit_option,
+    model_options,
+    out_option,
+)
 
 if TYPE_CHECKING:
     from lstm_inspect.arrays import Array
@@ -25,13 +31,7 @@ Examples:
 
 @click.command(epilog=_EXAMPLES)
 @model_argument
-@click.option(
-    "--out",
-    "-o",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="The .npz, .h5 or .zarr to write.",
-)
+@out_option
 @click.option(
     "--gates", is_flag=True, help="Write each gate apart too: kernel_i, kernel_f and so on."
 )
@@ -43,7 +43,7 @@ Examples:
     multiple=True,
     help="Write only the recurrent layers that match this; may be repeated.",
 )
-@click.option("--force", is_flag=True, help="Replace a file at --out that is not a dump.")
+@force_option
 @format_option
 @model_options
 @limit_option
