@@ -32,6 +32,8 @@ def trace(
     select: str | Sequence[str] = ("*",),
     feed: Mapping[str, Any] | None = None,
     layers: Mapping[str, CustomLayer] | None = None,
+    initial_state: Mapping[str, Any] | None = None,
+    time_chunk: int | None = None,
     stateful: bool = False,
     steps: Places = None,
     last: bool = False,
@@ -60,6 +62,12 @@ def trace(
             class: ``"MyAttention"`` is also the class ``mine>MyAttention``, of the package mine.
             Each is called with the `Layer` and its input arrays, and returns the output array, or
             the output array and its mask.
+        initial_state: The states to start from, (batch, units) by ``"<path>/h0"`` and
+            ``"<path>/c0"``, as `Trace.final_states` of an earlier trace gives them. A layer without
+            any starts from zeros, with a warning. None starts all from zeros.
+        time_chunk: Takes long sequences in pieces of so many timesteps, rounded up to a multiple of
+            64. The states are the same, bit for bit. Every layer has to read forward. None takes
+            the whole.
         stateful: Whether the input holds several batches of the model's own batch size, one after
             the other. Stateful layers then carry their states from batch to batch, as in Keras.
         steps: Which timesteps of the input to record: ``"0:100:10"``, ``"0,5,8:16"``, a number, a
@@ -93,6 +101,8 @@ def trace(
         select=select,
         feed={} if feed is None else feed,
         layers={} if layers is None else layers,
+        initial_state={} if initial_state is None else initial_state,
+        time_chunk=time_chunk,
         stateful=stateful,
         steps=steps,
         last=last,

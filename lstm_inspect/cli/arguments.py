@@ -101,6 +101,24 @@ def read_inputs(inputs: Sequence[str], limits: "Limits") -> Any:
             return arrays
 
 
+def read_initial_state(path: Path | None, limits: "Limits") -> dict[str, Any]:
+    """Reads the file of ``--initial-state``: states by key, or a dump with the states before."""
+    if path is None:
+        return {}
+    from lstm_inspect.errors import InputError
+    from lstm_inspect.files.npy import read_arrays
+    from lstm_inspect.traces.dumps import is_dump
+    from lstm_inspect.traces.recording import read_final_states
+
+    if is_dump(path, limits):
+        return read_final_states(path, limits)
+    expected = "a dump, or an .npz of states such as lstm/h0"
+    states = read_arrays(path, expected, limits=limits)
+    if not isinstance(states, dict):
+        raise InputError(f"{path}: expected {expected}, received one array")
+    return states
+
+
 def read_feed(feed: Sequence[str], limits: "Limits") -> dict[str, Any]:
     """Reads the files of ``--feed``: arrays by layer path."""
     return {path: _one_array(file, limits) for path, file in map(split_feed, feed)}

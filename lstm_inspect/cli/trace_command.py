@@ -9,6 +9,7 @@ import click
 
 from lstm_inspect.cli.arguments import (
     read_feed,
+    read_initial_state,
     read_inputs,
     split_feed,
     split_input,
@@ -64,11 +65,24 @@ Examples:
     help="Record only the recurrent layers that match this; may be repeated.",
 )
 @feed_option
+@click.option(
+    "--initial-state",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Start from states, not from zeros: an .npz of them, as lstm/h0 and lstm/c0, or a dump, "
+    "of which the last ones are taken.",
+)
 @stateful_option
 @click.option(
     "--steps", metavar="PLACES", help="Record these timesteps alone: 0:100:10, or 0,5,8:16."
 )
 @click.option("--last", is_flag=True, help="Record the final states alone: the last step read.")
+@click.option(
+    "--time-chunk",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Take long sequences in pieces of N timesteps, rounded up to a multiple of 64.",
+)
 @click.option("--units", metavar="PLACES", help="Record these units of states and gates alone.")
 @click.option("--samples", metavar="PLACES", help="Replay these samples alone.")
 @click.option(
@@ -92,9 +106,11 @@ def trace(
     record: Sequence[str],
     layers: Sequence[str],
     feed: Sequence[str],
+    initial_state: Path | None,
     stateful: bool,
     steps: str | None,
     last: bool,
+    time_chunk: int | None,
     units: str | None,
     samples: str | None,
     dtype: str | None,
@@ -126,9 +142,10 @@ def trace(
 
     started = time.perf_counter()
     given = [path for _, path in [*map(split_input, inputs), *map(split_feed, feed)]]
+    given += [each for each in (config, initial_state) if each]
     opened = open_given(model, config, replace_config=replace_config, assume=assume, limits=limits)
     may_replace = (lambda path: True) if force else is_dump
-    sources = [*opened.source.paths, *given, *([config] if config else [])]
+    sources = [*opened.source.paths, *given]
     check_new_dump(out, sources=sources, may_replace=may_replace, compress=compress)
     arrays, fed = read_inputs(inputs, limits), read_feed(feed, limits)
     with progress_bar() as progress:
@@ -136,6 +153,8 @@ def trace(
             record=record,
             select=layers or ("*",),
             feed=fed,
+            initial_state=read_initial_state(initial_state, limits),
+            time_chunk=time_chunk,
             stateful=stateful,
             steps=steps,
             last=last,

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_inspect.engines.work import Computed, Wanted, Work
+from lstm_inspect.engines.work import TIME_BLOCK, Computed, Wanted, Work
 
 OnSteps = Callable[[int], None]
 """Called with how many more timesteps of how many sequences are done: their product."""
@@ -103,7 +103,7 @@ def _run_piece(
     places = {step: place for place, step in enumerate(wanted.steps)}
     previous = {state: np.array(array[rows]) for state, array in work.initial_state.items()}
     states = {state: np.empty_like(array) for state, array in previous.items()}
-    block = max(1, _BLOCK_BYTES // max(1, _bytes_of_step(work, len(x))))
+    block = _steps_of_block(_bytes_of_step(work, len(x)))
     for start in range(0, x.shape[1], block):
         steps = np.ascontiguousarray(x[:, start : start + block].swapaxes(0, 1))
         for t, projected in enumerate(cell.project(steps), start):
@@ -141,6 +141,16 @@ def bytes_of_run(work: Work, wanted: Wanted) -> int:
     block = max(min(thread_count() * _BLOCK_BYTES, timesteps * step), step)
     needed: int = recorded + block + 6 * step
     return needed
+
+
+def _steps_of_block(step: int) -> int:
+    """How many timesteps are projected together: a part of `TIME_BLOCK`.
+
+    Args:
+        step: The bytes of one timestep.
+    """
+    most = max(1, _BLOCK_BYTES // max(1, step))
+    return min(TIME_BLOCK, 1 << (most.bit_length() - 1))
 
 
 def thread_count() -> int:

@@ -6,6 +6,13 @@ from typing import NamedTuple
 from lstm_inspect.arrays import Array
 from lstm_inspect.cells import Cell
 
+TIME_BLOCK = 64
+"""A run of some timesteps has the bits of a run of all, if it starts and ends at a multiple of it.
+
+It may also end with the last timestep. BLAS chooses its order of additions by the number of rows,
+so the same timesteps have to be projected together.
+"""
+
 
 class Work(NamedTuple):
     """A cell, and the sequences to run it over, first timestep first.

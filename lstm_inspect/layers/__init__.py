@@ -10,9 +10,9 @@ from lstm_inspect.cells import ACTIVATIONS
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.layers import basic, merging, reshaping, spatial
 from lstm_inspect.layers.form import Form, Value, blaming, check_shape, map_values, mask_over
+from lstm_inspect.layers.mixing import mixes_samples, mixes_timesteps
 from lstm_inspect.layers.operation_shapes import operation_shape
 from lstm_inspect.layers.operations import bytes_needed, operation_of
-from lstm_inspect.layers.samples import mixes_samples
 from lstm_inspect.model import Layer, Shape, refs
 from lstm_inspect.notation import shape_text
 
@@ -27,6 +27,7 @@ __all__ = [
     "map_values",
     "mask_over",
     "mixes_samples",
+    "mixes_timesteps",
     "operation_of",
     "operation_shape",
     "output_shape",

@@ -23,6 +23,8 @@ from lstm_inspect.model import (
     Shape,
 )
 
+_ROWS = 64
+
 
 def _identity(layer: Layer, options: Identity, inputs: Sequence[Value]) -> Array:
     return inputs[0].array
@@ -73,11 +75,35 @@ def _embedding_shape(options: Embedding, shapes: Sequence[Shape]) -> Shape:
 
 def _dense(layer: Layer, options: Dense, inputs: Sequence[Value]) -> Array:
     kernel, *bias = (cast(array, layer.dtype) for array in layer.weights)
-    z: Array = cast(inputs[0].array, layer.dtype) @ kernel
+    z = _row_by_row(cast(inputs[0].array, layer.dtype), kernel)
     for b in bias:
         z += b
     ACTIVATIONS[layer.activation](z)
     return z
+
+
+def _dense_scratch(options: Dense, shapes: Sequence[tuple[int, ...]]) -> int:
+    return _ROWS * (shapes[0][-1] + options.units)
+
+
+def _row_by_row(x: Array, kernel: Array) -> Array:
+    """The product of x and a kernel, of which each row has the same bits whatever the others are.
+
+    BLAS chooses its order of additions by the number of rows. So all products have one number.
+    """
+    *outer, features = x.shape
+    rows = x.reshape(math.prod(outer), features)
+    units = kernel.shape[1]
+    z = np.empty((len(rows), units), np.result_type(x, kernel))
+    rest = len(rows) % _ROWS
+    last = len(rows) - rest
+    blocks = rows[:last].reshape(last // _ROWS, _ROWS, features)
+    np.matmul(blocks, kernel, out=z[:last].reshape(len(blocks), _ROWS, units))
+    if rest:
+        padded = np.zeros((_ROWS, features), x.dtype)
+        padded[:rest] = rows[last:]
+        z[last:] = (padded @ kernel)[:rest]
+    return z.reshape(*outer, units)
 
 
 def _dense_shape(options: Dense, shapes: Sequence[Shape]) -> Shape:
@@ -157,7 +183,7 @@ FORMS: dict[type, Form] = {
     Augmentation: Form(_augmentation, pass_mask, same_shape),
     Masking: Form(_masking, _masking_mask, same_shape),
     Embedding: Form(_embedding, _embedding_mask, _embedding_shape, casts=False),
-    Dense: Form(_dense, pass_mask, _dense_shape),
+    Dense: Form(_dense, pass_mask, _dense_shape, scratch=_dense_scratch),
     Activation: Form(_activation, pass_mask, same_shape, scratch=_activation_scratch),
     LayerNormalization: Form(_layer_normalization, pass_mask, same_shape, casts=False),
     LeakyReLU: Form(_leaky_relu, pass_mask, same_shape),

@@ -44,6 +44,8 @@ class ReplayOptions:
     last: bool = False
     units: Any = None
     samples: Any = None
+    initial_state: Mapping[str, Any] = field(default_factory=dict)
+    time_chunk: int | None = None
     dtype: str | None = None
 
     def __post_init__(self) -> None:
@@ -64,8 +66,16 @@ class ReplayOptions:
             raise InputError(f"{both}, which is the last step alone")
         if self.dtype not in (None, *_DTYPES):
             raise _unfit("dtype", " or ".join(_DTYPES), self.dtype)
-        if not isinstance(self.feed, Mapping):
-            raise _unfit("feed", 'arrays by path, such as {"dense": array}', self.feed)
+        mappings = {
+            "feed": 'arrays by path, such as {"dense": array}',
+            "initial_state": 'arrays by state, such as {"lstm/h0": array, "lstm/c0": array}',
+        }
+        for option, expected in mappings.items():
+            if not isinstance(getattr(self, option), Mapping):
+                raise _unfit(option, expected, getattr(self, option))
+        if self.time_chunk is not None and not _is_count(self.time_chunk):
+            option = advice(python="time_chunk", command_line="--time-chunk")
+            raise _unfit(option, "a number of timesteps, 1 or more", self.time_chunk)
         is_code = isinstance(self.layers, Mapping) and all(map(callable, self.layers.values()))
         if not is_code:
             functions = 'functions by the name of a layer or class, such as {"Attention": function}'
@@ -99,6 +109,10 @@ def _texts(option: str, given: Any, expected: str) -> tuple[str, ...]:
     if not texts or not all(isinstance(each, str) for each in texts):
         raise _unfit(option, expected, given)
     return texts
+
+
+def _is_count(given: object) -> bool:
+    return isinstance(given, int) and not isinstance(given, bool) and given > 0
 
 
 def _unfit(option: str, expected: str, given: object) -> InputError:

@@ -1,6 +1,6 @@
 """Replays one call of a recurrent layer: prepares its arrays, runs the cell, and undoes that."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,8 @@ from lstm_inspect.layers import Value
 from lstm_inspect.model import Recurrence
 from lstm_inspect.replay.account import Account
 from lstm_inspect.replay.cuts import Cut
-from lstm_inspect.replay.outputs import outputs_of
+from lstm_inspect.replay.outputs import begun, outputs_of
+from lstm_inspect.replay.timesteps import Steps
 from lstm_inspect.traces.kept import Kept
 
 
@@ -26,6 +27,8 @@ class Asked(NamedTuple):
         last: Whether only the last step that the layer reads is recorded.
         units: The units to record; None for all.
         sequence: Whether the sequence goes to another call.
+        part: The timesteps to compute, in reading order; None for all. A forward layer is given x
+            at these alone, a backward layer is given all of it.
     """
 
     record: Collection[str]
@@ -33,6 +36,19 @@ class Asked(NamedTuple):
     last: bool = False
     units: Cut | None = None
     sequence: bool = True
+    part: Steps | None = None
+
+
+class Reached(NamedTuple):
+    """Where a layer stands behind the last step that it read.
+
+    Attributes:
+        states: (batch, *shape) for each state of the cell, in the dtype of the cell.
+        has_begun: Whether a step that counts was read, (batch,) bool; None without a mask.
+    """
+
+    states: Mapping[str, Array]
+    has_begun: Array | None
 
 
 class Recorded(NamedTuple):
@@ -41,10 +57,12 @@ class Recorded(NamedTuple):
     Attributes:
         signals: The signals, in the order in which they were asked for.
         kept: For the axes ``"timesteps"`` and ``"units"``, what was kept of them, if it is a part.
+        reached: Where the layer stands behind the last step.
     """
 
     signals: dict[str, Array]
     kept: dict[str, Kept]
+    reached: Reached
 
 
 def replay_recurrence(
@@ -54,6 +72,7 @@ def replay_recurrence(
     *,
     mask: Array | None,
     initial_state: Sequence[Array],
+    reached: Reached | None,
     asked: Asked,
     account: Account,
     on_steps: Callable[[int], None] | None,
@@ -67,6 +86,8 @@ def replay_recurrence(
             features), or features first if the layer says so. The mask of x goes to the outputs.
         mask: The mask that the layer uses, (batch, timesteps) bool; None if it uses none.
         initial_state: An array for each state; empty for zeros.
+        reached: Where the layer stands if it has read earlier timesteps of these sequences; None if
+            it has not.
         asked: What to record, and whether the sequence is needed.
         account: Asked before arrays are made and steps are taken.
         on_steps: Called with how many more timesteps of how many sequences are done.
@@ -88,19 +109,24 @@ def replay_recurrence(
         x = x.swapaxes(0, 1)
         mask = None if mask is None else mask.swapaxes(0, 1)
     _check_x(path, recurrence, x)
-    account.count_steps(x.shape[1], what)
+    part = asked.part or Steps(0, x.shape[1], x.shape[1])
+    to_read = slice(part.stop - part.start)
+    account.count_steps(part.stop - part.start, what)
     # Half precision is computed in single precision and rounded once, when it is recorded.
     working = np.promote_types(x.dtype, np.float32)
     cell = _cell(recurrence, working)
     order = recurrence.reading_order
-    read = _features_last(recurrence, x.astype(working, copy=False)[:, order], 2)
+    read = _features_last(recurrence, x.astype(working, copy=False)[:, order][:, to_read], 2)
     shapes = cell.shapes(read.shape[2:])
     states = {name: np.zeros((len(x), *shapes[name]), working) for name in recurrence.states}
     for name, state in zip(states, initial_state, strict=False):
         states[name] = _fitted_state(path, recurrence, name, state, states[name])
-    steps = _steps(recurrence, asked, x.shape[1])
+    if reached is not None:
+        states.update(reached.states)
+    places = _places(recurrence, asked, part.of)
+    steps = [place - part.start for place in places if 0 <= place - part.start < x.shape[1]]
     units = None if asked.units is None else asked.units.places(recurrence.units)
-    work = Work(cell, read, states, None if mask is None else mask[:, order])
+    work = Work(cell, read, states, None if mask is None else mask[:, order][:, to_read])
     wanted = Wanted(
         signals=[name for name in recurrence.kind.computed if name in asked.record],
         steps=_in_reading_order(recurrence, steps, x.shape[1]),
@@ -121,11 +147,14 @@ def replay_recurrence(
     for name, state in states.items():
         kept = state if units is None else state[..., [*units]]
         signals[f"{name}0"] = as_layer(kept, 1)
+    before = None if reached is None else reached.has_begun
+    has_begun = None if mask is None else begun(recurrence, mask, before)
     outputs = outputs_of(
         recurrence,
         None if computed.sequence is None else as_layer(computed.sequence, 2),
         {name: as_layer(array, 1) for name, array in computed.final_states.items()},
         mask,
+        has_begun,
         given.mask,
     )
     if recurrence.output_dtype is not None:
@@ -133,16 +162,18 @@ def replay_recurrence(
         outputs = tuple(Value(cast(each.array, dtype), each.mask) for each in outputs)
     parts: dict[str, Kept] = {}
     if asked.steps is not None or asked.last:
-        parts["timesteps"] = Kept.of(steps, x.shape[1])
+        parts["timesteps"] = Kept.of(places, part.of)
     if units is not None:
         parts["units"] = Kept.of(units, recurrence.units)
     return outputs, Recorded(
-        {name: signals[name] for name in asked.record if name in signals}, parts
+        {name: signals[name] for name in asked.record if name in signals},
+        parts,
+        Reached(computed.final_states, None if has_begun is None else has_begun[:, -1]),
     )
 
 
-def _steps(recurrence: Recurrence, asked: Asked, timesteps: int) -> Sequence[int]:
-    """The steps of x to record, in the order of the input."""
+def _places(recurrence: Recurrence, asked: Asked, timesteps: int) -> Sequence[int]:
+    """The steps of a whole sequence to record, in the order of the input."""
     if asked.last:
         return (0,) if recurrence.go_backwards else (timesteps - 1,)
     return range(timesteps) if asked.steps is None else asked.steps.places(timesteps)

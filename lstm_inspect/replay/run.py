@@ -1,9 +1,10 @@
 """Replays a model: checks the request, plans it, and computes it block by block."""
 
+import math
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,28 +22,19 @@ from lstm_inspect.model import Model, ModelInput, Ref
 from lstm_inspect.notation import by_line
 from lstm_inspect.replay.account import Account
 from lstm_inspect.replay.batching import block_size
+from lstm_inspect.replay.block import Block
 from lstm_inspect.replay.feeding import how_to_feed, how_to_feed_x
+from lstm_inspect.replay.initial_states import InitialStates, bind_initial_states
 from lstm_inspect.replay.inputs import MissingInputError, bind_feed, bind_inputs, check_finite
 from lstm_inspect.replay.options import ReplayOptions
 from lstm_inspect.replay.plan import Plan, plan_replay
+from lstm_inspect.replay.timesteps import parts
 from lstm_inspect.replay.walk import Walk
 from lstm_inspect.traces.kept import Kept
 from lstm_inspect.traces.recording import LayerTrace, Trace
 
 IN_MEMORY = 256 << 20
 """The bytes that a block may take if its results stay in memory."""
-
-
-class Block(NamedTuple):
-    """What was recorded of some samples.
-
-    Attributes:
-        samples: Which of the samples that are replayed, counted from 0.
-        layers: The recorded signals of each layer.
-    """
-
-    samples: slice
-    layers: Mapping[str, LayerTrace]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -124,13 +116,22 @@ class Replay:
         _check_weights(plan, options.allow_nonfinite)
         starts = {each.tensor: arrays[each.name] for each in model.inputs if each.name in arrays}
         given = {**starts, **bind_feed(options.feed, arrays, options.allow_nonfinite)}
-        self._is_fed = bool(options.feed)
+        total = len(next(iter(given.values())))
+        self._initial_states = bind_initial_states(
+            options.initial_state,
+            model,
+            plan,
+            total if size is None else size,
+            allow_nonfinite=options.allow_nonfinite,
+        )
+        self._is_fed = bool(options.feed or self._initial_states)
         self._dtype = options.dtype
         self._kept: dict[str, Kept] = {}
         if options.samples is not None:
-            total = len(next(iter(given.values())))
             kept = Kept.of(options.samples.places(total), total)
             given = {name: array[kept.taking] for name, array in given.items()}
+            if size is None:
+                self._initial_states = _of_samples(self._initial_states, kept.taking)
             self._kept = {"batch": kept}
         self.samples = len(next(iter(given.values())))
         self._account = Account(options.limits)
@@ -141,6 +142,9 @@ class Replay:
                 f"inputs: expected a multiple of the model's batch size {size}, "
                 f"received {self.samples}"
             )
+        shapes = {name: array.shape for name, array in given.items()}
+        self._is_stateful = size is not None
+        self._parts = parts(plan, shapes, options)
         if size is None and block_bytes is not None:
             size = block_size(plan, given, recorded, options, block_bytes)
         self._batches = [*_batches(given, size)]
@@ -149,20 +153,24 @@ class Replay:
         """Computes the replay, block by block, in the order of the samples."""
         start = 0
         for batch in self._batches:
-            # NaN and infinity in inputs and weights have been reported, with their place.
-            with np.errstate(invalid="ignore", over="ignore"):
-                layers = self._walk.run(batch)
-            stop = start + len(next(iter(batch.values())))
-            layers = {
-                path: replace(
-                    layer,
-                    kept={**layer.kept, **self._kept},
-                    signals=_in_dtype(layer, self._dtype),
-                )
-                for path, layer in layers.items()
-            }
-            yield Block(slice(start, stop), layers)
-            start = stop
+            samples = slice(start, start + len(next(iter(batch.values()))))
+            start = samples.stop
+            initial_states = self._initial_states
+            if not self._is_stateful:
+                initial_states = _of_samples(initial_states, samples)
+            for part in self._parts:
+                # NaN and infinity in inputs and weights have been reported, with their place.
+                with np.errstate(invalid="ignore", over="ignore"):
+                    layers = self._walk.run(part.of(batch), part.of_calls, initial_states)
+                layers = {
+                    path: replace(
+                        layer,
+                        kept={**layer.kept, **self._kept},
+                        signals=_in_dtype(layer, self._dtype),
+                    )
+                    for path, layer in layers.items()
+                }
+                yield Block(samples, self.samples, part.steps, layers)
 
     def in_memory(self) -> Replayed:
         """Computes the replay and keeps all of it."""
@@ -185,24 +193,39 @@ class Replay:
         """The recorded signals of all blocks; those of several are joined."""
         joined: dict[str, LayerTrace] = {}
         for block in self.blocks():
-            if block.samples == slice(0, self.samples):
+            if block.samples == slice(0, self.samples) and block.steps is None:
                 return dict(block.layers)
             for path, layer in block.layers.items():
                 if path not in joined:
-                    joined[path] = replace(layer, signals=self._room_for(layer))
+                    joined[path] = replace(layer, signals=self._room_for(block, layer))
                 for name, array in layer.signals.items():
-                    joined[path].signals[name][block.samples] = array
+                    if place := block.place(layer, name):
+                        box = map(_span, place.at, array.shape)
+                        joined[path].signals[name][tuple(box)] = array
         return joined
 
-    def _room_for(self, layer: LayerTrace) -> dict[str, Array]:
-        """Arrays for the signals of all samples of a layer, given those of one block."""
+    def _room_for(self, block: Block, layer: LayerTrace) -> dict[str, Array]:
+        """Arrays for the signals of a layer in all blocks, given the first one."""
         room = {}
         for name, array in layer.signals.items():
-            size = array[:1].nbytes * self.samples
+            place = block.place(layer, name)
+            assert place is not None, f"{layer.path}/{name} is not in the first block"
+            size = math.prod(place.shape) * array.itemsize
             self._account.reserve(size, f"layer {layer.path} in all batches")
-            room[name] = np.empty((self.samples, *array.shape[1:]), array.dtype)
+            room[name] = np.empty(place.shape, array.dtype)
             self._account.hold(room[name])
         return room
+
+
+def _span(start: int, size: int) -> slice:
+    return slice(start, start + size)
+
+
+def _of_samples(states: InitialStates, samples: slice | list[int]) -> InitialStates:
+    return {
+        path: {state: array[samples] for state, array in each.items()}
+        for path, each in states.items()
+    }
 
 
 def _in_dtype(layer: LayerTrace, dtype: str | None) -> Mapping[str, Array]:

@@ -6,7 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from lstm_inspect.replay.run import Block, Replay
+from lstm_inspect.replay.block import Block
+from lstm_inspect.replay.run import Replay
 from lstm_inspect.traces.dumps import NewDump, create_dump
 from lstm_inspect.traces.recording import Trace
 from lstm_inspect.traces.statistics import ArrayStats, RunningStats
@@ -47,8 +48,9 @@ def write_dump(
     def write(dump: NewDump, block: Block) -> None:
         for path, layer in block.layers.items():
             for signal, array in layer.signals.items():
-                figures[f"{path}/{signal}"].add(array)
-                dump.write(f"{path}/{signal}", (block.samples.start,), array)
+                if place := block.place(layer, signal):
+                    figures[f"{path}/{signal}"].add(array)
+                    dump.write(f"{path}/{signal}", place.at, array)
 
     first: Block | None = None
     with create_dump(path, may_replace, compress=compress) as dump:
@@ -57,7 +59,7 @@ def write_dump(
             for block in ready.blocks():
                 if first is None:
                     first = block
-                    _add_arrays(dump, block, ready.samples)
+                    shapes = _add_arrays(dump, block)
                 if writing:
                     writing.result()
                 writing = writer.submit(write, dump, block)
@@ -67,16 +69,20 @@ def write_dump(
         trace = Trace(layers=first.layers, untraced=ready.untraced, model=ready.model)
         dump.write_document(trace.document())
     stats = [
-        figures[key].of(key, (ready.samples, *array.shape[1:]), array.dtype)
-        for key, array in trace.arrays().items()
+        figures[key].of(key, shapes[key], array.dtype) for key, array in trace.arrays().items()
     ]
     return Written(trace, stats)
 
 
-def _add_arrays(dump: NewDump, block: Block, samples: int) -> None:
+def _add_arrays(dump: NewDump, block: Block) -> dict[str, tuple[int, ...]]:
+    """Adds the arrays of which the first block is given; returns their shapes by key."""
+    shapes = {}
     for path, layer in block.layers.items():
         places = layer.places
         for signal, array in layer.signals.items():
-            shape = (samples, *array.shape[1:])
+            place = block.place(layer, signal)
+            assert place is not None, f"{path}/{signal} is not in the first block"
+            shapes[f"{path}/{signal}"] = place.shape
             dims = layer.dims_of(signal)
-            dump.add_array(f"{path}/{signal}", shape, array.dtype, dims, places)
+            dump.add_array(f"{path}/{signal}", place.shape, array.dtype, dims, places)
+    return shapes

@@ -24,10 +24,12 @@ from lstm_inspect.model import FED_INPUT, Argument, Call, Layer, Recurrence, Ref
 from lstm_inspect.nested import LOOK_INSIDE, leaves, rewritten
 from lstm_inspect.replay.account import Account
 from lstm_inspect.replay.folding import Folding
+from lstm_inspect.replay.initial_states import InitialStates
 from lstm_inspect.replay.masks import custom_output, fitted_mask
 from lstm_inspect.replay.options import ReplayOptions
 from lstm_inspect.replay.plan import FED_MASK, Plan, needs_of
-from lstm_inspect.replay.recurrent import Asked, Recorded, replay_recurrence
+from lstm_inspect.replay.recurrent import Asked, Reached, Recorded, replay_recurrence
+from lstm_inspect.replay.timesteps import Steps
 from lstm_inspect.traces.recording import LayerTrace
 
 
@@ -58,17 +60,28 @@ class Walk:
         self._batch = samples
         self._steps_done: Counter[str] = Counter()
         self._values: dict[str, tuple[Value, ...]] = {}
+        self._steps: Mapping[str, Steps] = {}
+        self._initial_states: InitialStates = {}
         # The final states of each stateful layer, from which its next call starts.
         self._carried: dict[Recurrence, list[Value]] = {}
+        # Where each call stands that has not read all of its timesteps.
+        self._reached: dict[str, Reached] = {}
         self.tensors: dict[Ref, Value] = {}
         """The plan's further tensors in the last batch."""
 
-    def run(self, given: Mapping[str, Array]) -> dict[str, LayerTrace]:
-        """Computes one batch.
+    def run(
+        self, given: Mapping[str, Array], steps: Mapping[str, Steps], initial_states: InitialStates
+    ) -> dict[str, LayerTrace]:
+        """Computes one batch, or some timesteps of it.
 
         Args:
             given: An array for each input that the plan needs and for each path of the feed.
+            steps: The timesteps that a call computes, by its path, if they are not all. Those
+                after the first ones go on where the run before ended.
+            initial_states: The states that calls start from, if not from zeros.
         """
+        self._steps = steps
+        self._initial_states = initial_states
         self._batch = len(next(iter(given.values())))
         self._values = {name: (_fed_value(name, given),) for name in given}
         for values in self._values.values():
@@ -116,11 +129,13 @@ class Walk:
         return values[ref.index]
 
     def _run_layer(self, call: Call, layer: Layer) -> tuple[Value, ...]:
-        folding = Folding(call.folds, [self._value(ref) for ref in refs(call.args)])
+        part = self._steps.get(call.path)
+        read = {ref: _first(self._value(ref), part) for ref in refs((call.args, call.kwargs))}
+        folding = Folding(call.folds, [read[ref] for ref in refs(call.args)])
 
         def value_of(argument: Argument) -> Any:
             if isinstance(argument, Ref):
-                return folding.fold(self._value(argument))
+                return folding.fold(read[argument])
             return LOOK_INSIDE
 
         args, kwargs = rewritten(call.args, value_of), rewritten(call.kwargs, value_of)
@@ -155,10 +170,10 @@ class Walk:
         self, call: Call, recurrence: Recurrence
     ) -> tuple[tuple[Value, ...], Recorded]:
         fed = self._values.get(call.path + FED_INPUT)
+        part = self._steps.get(call.path)
         x = fed[0] if fed else self._value(call.args[0])
-        states = [self._value(ref) for ref in call.kwargs.get("initial_state", ())]
-        if not states:
-            states = self._carried.get(recurrence, [])
+        if not recurrence.go_backwards:
+            x = _first(x, part)
         folding = Folding(call.folds, [x])
         folded = folding.fold(x)
         mask = folded.mask
@@ -169,32 +184,45 @@ class Walk:
             last=options.last,
             units=options.units,
             sequence=call.path in self._plan.read,
+            part=part,
         )
         if "mask" in call.kwargs:
             wired = call.kwargs["mask"]
             mask = None
             if wired is not None:
                 wired_mask = folding.fold(self._value(wired)).array
-                mask = fitted_mask(call.path, wired_mask, folded.array)
+                mask = fitted_mask(call.path, wired_mask[:, : folded.array.shape[1]], folded.array)
         outputs, recorded = replay_recurrence(
             call.path,
             recurrence,
             folded,
             mask=mask,
-            initial_state=[folding.fold(state).array for state in states],
+            initial_state=[folding.fold(each).array for each in self._start(call, recurrence)],
+            reached=self._reached.pop(call.path, None) if part and part.start else None,
             asked=asked,
             account=self._account,
-            on_steps=self._on_steps(call.path, folded.array),
+            on_steps=self._on_steps(call.path, folded.array, part),
         )
         for signal in recorded.signals.values():
             self._account.hold(signal)
         unfolded = folding.unfold_all(outputs)
-        if recurrence.stateful:
+        if self._options.stateful and recurrence.stateful:
             self._carried[recurrence] = list(unfolded[1:])
+        if part and part.stop < part.of:
+            self._reached[call.path] = recorded.reached
         signals = {name: folding.unfold(array) for name, array in recorded.signals.items()}
         return unfolded, recorded._replace(signals=signals)
 
-    def _on_steps(self, path: str, x: Array) -> Callable[[int], None] | None:
+    def _start(self, call: Call, recurrence: Recurrence) -> Sequence[Value]:
+        """The states that a call starts from; empty for zeros."""
+        if wired := call.kwargs.get("initial_state", ()):
+            return [self._value(ref) for ref in wired]
+        if recurrence in self._carried:
+            return self._carried[recurrence]
+        given = self._initial_states.get(call.path, {})
+        return [Value(given[state]) for state in recurrence.states if state in given]
+
+    def _on_steps(self, path: str, x: Array, part: Steps | None) -> Callable[[int], None] | None:
         """What the engine calls as it goes on; it tells the progress over all batches."""
         progress = self._options.progress
         if progress is None:
@@ -204,9 +232,18 @@ class Walk:
             self._steps_done[path] += more
             progress(path, self._steps_done[path], total)
 
-        batch, timesteps = x.shape[:2]
+        batch = len(x)
+        timesteps = part.of if part else x.shape[1]
         total = timesteps * self._samples * batch // self._batch
         return told
+
+
+def _first(value: Value, part: Steps | None) -> Value:
+    """The first timesteps of a sequence, as many as a part has; without a part, all."""
+    if part is None:
+        return value
+    count = part.stop - part.start
+    return Value(value.array[:, :count], None if value.mask is None else value.mask[:, :count])
 
 
 def _fed_value(name: str, given: Mapping[str, Array]) -> Value:

@@ -12,8 +12,9 @@ from lstm_inspect.errors import InputError, InspectError, SelectionError, one_li
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.notation import sizes_text
 from lstm_inspect.notebooks import as_html
-from lstm_inspect.traces.dump_format import StoredArray
+from lstm_inspect.traces.dump_format import ArrayInMemory, StoredArray
 from lstm_inspect.traces.dumps import NamedAxes, open_dump, save_dump
+from lstm_inspect.traces.final_states import STATES, final_state
 from lstm_inspect.traces.kept import Kept
 from lstm_inspect.traces.statistics import ArrayStats, stats_of
 from lstm_inspect.version import __version__
@@ -175,6 +176,30 @@ class Trace(Mapping[str, LayerTrace]):
             for signal, array in layer.signals.items()
         }
 
+    def final_states(self) -> dict[str, Array]:
+        """Returns the states after the last step, to start the next replay from.
+
+        For example ``trace(model, next_x, initial_state=first.final_states())``.
+
+        Returns:
+            (batch, units) for each recorded state of each layer, by its key: ``<path>/h0``.
+
+        Raises:
+            InputError: The last step that a layer reads, or some of its units, were not recorded.
+        """
+        return {
+            f"{path}/{state}0": final_state(
+                f"{path}/{state}",
+                ArrayInMemory(layer.signals[state]),
+                layer.dims_of(state),
+                layer.kept,
+                layer.direction,
+            )
+            for path, layer in self.layers.items()
+            for state in STATES
+            if state in layer.signals
+        }
+
     def with_verification(self, verification: Mapping[str, Any]) -> "Trace":
         """Returns the same trace with the result of a comparison with Keras."""
         return replace(self, verification=verification)
@@ -264,6 +289,36 @@ def load_trace(path: str | Path, *, limits: Limits = DEFAULT_LIMITS) -> Trace:
                 model={**document["model"]},
                 verification=document["verification"],
             )
+
+
+def read_final_states(path: Path, limits: Limits) -> dict[str, Array]:
+    """Reads the states after the last step from a dump, which may be larger than memory.
+
+    Args:
+        path: The dump.
+        limits: How large its directory and what is read of it may be.
+
+    Returns:
+        As `Trace.final_states`.
+
+    Raises:
+        InputError: The file does not exist, is damaged, or is not a dump of this tool; or the last
+            step that a layer reads, or some of its units, were not recorded.
+        LimitError: It is larger than a limit allows.
+    """
+    with open_dump(path, SCHEMA, limits) as (stored, document), describing(path):
+        return {
+            f"{name}/{state}0": final_state(
+                f"{path}: {name}/{state}",
+                stored[f"{name}/{state}"],
+                layer["signals"][state]["dims"],
+                kept_of(name, layer, stored),
+                layer["direction"],
+            )
+            for name, layer in document["layers"].items()
+            for state in STATES
+            if state in layer["signals"]
+        }
 
 
 def kept_of(

@@ -1,0 +1,51 @@
+"""A block of a replay, and where its arrays stand in the whole."""
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from lstm_inspect.replay.timesteps import Steps
+from lstm_inspect.traces.recording import LayerTrace
+
+
+class Place(NamedTuple):
+    """Where an array of a block stands in that of the whole replay.
+
+    Attributes:
+        at: The index of its first number, on the leading axes.
+        shape: The shape of the whole.
+    """
+
+    at: tuple[int, ...]
+    shape: tuple[int, ...]
+
+
+class Block(NamedTuple):
+    """What was recorded of some samples, and of some timesteps if these are taken in pieces.
+
+    Attributes:
+        samples: Which of the samples that are replayed, counted from 0.
+        of: How many samples are replayed.
+        steps: Which timesteps; None for all.
+        layers: The recorded signals of each layer.
+    """
+
+    samples: slice
+    of: int
+    steps: Steps | None
+    layers: Mapping[str, LayerTrace]
+
+    def place(self, layer: LayerTrace, signal: str) -> Place | None:
+        """Where a signal stands; None for an initial state that an earlier block had."""
+        shape = [self.of, *layer.signals[signal].shape[1:]]
+        dims = layer.dims_of(signal)
+        if self.steps is None:
+            return Place((self.samples.start,), tuple(shape))
+        if "timesteps" not in dims:
+            return Place((self.samples.start,), tuple(shape)) if self.steps.start == 0 else None
+        kept = layer.kept.get("timesteps")
+        places = kept.places if kept else range(self.steps.of)
+        axis = dims.index("timesteps")
+        shape[axis] = len(places)
+        before = bisect_left(places, self.steps.start)
+        return Place((self.samples.start, *(0,) * (axis - 1), before), tuple(shape))
