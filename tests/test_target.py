@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 from lstm_inspect import OutputError, load_trace
-from lstm_inspect.files.atomic import replacing
+from lstm_inspect.files import atomic
+from lstm_inspect.files.atomic import _Steady, replacing
 from tests.conftest import SAMPLES, load_dump, save_dump
 
 pytestmark = [
@@ -99,8 +100,8 @@ class Faults:
             real_close(descriptor)  # Linux closes it even if it reports an error
             self.count("close")
 
-        def fdopen(descriptor: int, mode: str) -> io.BufferedRandom:
-            return io.BufferedRandom(_CountingFile(descriptor, self))
+        def steady(descriptor: int) -> io.FileIO:
+            return _CountingFile(descriptor, self)
 
         def naming(call: str) -> Callable[..., None]:
             real = getattr(os, call)
@@ -120,15 +121,16 @@ class Faults:
 
         monkeypatch.setattr(os, "open", open_)
         monkeypatch.setattr(os, "close", close)
-        monkeypatch.setattr(os, "fdopen", fdopen)
+        monkeypatch.setattr(atomic, "_Steady", steady)
+        monkeypatch.setattr(atomic, "_STEP_BYTES", 100_000)
         monkeypatch.setattr(os, "fsync", fsync)
         for call in ("link", "replace"):
             monkeypatch.setattr(os, call, naming(call))
 
 
-class _CountingFile(io.FileIO):
+class _CountingFile(_Steady):
     def __init__(self, descriptor: int, faults: Faults) -> None:
-        super().__init__(descriptor, "r+b")
+        super().__init__(descriptor)
         self._faults = faults
 
     def write(self, data: Any, /) -> int:
@@ -197,16 +199,16 @@ def test_whichever_call_fails_the_old_file_stays_and_nothing_else(
 def test_a_file_that_cannot_be_made_a_stream_leaves_nothing(
     nameless: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """os.fdopen reads the status of the file, which fails if its server is gone."""
+    """io.FileIO reads the status of the file, which fails if its server is gone."""
     target = tmp_path / "states.npz"
 
-    def fail(descriptor: int, mode: str) -> None:
+    def fail(descriptor: int) -> None:
         os.close(descriptor)
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
     with monkeypatch.context() as patch:
         Faults(0, errno.EIO, lasting=False, nameless=nameless).install(patch, target)
-        patch.setattr(os, "fdopen", fail)
+        patch.setattr(atomic, "_Steady", fail)
         with pytest.raises(OutputError, match="cannot be written"):
             save_dump(target, ARRAYS, META)
     assert names(tmp_path) == []

@@ -1,19 +1,41 @@
 """Writes a file so that readers see the old file or the complete new one, never a part of it."""
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from lstm_inspect.errors import InspectError, OutputError
 from lstm_inspect.files.interruptions import interruptions_held
 from lstm_inspect.notation import advice
 
 _OPEN_FILES = Path("/proc/self/fd")
+_STEP_BYTES = 64 << 20
+
+
+class _Steady(io.FileIO):
+    """A file that is brought to disk step by step.
+
+    No signal ends an fsync. One of a whole large file would take long.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor, "r+")
+        self._pending = 0
+
+    def write(self, data: Any) -> int:
+        """Writes some of the data, at most a step."""
+        written = super().write(memoryview(data).cast("B")[:_STEP_BYTES]) or 0
+        self._pending += written
+        if self._pending >= _STEP_BYTES:
+            os.fsync(self.fileno())
+            self._pending = 0
+        return written
 
 
 @contextmanager
@@ -36,7 +58,7 @@ def replacing(path: Path, may_replace: Callable[[Path], bool]) -> Iterator[Binar
         beside = name_beside(path)
         descriptor, has_name = _open_new(beside)
         try:
-            with os.fdopen(descriptor, "w+b") as file:
+            with io.BufferedRandom(_Steady(descriptor)) as file:
                 yield file
                 file.flush()
                 os.fsync(descriptor)
