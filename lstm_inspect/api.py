@@ -82,7 +82,7 @@ def trace(
         allow_nonfinite: Whether inputs and weights may hold NaN or infinity, with a warning.
         limits: How much the file may ask for, and how large the arrays of the replay may become.
         progress: Called now and then with (path, steps done, steps in all); it counts the steps of
-            all sequences together.
+            all sequences together. The first calls are about layers of which nothing is done yet.
 
     Returns:
         The signals of each recorded layer, in the layer's compute dtype: (batch, timesteps, units);

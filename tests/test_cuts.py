@@ -9,9 +9,7 @@ import pytest
 import lstm_inspect
 from lstm_inspect import InputError, LayerTrace
 from lstm_inspect.checks.diff.two_dumps import diff_dumps
-from lstm_inspect.replay.batching import block_size
 from lstm_inspect.replay.options import ReplayOptions
-from lstm_inspect.replay.plan import plan_replay
 from lstm_inspect.replay.run import Replay
 from lstm_inspect.traces.kept import Kept
 from tests import conftest
@@ -186,7 +184,7 @@ def test_diff_tells_which_steps_two_dumps_have_and_names_places_by_step(tmp_path
 
 
 def test_samples_that_a_call_mixes_are_computed_together(tmp_path: Path) -> None:
-    def size_behind(class_name: str, **config: Any) -> int | None:
+    def size_behind(class_name: str, features: int = 3, **config: Any) -> int | None:
         model_config = functional(
             input_layer("x", 5, 3),
             conftest.layer(class_name, "front", ["x"], **config),
@@ -194,17 +192,19 @@ def test_samples_that_a_call_mixes_are_computed_together(tmp_path: Path) -> None
             inputs=["x"],
             outputs=["lstm"],
         )
-        path = write_h5(tmp_path / "m.h5", model_config, {"lstm": lstm_weights("lstm", 3, 2)})
-        model, options = lstm_inspect.open_model(path), ReplayOptions()
-        plan = plan_replay(model, options)
-        return block_size(plan, {"x": random(8, 5, 3)}, ("h",), options, 400)
+        path = write_h5(
+            tmp_path / "m.h5", model_config, {"lstm": lstm_weights("lstm", features, 2)}
+        )
+        model, options = lstm_inspect.open_model(path), ReplayOptions(record="h")
+        first = next(Replay(model, random(8, 5, 3), options, block_bytes=400).blocks())
+        return None if first.samples.stop == 8 else first.samples.stop
 
-    def size(function: str, **call: Any) -> int | None:
-        return size_behind("TFOpLambda", function=function, call_kwargs=call)
+    def size(function: str, features: int = 3, **call: Any) -> int | None:
+        return size_behind("TFOpLambda", features, function=function, call_kwargs=call)
 
     assert size("math.multiply", y=2.0) == 3
     assert size("math.reduce_mean", axis=0, keepdims=True) is None
-    assert size("math.reduce_mean", axis=2, keepdims=True) is not None
+    assert size("math.reduce_mean", 1, axis=2, keepdims=True) is not None
     for axis in (0, -3, [1, 0]):
         assert size_behind("LayerNormalization", axis=axis, scale=False, center=False) is None
     for axis in (1, -1, -2, [1, 2]):

@@ -93,6 +93,12 @@ Examples:
 @click.option("--verify", is_flag=True, help="Compare with Keras and store the result in the dump.")
 @click.option("--compress", is_flag=True, help="Compress the dump; for .h5 and .zarr.")
 @force_option
+@click.option(
+    "--quiet",
+    "-q",
+    is_flag=True,
+    help="Print no table and no progress; errors, warnings and --format json are still printed.",
+)
 @format_option
 @model_options
 @nonfinite_option
@@ -117,6 +123,7 @@ def trace(
     verify: bool,
     compress: bool,
     force: bool,
+    quiet: bool,
     format_: str,
     config: Path | None,
     replace_config: bool,
@@ -138,7 +145,7 @@ def trace(
     from lstm_inspect.traces.dumps import check_new_dump, is_dump
     from lstm_inspect.traces.statistics import stats_of
     from lstm_inspect.views.printing import print_json, print_view
-    from lstm_inspect.views.progress import progress_bar
+    from lstm_inspect.views.progress import progress_of
 
     started = time.perf_counter()
     given = [path for _, path in [*map(split_input, inputs), *map(split_feed, feed)]]
@@ -148,7 +155,7 @@ def trace(
     sources = [*opened.source.paths, *given]
     check_new_dump(out, sources=sources, may_replace=may_replace, compress=compress)
     arrays, fed = read_inputs(inputs, limits), read_feed(feed, limits)
-    with progress_bar() as progress:
+    with progress_of(out, quiet=quiet) as progress:
         options = ReplayOptions(
             record=record,
             select=layers or ("*",),
@@ -163,7 +170,7 @@ def trace(
             dtype=dtype,
             allow_nonfinite=allow_nonfinite,
             limits=limits,
-            progress=progress,
+            progress=progress.step,
         )
         if verify:
             from lstm_inspect.checks.verification import compare, replay_to_compare
@@ -176,11 +183,13 @@ def trace(
             hint = replayed.hint
         else:
             ready = Replay(opened, arrays, options, block_bytes=BLOCK_BYTES)
-            recorded, stats = write_dump(ready, out, may_replace, compress=compress)
+            recorded, stats = write_dump(
+                ready, out, may_replace, compress=compress, follower=progress
+            )
             verification, hint = None, ready.hint
     if format_ == "json":
         print_json(recorded.as_json(stats, out))
-    else:
+    elif not quiet:
         from lstm_inspect.views.tables import dump_view
 
         print_view(dump_view(stats, out, time.perf_counter() - started))

@@ -37,7 +37,9 @@ class Block(NamedTuple):
 
     def place(self, layer: LayerTrace, signal: str) -> Place | None:
         """Where a signal stands; None for an initial state that an earlier block had."""
-        shape = [self.of, *layer.signals[signal].shape[1:]]
+        shape = [*layer.signals[signal].shape]
+        if self.samples != slice(0, self.of):  # the first axis of a time-major layer is another one
+            shape[0] = self.of
         dims = layer.dims_of(signal)
         if self.steps is None:
             return Place((self.samples.start,), tuple(shape))

@@ -26,9 +26,11 @@ from lstm_inspect.replay.block import Block
 from lstm_inspect.replay.feeding import how_to_feed, how_to_feed_x
 from lstm_inspect.replay.initial_states import InitialStates, bind_initial_states
 from lstm_inspect.replay.inputs import MissingInputError, bind_feed, bind_inputs, check_finite
+from lstm_inspect.replay.known_shapes import tensor_shapes
 from lstm_inspect.replay.options import ReplayOptions
 from lstm_inspect.replay.plan import Plan, plan_replay
-from lstm_inspect.replay.timesteps import parts
+from lstm_inspect.replay.recorded_size import recorded_bytes, timesteps_read
+from lstm_inspect.replay.timesteps import parts, timesteps_computed
 from lstm_inspect.replay.walk import Walk
 from lstm_inspect.traces.kept import Kept
 from lstm_inspect.traces.recording import LayerTrace, Trace
@@ -76,6 +78,8 @@ class Replay:
         model: ``name``, ``sha256`` and ``keras_version`` of the model file.
         hint: How to make what goes round the first of these lines; None for no hint.
         samples: How many samples are replayed.
+        nbytes: The size of what is recorded, if ``block_bytes`` is given and all shapes are known
+            before anything is computed; else None.
     """
 
     def __init__(
@@ -126,6 +130,7 @@ class Replay:
         )
         self._is_fed = bool(options.feed or self._initial_states)
         self._dtype = options.dtype
+        self._progress = options.progress
         self._kept: dict[str, Kept] = {}
         if options.samples is not None:
             kept = Kept.of(options.samples.places(total), total)
@@ -136,7 +141,6 @@ class Replay:
         self.samples = len(next(iter(given.values())))
         self._account = Account(options.limits)
         recorded = _signals_of([*self._signals, *also])
-        self._walk = Walk(plan, recorded, options, self._account, self.samples)
         if size is not None and self.samples % size:
             raise InputError(
                 f"inputs: expected a multiple of the model's batch size {size}, "
@@ -145,12 +149,27 @@ class Replay:
         shapes = {name: array.shape for name, array in given.items()}
         self._is_stateful = size is not None
         self._parts = parts(plan, shapes, options)
-        if size is None and block_bytes is not None:
-            size = block_size(plan, given, recorded, options, block_bytes)
+        lengths = timesteps_computed(self._parts)
+        self._walk = Walk(plan, recorded, options, self._account, self.samples, lengths)
+        self.nbytes: int | None = None
+        self._steps: Mapping[str, int] = {}
+        if block_bytes is not None:
+            reads, gives = tensor_shapes(plan.calls, shapes)
+            self._steps = timesteps_read(plan, reads, lengths)
+            sizes = recorded_bytes(plan, reads, recorded, options)
+            known = [each for each in sizes if each is not None]
+            self.nbytes = sum(known) if len(known) == len(sizes) else None
+            if size is None:
+                size = block_size(
+                    plan, gives, sum(known), options, samples=self.samples, block_bytes=block_bytes
+                )
         self._batches = [*_batches(given, size)]
 
     def blocks(self) -> Iterator[Block]:
         """Computes the replay, block by block, in the order of the samples."""
+        if self._progress:
+            for path, steps in self._steps.items():
+                self._progress(path, 0, steps)
         start = 0
         for batch in self._batches:
             samples = slice(start, start + len(next(iter(batch.values()))))

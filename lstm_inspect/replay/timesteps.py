@@ -90,6 +90,14 @@ def parts(plan: Plan, given: Mapping[str, Shape], options: ReplayOptions) -> Seq
     return [Part(None, of_calls, frozenset())]
 
 
+def timesteps_computed(divided: Sequence[Part]) -> Mapping[str, int]:
+    """How many timesteps each call computes in all parts, by its path, if they are not all."""
+    return {
+        path: sum(part.of_calls[path].stop - part.of_calls[path].start for part in divided)
+        for path in divided[0].of_calls
+    }
+
+
 def _pieces(
     plan: Plan, given: Mapping[str, Shape], options: ReplayOptions, length: int
 ) -> list[Part]:

@@ -42,6 +42,7 @@ class Walk:
         options: The options of the replay.
         account: The memory of the replay.
         samples: How many samples there are in all batches.
+        lengths: How many timesteps a call computes in all of its runs, if not all.
     """
 
     def __init__(
@@ -51,12 +52,14 @@ class Walk:
         options: ReplayOptions,
         account: Account,
         samples: int,
+        lengths: Mapping[str, int],
     ) -> None:
         self._plan = plan
         self._signals = signals
         self._options = options
         self._account = account
         self._samples = samples
+        self._lengths = lengths
         self._batch = samples
         self._steps_done: Counter[str] = Counter()
         self._values: dict[str, tuple[Value, ...]] = {}
@@ -201,7 +204,7 @@ class Walk:
             reached=self._reached.pop(call.path, None) if part and part.start else None,
             asked=asked,
             account=self._account,
-            on_steps=self._on_steps(call.path, folded.array, part),
+            on_steps=self._on_steps(call.path, folded.array),
         )
         for signal in recorded.signals.values():
             self._account.hold(signal)
@@ -222,7 +225,7 @@ class Walk:
         given = self._initial_states.get(call.path, {})
         return [Value(given[state]) for state in recurrence.states if state in given]
 
-    def _on_steps(self, path: str, x: Array, part: Steps | None) -> Callable[[int], None] | None:
+    def _on_steps(self, path: str, x: Array) -> Callable[[int], None] | None:
         """What the engine calls as it goes on; it tells the progress over all batches."""
         progress = self._options.progress
         if progress is None:
@@ -233,7 +236,7 @@ class Walk:
             progress(path, self._steps_done[path], total)
 
         batch = len(x)
-        timesteps = part.of if part else x.shape[1]
+        timesteps = self._lengths.get(path, x.shape[1])
         total = timesteps * self._samples * batch // self._batch
         return told
 
