@@ -40,6 +40,7 @@ def trace(
     units: Places = None,
     samples: Places = None,
     dtype: str | None = None,
+    engine: str = "auto",
     allow_nonfinite: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
@@ -79,6 +80,10 @@ def trace(
         samples: Which samples of the input to replay, as for ``steps``.
         dtype: ``"float16"``, ``"float32"`` or ``"float64"``: what to record in. None takes the
             dtype that the layer computes in.
+        engine: What runs the cells: ``"numpy"``; ``"onnxruntime"``, which needs the extra
+            ``[fast]``; or ``"auto"``, onnxruntime where it is installed, can run the cell, and has
+            enough to do. Their numbers may differ in the last bits. `LayerTrace.engine` tells which
+            it was.
         allow_nonfinite: Whether inputs and weights may hold NaN or infinity, with a warning.
         limits: How much the file may ask for, and how large the arrays of the replay may become.
         progress: Called now and then with (path, steps done, steps in all); it counts the steps of
@@ -92,6 +97,7 @@ def trace(
     Raises:
         InputError: An input is missing, unknown, or does not fit; or an option is of another kind.
         LimitError: An array to compute, or all arrays to record, would exceed a limit.
+        MissingExtraError: The engine is not installed.
         ModelFileError: The file cannot be read, or a weight is NaN or infinite.
         SelectionError: A pattern, a signal, or a key of ``feed`` or ``layers`` matches nothing.
         UnsupportedLayerError: None of the selected layers can be replayed.
@@ -109,6 +115,7 @@ def trace(
         units=units,
         samples=samples,
         dtype=dtype,
+        engine=engine,
         allow_nonfinite=allow_nonfinite,
         limits=limits,
         progress=progress,
@@ -125,6 +132,7 @@ def verify(
     feed: Mapping[str, Any] | None = None,
     layers: Mapping[str, CustomLayer] | None = None,
     stateful: bool = False,
+    engine: str = "auto",
     allow_nonfinite: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
@@ -138,11 +146,12 @@ def verify(
 
     Args:
         model: The path of a saved model, or what `lstm_inspect.open_model` returned.
-        inputs: As for `trace`, and so are the next seven.
+        inputs: As for `trace`, and so are the next eight.
         select: Which recurrent layers to compare.
         feed: Arrays for what cannot be run.
         layers: Your own functions that compute custom layers.
         stateful: Whether stateful layers carry their states from batch to batch.
+        engine: What runs the cells of the replay.
         allow_nonfinite: Whether inputs and weights may hold NaN or infinity.
         limits: How much the file, the replay and Keras may take.
         progress: Called now and then, as for `trace`.
@@ -154,7 +163,7 @@ def verify(
         What was compared, and what is proven of each recurrent layer.
 
     Raises:
-        MissingExtraError: Keras is not installed.
+        MissingExtraError: Keras or the engine is not installed.
         InspectError: The replay raises it; see `trace`.
     """
     options = ReplayOptions(
@@ -162,6 +171,7 @@ def verify(
         feed={} if feed is None else feed,
         layers={} if layers is None else layers,
         stateful=stateful,
+        engine=engine,
         allow_nonfinite=allow_nonfinite,
         limits=limits,
         progress=progress,

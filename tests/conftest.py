@@ -40,6 +40,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("keras") is not None)
 
 
+@pytest.fixture(scope="module", params=["numpy", "onnxruntime"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """The name of each engine that is installed."""
+    name: str = request.param
+    pytest.importorskip(name)
+    return name
+
+
 @pytest.fixture
 def parsed_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parses HDF5 in the process of the test, for tests that open many files.

@@ -55,10 +55,10 @@ def open_lstm(
     return lstm_inspect.open_model(write_h5(path / "model.h5", model, {"lstm": stored}))
 
 
-def replay(model: Model, x: Any, h0: Any, c0: Any) -> LayerTrace:
+def replay(model: Model, x: Any, h0: Any, c0: Any, engine: str) -> LayerTrace:
     """Replays the model and records every signal of its LSTM."""
     inputs = {"x": np.asarray(x), "h0": np.asarray(h0), "c0": np.asarray(c0)}
-    return lstm_inspect.trace(model, inputs, record="all")["lstm"]
+    return lstm_inspect.trace(model, inputs, record="all", engine=engine)["lstm"]
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +68,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return open_lstm(tmp_path_factory.mktemp("lstm"), weights, masked=True)
 
 
-def test_a_step_computed_by_hand(tmp_path: Path) -> None:
+def test_a_step_computed_by_hand(tmp_path: Path, engine: str) -> None:
     # Gates that come out even: i = sigmoid(ln 3) = 3/4, f = sigmoid(-ln 3) = 1/4,
     # g = tanh(ln 2) = 3/5, o = sigmoid(ln 4) = 4/5.
     z = np.array([1.0986122886681098, -1.0986122886681098, 0.6931471805599453, 1.3862943611198906])
     # x = 2, h0 = 0.5 and the bias bring a half, a quarter and a quarter of z.
     step = open_lstm(tmp_path, [[z / 4], [z / 2], z / 4])
-    lstm_trace = replay(step, x=[[[2.0]]], h0=[[0.5]], c0=[[2.0]])
+    lstm_trace = replay(step, x=[[[2.0]]], h0=[[0.5]], c0=[[2.0]], engine=engine)
     expected = {
         "i": 0.75,
         "f": 0.25,
@@ -88,7 +88,7 @@ def test_a_step_computed_by_hand(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["kernel", "recurrent_kernel", "bias"])
-def test_the_blocks_of_the_weights_are_i_f_g_o(source: str, tmp_path: Path) -> None:
+def test_the_blocks_of_the_weights_are_i_f_g_o(source: str, tmp_path: Path, engine: str) -> None:
     blocks = np.repeat([0.1, 0.2, 0.3, 0.4], 3)
     weights = {
         "kernel": np.zeros((1, 12)),
@@ -103,35 +103,37 @@ def test_the_blocks_of_the_weights_are_i_f_g_o(source: str, tmp_path: Path) -> N
         activation="linear",
         recurrent_activation="linear",
     )
-    lstm_trace = replay(step, x=[[[1.0]]], h0=[[1.0, 1.0, 1.0]], c0=[[0.0, 0.0, 0.0]])
+    lstm_trace = replay(
+        step, x=[[[1.0]]], h0=[[1.0, 1.0, 1.0]], c0=[[0.0, 0.0, 0.0]], engine=engine
+    )
     for name, value in {"i": 0.1, "f": 0.2, "g": 0.3, "o": 0.4}.items():
         expected = np.full((1, 1, 3), ones_met * value)
         np.testing.assert_allclose(lstm_trace.signals[name], expected, rtol=0, atol=1e-6)
 
 
-def test_each_unit_has_its_own_weights(tmp_path: Path) -> None:
+def test_each_unit_has_its_own_weights(tmp_path: Path, engine: str) -> None:
     bias = np.arange(8)
     step = open_lstm(
         tmp_path, [np.zeros((1, 8)), np.zeros((2, 8)), bias], recurrent_activation="linear"
     )
-    lstm_trace = replay(step, x=[[[1.0]]], h0=[[0.0, 0.0]], c0=[[0.0, 0.0]])
+    lstm_trace = replay(step, x=[[[1.0]]], h0=[[0.0, 0.0]], c0=[[0.0, 0.0]], engine=engine)
     assert lstm_trace.i.tolist() == [[[0, 1]]]
     assert lstm_trace.f.tolist() == [[[2, 3]]]
     assert lstm_trace.o.tolist() == [[[6, 7]]]
 
 
-def test_the_activation_serves_the_candidate_and_the_way_to_h(tmp_path: Path) -> None:
+def test_the_activation_serves_the_candidate_and_the_way_to_h(tmp_path: Path, engine: str) -> None:
     one = open_lstm(
         tmp_path,
         [[[0.0] * 4], [[0.0] * 4], [1.0, 1.0, 3.0, 0.5]],
         activation="relu",
         recurrent_activation="linear",
     )
-    lstm_trace = replay(one, x=[[[1.0]]], h0=[[0.0]], c0=[[-1.0]])
+    lstm_trace = replay(one, x=[[[1.0]]], h0=[[0.0]], c0=[[-1.0]], engine=engine)
     assert lstm_trace.g.item() == 3.0
     assert lstm_trace.c.item() == 2.0
     assert lstm_trace.h.item() == 1.0
-    assert replay(one, x=[[[1.0]]], h0=[[0.0]], c0=[[-9.0]]).h.item() == 0.0
+    assert replay(one, x=[[[1.0]]], h0=[[0.0]], c0=[[-9.0]], engine=engine).h.item() == 0.0
 
 
 SPLIT = 6
@@ -145,11 +147,11 @@ STATE = arrays.arrays(
 
 @given(x=STEPS, h0=STATE, c0=STATE, first=st.integers(1, SPLIT - 1))
 def test_a_sequence_may_be_run_in_two_parts(
-    model: Model, x: Array, h0: Array, c0: Array, first: int
+    model: Model, x: Array, h0: Array, c0: Array, first: int, engine: str
 ) -> None:
-    whole = replay(model, x, h0, c0)
-    start = replay(model, x[:, :first], h0, c0)
-    rest = replay(model, x[:, first:], start.h[:, -1], start.c[:, -1])
+    whole = replay(model, x, h0, c0, engine=engine)
+    start = replay(model, x[:, :first], h0, c0, engine=engine)
+    rest = replay(model, x[:, first:], start.h[:, -1], start.c[:, -1], engine=engine)
     for name in ("h", "c", "i", "f", "g", "o", "mask"):
         parts = np.concatenate([start.signals[name], rest.signals[name]], axis=1)
         np.testing.assert_allclose(parts, whole.signals[name], rtol=0, atol=1e-6)
@@ -160,22 +162,26 @@ class TestMaskedStep:
     x[0, 2] = 0
     h0, c0 = random(2, 2), -random(2, 2)
 
-    def test_it_carries_the_state_over(self, model: Model) -> None:
-        lstm_trace = replay(model, self.x, self.h0, self.c0)
+    def test_it_carries_the_state_over(self, model: Model, engine: str) -> None:
+        lstm_trace = replay(model, self.x, self.h0, self.c0, engine=engine)
         assert lstm_trace.mask.tolist() == [[True, True, False, True], [True] * 4]
         for state in (lstm_trace.h, lstm_trace.c):
             np.testing.assert_array_equal(state[0, 2], state[0, 1])
             assert (state[1, 2] != state[1, 1]).all()
 
-    def test_it_carries_the_initial_state_over_if_it_is_the_first(self, model: Model) -> None:
-        lstm_trace = replay(model, np.zeros((2, 1, 3)), self.h0, self.c0)
+    def test_it_carries_the_initial_state_over_if_it_is_the_first(
+        self, model: Model, engine: str
+    ) -> None:
+        lstm_trace = replay(model, np.zeros((2, 1, 3)), self.h0, self.c0, engine=engine)
         np.testing.assert_array_equal(lstm_trace.h[:, 0], self.h0)
         np.testing.assert_array_equal(lstm_trace.c[:, 0], self.c0)
 
-    def test_its_gates_are_those_computed(self, model: Model, tmp_path: Path) -> None:
+    def test_its_gates_are_those_computed(self, model: Model, tmp_path: Path, engine: str) -> None:
         unmasked = open_lstm(tmp_path, list(lstm_weights("lstm", 3, 2).values()))
-        lstm_trace = replay(model, self.x, self.h0, self.c0)
-        alone = replay(unmasked, self.x[:, 2:3], lstm_trace.h[:, 1], lstm_trace.c[:, 1])
+        lstm_trace = replay(model, self.x, self.h0, self.c0, engine=engine)
+        alone = replay(
+            unmasked, self.x[:, 2:3], lstm_trace.h[:, 1], lstm_trace.c[:, 1], engine=engine
+        )
         for gate in ("i", "f", "g", "o"):
             np.testing.assert_allclose(
                 lstm_trace.signals[gate][:, 2], alone.signals[gate][:, 0], rtol=0, atol=1e-6
@@ -184,15 +190,15 @@ class TestMaskedStep:
 
 @pytest.mark.parametrize("steps_a_block", [1, 3, 7])
 def test_a_long_sequence_in_several_blocks_is_the_same_as_in_one(
-    steps_a_block: int, model: Model, monkeypatch: pytest.MonkeyPatch
+    steps_a_block: int, model: Model, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
     x, h0, c0 = random(2, 7, 3), random(2, 2), -random(2, 2)
-    expected = replay(model, x, h0, c0)
+    expected = replay(model, x, h0, c0, engine=engine)
     step_bytes = 2 * 8 * 4  # batch · 4 · units · float32
     monkeypatch.setattr(
-        "lstm_inspect.engines.numpy_engine._BLOCK_BYTES", steps_a_block * step_bytes
+        f"lstm_inspect.engines.{engine}_engine._BLOCK_BYTES", steps_a_block * step_bytes
     )
-    lstm_trace = replay(model, x, h0, c0)
+    lstm_trace = replay(model, x, h0, c0, engine=engine)
     for name, array in lstm_trace.signals.items():
         np.testing.assert_allclose(array, expected.signals[name], rtol=0, atol=1e-6)
 

@@ -31,6 +31,8 @@ FLOORS = [
 FORBIDDEN = {
     ("model", "files"): "the canonical form of a model knows no file",
     ("layers", "files"): "what a layer computes does not depend on a file",
+    ("engines", "files"): "nor does what a cell computes",
+    ("engines", "model"): "an engine is handed a cell",
     ("replay", "sources"): "another source needs no change in the replay",
     ("shapes", "sources"): "nor in the shapes",
     ("weight_dump", "sources"): "nor in the dumps of weights",
@@ -48,6 +50,8 @@ THIRD_PARTY: dict[str, set[str]] = {
         *("arrays", "cells", "checks", "engines", "files", "genuine", "layers", "model", "replay"),
         *("sources", "traces"),
     },
+    "onnx": {"engines"},
+    "onnxruntime": {"engines"},
     "threadpoolctl": {"engines"},
     "google_crc32c": {"files"},
     "h5py": {"files"},
@@ -64,7 +68,8 @@ THIRD_PARTY: dict[str, set[str]] = {
 ONLY_IN: dict[str, set[str]] = {
     "zipfile": set(),  # files reads and writes zips
     "json": {"checks", "files", "genuine", "traces", "views"},  # a stranger's JSON: files alone
-    "importlib": {"__init__", "genuine"},  # __init__: lazy exports; genuine: is Keras installed?
+    # __init__: lazy exports; genuine: is Keras installed? engines: is onnxruntime?
+    "importlib": {"__init__", "engines", "genuine"},
     "html": {"notebooks"},
     "pickle": set(),
     "marshal": set(),

@@ -104,6 +104,7 @@ def test_a_dump_has_the_documented_keys_and_document(tmp_path: Path) -> None:
                 "units": 4,
                 "direction": path.removeprefix("bidirectional/"),
                 "dims": ["batch", "timesteps", "units"],
+                "engine": f"numpy {np.__version__}",
                 "signals": {
                     "h": {"dims": ["batch", "timesteps", "units"], "dtype": "float32"},
                     "x": {"dims": ["batch", "timesteps", "features"], "dtype": "float32"},

@@ -10,10 +10,21 @@ from lstm_inspect.cells.kind import CellKind
 
 
 class Cell(Protocol):
-    """One step of a recurrence; `lstm_inspect.cells.LstmCell` explains each member."""
+    """One step of a recurrence; `lstm_inspect.cells.LstmCell` explains each method.
+
+    Attributes:
+        kind: What it is.
+        dtype: The dtype of its weights and of all it computes.
+        weights: What it was made of, in canonical form; None for a weight that it lacks.
+        activations: The names of its activations.
+        options: Its other options.
+    """
 
     kind: CellKind
     dtype: np.dtype[Any]
+    weights: Mapping[str, Array | None]
+    activations: Mapping[str, str]
+    options: Mapping[str, Any]
 
     def shapes(self, features: tuple[int, ...]) -> Mapping[str, tuple[int, ...]]:
         """The shape of each state and gate without batch and timesteps, for the shape of x_t."""

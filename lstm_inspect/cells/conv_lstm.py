@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -54,6 +55,16 @@ class ConvLstmCell:
         convolution: Convolution,
     ) -> None:
         self.dtype = kernel.dtype
+        self.weights: Mapping[str, Array | None] = {
+            "kernel": kernel,
+            "recurrent_kernel": recurrent_kernel,
+            "bias": bias,
+        }
+        self.activations: Mapping[str, str] = {
+            "activation": activation,
+            "recurrent_activation": recurrent_activation,
+        }
+        self.options: Mapping[str, Any] = {"convolution": convolution}
         self._kernel = kernel
         self._recurrent_kernel = recurrent_kernel
         self._bias = bias

@@ -64,6 +64,12 @@ class GruCell(MatrixCell):
         before_reset = biases[0].copy()
         before_reset[: 2 * units] += biases[1, : 2 * units]
         super().__init__(kernel, before_reset, units)
+        self.weights = {"kernel": kernel, "recurrent_kernel": recurrent_kernel, "bias": bias}
+        self.activations = {
+            "activation": activation,
+            "recurrent_activation": recurrent_activation,
+        }
+        self.options = {"reset_after": reset_after}
         self._recurrent_bias = biases[1, 2 * units :]
         self._recurrent_gates = np.ascontiguousarray(recurrent_kernel[:, : 2 * units])
         self._recurrent_candidate = np.ascontiguousarray(recurrent_kernel[:, 2 * units :])

@@ -68,6 +68,12 @@ class LstmCell(MatrixCell):
             None if bias is None else _as_computed(bias),
             units=kernel.shape[-1] // 4,
         )
+        self.weights = {"kernel": kernel, "recurrent_kernel": recurrent_kernel, "bias": bias}
+        self.activations = {
+            "activation": activation,
+            "recurrent_activation": recurrent_activation,
+        }
+        self.options = {}
         self._recurrent_kernel = _as_computed(recurrent_kernel)
         self._activate = ACTIVATIONS[activation]
         self._activate_gates = ACTIVATIONS[recurrent_activation]
@@ -139,6 +145,7 @@ class PeepholeLstmCell(LstmCell):
             activation=activation,
             recurrent_activation=recurrent_activation,
         )
+        self.weights = {**self.weights, "peepholes": peepholes}
         self._peepholes = peepholes
 
     def step(

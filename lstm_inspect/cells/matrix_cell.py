@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.cells.kind import CellKind
@@ -17,6 +18,9 @@ class MatrixCell:
     """
 
     kind: CellKind
+    weights: Mapping[str, Array | None]
+    activations: Mapping[str, str]
+    options: Mapping[str, Any]
 
     def __init__(self, kernel: Array, bias: Array | None, units: int) -> None:
         self.units = units

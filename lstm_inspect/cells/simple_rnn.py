@@ -45,6 +45,9 @@ class SimpleRnnCell(MatrixCell):
         activation: str,
     ) -> None:
         super().__init__(kernel, bias, units=recurrent_kernel.shape[0])
+        self.weights = {"kernel": kernel, "recurrent_kernel": recurrent_kernel, "bias": bias}
+        self.activations = {"activation": activation}
+        self.options = {}
         self._recurrent_kernel = recurrent_kernel
         self._activate = ACTIVATIONS[activation]
 

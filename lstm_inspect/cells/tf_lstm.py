@@ -76,6 +76,19 @@ class TfLstmCell(PeepholeLstmCell):
             activation=activation,
             recurrent_activation="sigmoid",
         )
+        self.weights = {
+            "kernel": kernel,
+            "recurrent_kernel": recurrent_kernel,
+            "bias": bias,
+            "peepholes": peepholes,
+            "projection": projection,
+        }
+        self.activations = {"activation": activation}
+        self.options = {
+            "forget_bias": forget_bias,
+            "cell_clip": cell_clip,
+            "proj_clip": proj_clip,
+        }
         self._projection = projection
         self._output = recurrent_kernel.shape[0]
         self._cell_clip = cell_clip

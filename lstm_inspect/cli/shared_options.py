@@ -141,6 +141,14 @@ nonfinite_option = click.option(
     help="Accept NaN and infinity in inputs and weights, with a warning.",
 )
 
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["auto", "numpy", "onnxruntime"]),
+    default="auto",
+    show_default=True,
+    help="Run the cells in this; onnxruntime needs the extra [fast].",
+)
+
 stateful_option = click.option(
     "--stateful",
     is_flag=True,

@@ -18,6 +18,7 @@ from lstm_inspect.cli.completion import complete_layer, complete_record
 from lstm_inspect.cli.messages import say_error, say_hint
 from lstm_inspect.cli.model_arguments import model_argument, open_given
 from lstm_inspect.cli.shared_options import (
+    engine_option,
     feed_option,
     force_option,
     format_option,
@@ -90,6 +91,7 @@ Examples:
     type=click.Choice(["float16", "float32", "float64"]),
     help="Record in this dtype, not in that of the layer.",
 )
+@engine_option
 @click.option("--verify", is_flag=True, help="Compare with Keras and store the result in the dump.")
 @click.option("--compress", is_flag=True, help="Compress the dump; for .h5 and .zarr.")
 @force_option
@@ -120,6 +122,7 @@ def trace(
     units: str | None,
     samples: str | None,
     dtype: str | None,
+    engine: str,
     verify: bool,
     compress: bool,
     force: bool,
@@ -168,6 +171,7 @@ def trace(
             units=units,
             samples=samples,
             dtype=dtype,
+            engine=engine,
             allow_nonfinite=allow_nonfinite,
             limits=limits,
             progress=progress.step,

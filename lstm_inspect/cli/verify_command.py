@@ -10,6 +10,7 @@ from lstm_inspect.cli.arguments import read_feed, read_inputs
 from lstm_inspect.cli.messages import say_error
 from lstm_inspect.cli.model_arguments import model_argument, open_given
 from lstm_inspect.cli.shared_options import (
+    engine_option,
     exit_zero_option,
     feed_option,
     format_option,
@@ -36,6 +37,7 @@ Examples:
 @input_option
 @feed_option
 @stateful_option
+@engine_option
 @click.option(
     "--require",
     type=click.Choice(["layer", "whole"]),
@@ -66,6 +68,7 @@ def verify(
     inputs: Sequence[str],
     feed: Sequence[str],
     stateful: bool,
+    engine: str,
     require: str,
     atol: float | None,
     rtol: float | None,
@@ -97,6 +100,7 @@ def verify(
         read_inputs(inputs, limits),
         feed=read_feed(feed, limits),
         stateful=stateful,
+        engine=engine,
         allow_nonfinite=allow_nonfinite,
         limits=limits,
         tolerance=Tolerance(atol or 0.0, rtol or 0.0) if is_given else None,

@@ -6,20 +6,16 @@ than they give.
 """
 
 import math
-import os
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
-from lstm_inspect.engines.work import TIME_BLOCK, Computed, Wanted, Work
-
-OnSteps = Callable[[int], None]
-"""Called with how many more timesteps of how many sequences are done: their product."""
+from lstm_inspect.cells import Cell
+from lstm_inspect.engines.threads import pieces_of, run_pieces, thread_count
+from lstm_inspect.engines.work import TIME_BLOCK, Computed, OnSteps, Wanted, Work, bytes_of_results
 
 # Timesteps are projected in blocks of this size: large enough for an efficient matrix product,
 # small enough to stay in the cache until the step reads it.
@@ -31,54 +27,21 @@ _MOST_PIECE_BYTES = 512 << 10
 _MOST_PIECE = 256
 
 
+def version() -> str:
+    """The name of the engine and the version of NumPy."""
+    return f"numpy {np.__version__}"
+
+
+def why_not(cell: Cell) -> str | None:
+    """It runs every cell: each one has its equations in NumPy."""
+    return None
+
+
 def run(work: Work, wanted: Wanted, on_steps: OnSteps | None = None) -> Computed:
-    """Runs a cell over sequences.
-
-    Args:
-        work: The cell and the sequences.
-        wanted: What to keep.
-        on_steps: Called now and then, one thread at a time.
-    """
-    batch, timesteps = work.x.shape[:2]
-    shapes, dtype = work.shapes, work.cell.dtype
-    recorded = {
-        name: np.empty((batch, len(wanted.steps), *_cut(shapes[name], wanted)), dtype)
-        for name in wanted.signals
-    }
-    first = work.cell.kind.output
-    sequence = None
-    if wanted.sequence:
-        is_recorded = first in recorded and wanted.is_whole(timesteps)
-        whole = (batch, timesteps, *shapes[first])
-        sequence = recorded[first] if is_recorded else np.empty(whole, dtype)
-    final_states = {
-        state: np.empty((batch, *shapes[state]), dtype) for state in work.cell.kind.states
-    }
-    computed = Computed(recorded, sequence, final_states)
-    threads = thread_count()
-    pieces = [*_pieces(work, threads)]
-    stopped = threading.Event()
-    lock = threading.Lock()
-
-    def report(done: int) -> None:
-        if on_steps is not None:
-            with lock:
-                on_steps(done)
-
-    def run_piece(rows: slice) -> None:
-        _run_piece(work, wanted, computed, rows, report, stopped)
-
+    """Runs a cell over sequences; see `Engine.run`."""
+    computed = Computed.room_for(work, wanted)
     with _one_thread_of_blas():
-        if len(pieces) == 1:
-            run_piece(pieces[0])
-            return computed
-        with ThreadPoolExecutor(threads) as pool:
-            try:
-                for _ in pool.map(run_piece, pieces):
-                    pass
-            except BaseException:
-                stopped.set()
-                raise
+        run_pieces(partial(_run_piece, work, wanted, computed), _pieces(work), on_steps)
     return computed
 
 
@@ -87,19 +50,14 @@ def _run_piece(
     wanted: Wanted,
     computed: Computed,
     rows: slice,
-    report: OnSteps,
-    stopped: threading.Event,
+    told: OnSteps,
 ) -> None:
     """Runs some of the sequences, and writes what came of them."""
     cell, x = work.cell, work.x[rows]
     mask = None if work.mask is None else work.mask[rows]
     masked_at = set() if mask is None else {*np.flatnonzero(~mask.all(axis=0)).tolist()}
     sequence = None if computed.sequence is None else computed.sequence[rows]
-    recorded = [
-        (name, array[rows])
-        for name, array in computed.recorded.items()
-        if array is not computed.sequence  # which may be one of them
-    ]
+    recorded = [(name, array[rows]) for name, array in computed.apart.items()]
     places = {step: place for place, step in enumerate(wanted.steps)}
     previous = {state: np.array(array[rows]) for state, array in work.initial_state.items()}
     states = {state: np.empty_like(array) for state, array in previous.items()}
@@ -107,8 +65,6 @@ def _run_piece(
     for start in range(0, x.shape[1], block):
         steps = np.ascontiguousarray(x[:, start : start + block].swapaxes(0, 1))
         for t, projected in enumerate(cell.project(steps), start):
-            if stopped.is_set():
-                return
             gates = cell.step(projected, previous, states)
             if mask is not None and t in masked_at:
                 for state, array in states.items():
@@ -121,7 +77,7 @@ def _run_piece(
                     array = states[name] if name in states else gates[name]
                     kept[:, place] = array if wanted.units is None else array[..., wanted.units]
             previous, states = states, previous
-        report(len(x) * len(steps))
+        told(len(x) * len(steps))
     for state, array in previous.items():
         computed.final_states[state][rows] = array
 
@@ -129,17 +85,10 @@ def _run_piece(
 def bytes_of_run(work: Work, wanted: Wanted) -> int:
     """How much memory `run` takes."""
     batch, timesteps = work.x.shape[:2]
-    shapes = work.shapes
-    numbers = len(wanted.steps) * sum(
-        math.prod(_cut(shapes[name], wanted)) for name in wanted.signals
-    )
-    if wanted.sequence:
-        numbers += timesteps * math.prod(shapes[work.cell.kind.output])
-    recorded: int = batch * numbers * work.cell.dtype.itemsize
     # Each thread has a block, and a step has a few arrays of its own that are as wide as its gates.
     step = _bytes_of_step(work, batch)
     block = max(min(thread_count() * _BLOCK_BYTES, timesteps * step), step)
-    needed: int = recorded + block + 6 * step
+    needed: int = bytes_of_results(work, wanted) + block + 6 * step
     return needed
 
 
@@ -153,32 +102,20 @@ def _steps_of_block(step: int) -> int:
     return min(TIME_BLOCK, 1 << (most.bit_length() - 1))
 
 
-def thread_count() -> int:
-    """How many threads may run at the same time."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _pieces(work: Work, threads: int) -> Iterator[slice]:
+def _pieces(work: Work) -> Sequence[slice]:
     """The rows of each piece of the batch."""
     batch = len(work.x)
     of_row = max(1, _bytes_of_step(work, 1))
     most = max(_MOST_PIECE, _MOST_PIECE_BYTES // of_row)
     worth = batch * of_row // _LEAST_PIECE_BYTES
-    count = max(1, math.ceil(batch / most), min(threads, batch, worth))
-    for number in range(count):
-        yield slice(batch * number // count, batch * (number + 1) // count)
+    count = max(1, math.ceil(batch / most), min(thread_count(), batch, worth))
+    return pieces_of(batch, count)
 
 
 def _bytes_of_step(work: Work, batch: int) -> int:
     numbers = batch * work.cell.numbers(work.x.shape[2:])
     itemsize: int = work.cell.dtype.itemsize
     return numbers * itemsize
-
-
-def _cut(shape: tuple[int, ...], wanted: Wanted) -> tuple[int, ...]:
-    return shape if wanted.units is None else (*shape[:-1], len(wanted.units))
 
 
 @cache

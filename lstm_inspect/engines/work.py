@@ -1,10 +1,16 @@
 """What an engine is given, and what it gives back."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.cells import Cell
+
+OnSteps = Callable[[int], None]
+"""Called with how many more timesteps of how many sequences are done: their product."""
 
 TIME_BLOCK = 64
 """A run of some timesteps has the bits of a run of all, if it starts and ends at a multiple of it.
@@ -55,16 +61,81 @@ class Wanted(NamedTuple):
         """Whether each signal is recorded at all timesteps and units."""
         return self.units is None and len(self.steps) == timesteps
 
+    def cut(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of what is recorded of a state or gate."""
+        return shape if self.units is None else (*shape[:-1], len(self.units))
+
 
 class Computed(NamedTuple):
     """What came of a run, in the cell's dtype.
 
     Attributes:
         recorded: (batch, steps, *shape) for each recorded signal.
-        sequence: (batch, timesteps, *shape) of the first state, if it was wanted.
+        sequence: (batch, timesteps, *shape) of the first state, if it was wanted. It may be one of
+            the recorded arrays.
         final_states: (batch, *shape) for each state after the last step.
     """
 
     recorded: Mapping[str, Array]
     sequence: Array | None
     final_states: Mapping[str, Array]
+
+    @classmethod
+    def room_for(cls, work: Work, wanted: Wanted) -> "Computed":
+        """Arrays for what will come of a run."""
+        batch, timesteps = work.x.shape[:2]
+        shapes, dtype = work.shapes, work.cell.dtype
+        recorded = {
+            name: np.empty((batch, len(wanted.steps), *wanted.cut(shapes[name])), dtype)
+            for name in wanted.signals
+        }
+        first = work.cell.kind.output
+        sequence = None
+        if wanted.sequence:
+            is_recorded = first in recorded and wanted.is_whole(timesteps)
+            whole = (batch, timesteps, *shapes[first])
+            sequence = recorded[first] if is_recorded else np.empty(whole, dtype)
+        final_states = {
+            state: np.empty((batch, *shapes[state]), dtype) for state in work.cell.kind.states
+        }
+        return cls(recorded, sequence, final_states)
+
+    @property
+    def apart(self) -> Mapping[str, Array]:
+        """The recorded arrays without the sequence, if it is one of them."""
+        return {name: array for name, array in self.recorded.items() if array is not self.sequence}
+
+
+def bytes_of_results(work: Work, wanted: Wanted) -> int:
+    """How much memory the results of a run take."""
+    batch, timesteps = work.x.shape[:2]
+    shapes = work.shapes
+    numbers = len(wanted.steps) * sum(
+        math.prod(wanted.cut(shapes[name])) for name in wanted.signals
+    )
+    if wanted.sequence:
+        numbers += timesteps * math.prod(shapes[work.cell.kind.output])
+    needed: int = batch * numbers * work.cell.dtype.itemsize
+    return needed
+
+
+class Engine(Protocol):
+    """A way to run cells; each engine is a module."""
+
+    def version(self) -> str:
+        """Its name and the version of its library, as a dump says them: ``"numpy 2.4.6"``."""
+
+    def why_not(self, cell: Cell) -> str | None:
+        """Why it cannot run a cell, in a few words; None if it can."""
+
+    def run(self, work: Work, wanted: Wanted, on_steps: OnSteps | None = None) -> Computed:
+        """Runs a cell over sequences.
+
+        Args:
+            work: The cell and the sequences.
+            wanted: What to keep.
+            on_steps: Called now and then, one thread at a time.
+        """
+
+    def bytes_of_run(self, work: Work, wanted: Wanted) -> int:
+        """How much memory `run` takes."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lstm_inspect.arrays import Array
+from lstm_inspect.engines import ENGINES, check_installed
 from lstm_inspect.errors import InputError
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.model import Layer
@@ -30,6 +31,7 @@ class ReplayOptions:
 
     Raises:
         InputError: An option is of another kind.
+        MissingExtraError: The engine is not installed.
     """
 
     record: Collection[str] = ("h", "c")
@@ -47,6 +49,7 @@ class ReplayOptions:
     initial_state: Mapping[str, Any] = field(default_factory=dict)
     time_chunk: int | None = None
     dtype: str | None = None
+    engine: str = "auto"
 
     def __post_init__(self) -> None:
         """Makes tuples of single texts, and refuses what is of another kind."""
@@ -66,6 +69,9 @@ class ReplayOptions:
             raise InputError(f"{both}, which is the last step alone")
         if self.dtype not in (None, *_DTYPES):
             raise _unfit("dtype", " or ".join(_DTYPES), self.dtype)
+        if self.engine not in ENGINES:
+            raise _unfit("engine", " or ".join(ENGINES), self.engine)
+        check_installed(self.engine)
         mappings = {
             "feed": 'arrays by path, such as {"dense": array}',
             "initial_state": 'arrays by state, such as {"lstm/h0": array, "lstm/c0": array}',

@@ -1,13 +1,13 @@
 """Replays one call of a recurrent layer: prepares its arrays, runs the cell, and undoes that."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from lstm_inspect.arrays import Array, cast
 from lstm_inspect.cells import CELLS, Cell
-from lstm_inspect.engines import Wanted, Work, bytes_of_run, run
+from lstm_inspect.engines import Engine, Wanted, Work
 from lstm_inspect.errors import InputError
 from lstm_inspect.layers import Value
 from lstm_inspect.model import Recurrence
@@ -70,6 +70,8 @@ def replay_recurrence(
     recurrence: Recurrence,
     given: Value,
     *,
+    cell: Cell,
+    engine: Engine,
     mask: Array | None,
     initial_state: Sequence[Array],
     reached: Reached | None,
@@ -84,6 +86,8 @@ def replay_recurrence(
         recurrence: The layer.
         given: x, (batch, timesteps, features). The x of a ConvLSTM is (batch, timesteps, *spatial,
             features), or features first if the layer says so. The mask of x goes to the outputs.
+        cell: Its cell, from `cell_of`.
+        engine: What runs it.
         mask: The mask that the layer uses, (batch, timesteps) bool; None if it uses none.
         initial_state: An array for each state; empty for zeros.
         reached: Where the layer stands if it has read earlier timesteps of these sequences; None if
@@ -100,10 +104,9 @@ def replay_recurrence(
         InputError: x or an initial state does not have the shape that the weights need.
         LimitError: The replay would take more memory or steps than the limits allow.
     """
-    weights = sum(array.nbytes for array in recurrence.weights.values())
-    # The weights and x may be cast twice: to the dtype of the layer and to that of its cell.
     what = f"layer {path}"
-    account.reserve(4 * (given.array.nbytes + weights), what)
+    # x may be cast twice: to the dtype of the layer and to that of its cell.
+    account.reserve(4 * given.array.nbytes, what)
     x = cast(_as_given(recurrence, given.array), recurrence.dtype)
     if recurrence.time_major:
         x = x.swapaxes(0, 1)
@@ -112,9 +115,7 @@ def replay_recurrence(
     part = asked.part or Steps(0, x.shape[1], x.shape[1])
     to_read = slice(part.stop - part.start)
     account.count_steps(part.stop - part.start, what)
-    # Half precision is computed in single precision and rounded once, when it is recorded.
-    working = np.promote_types(x.dtype, np.float32)
-    cell = _cell(recurrence, working)
+    working = cell.dtype
     order = recurrence.reading_order
     read = _features_last(recurrence, x.astype(working, copy=False)[:, order][:, to_read], 2)
     shapes = cell.shapes(read.shape[2:])
@@ -134,8 +135,8 @@ def replay_recurrence(
         sequence=asked.sequence and bool(recurrence.return_sequences),
     )
     copies = 2 if mask is not None or working != x.dtype else 1
-    account.reserve(copies * bytes_of_run(work, wanted) + x.nbytes, what)
-    computed = run(work, wanted, on_steps)
+    account.reserve(copies * engine.bytes_of_run(work, wanted) + x.nbytes, what)
+    computed = engine.run(work, wanted, on_steps)
 
     def as_layer(array: Array, axis: int) -> Array:
         return cast(_features_back(recurrence, array, axis), recurrence.dtype)
@@ -225,8 +226,11 @@ def _fitted_state(
     return state.astype(zeros.dtype)
 
 
-def _cell(recurrence: Recurrence, working: np.dtype[Any]) -> Cell:
+def cell_of(recurrence: Recurrence) -> Cell:
     """Builds the cell of a layer, with its weights in the dtype that it computes in."""
+    # Half precision is computed in single precision and rounded once, when it is recorded.
+    half = recurrence.dtype in ("float16", "bfloat16")
+    working = np.dtype(np.float32 if half else recurrence.dtype)
     weights = {
         name: cast(array, recurrence.dtype).astype(working)
         for name, array in recurrence.weights.items()

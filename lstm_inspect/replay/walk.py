@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from lstm_inspect.arrays import Array
+from lstm_inspect.cells import Cell
+from lstm_inspect.engines import Engine, check_runs, choose
 from lstm_inspect.errors import InputError
 from lstm_inspect.genuine.bridge import call_layer
 from lstm_inspect.layers import (
@@ -28,7 +30,7 @@ from lstm_inspect.replay.initial_states import InitialStates
 from lstm_inspect.replay.masks import custom_output, fitted_mask
 from lstm_inspect.replay.options import ReplayOptions
 from lstm_inspect.replay.plan import FED_MASK, Plan, needs_of
-from lstm_inspect.replay.recurrent import Asked, Reached, Recorded, replay_recurrence
+from lstm_inspect.replay.recurrent import Asked, Reached, Recorded, cell_of, replay_recurrence
 from lstm_inspect.replay.timesteps import Steps
 from lstm_inspect.traces.recording import LayerTrace
 
@@ -62,6 +64,8 @@ class Walk:
         self._lengths = lengths
         self._batch = samples
         self._steps_done: Counter[str] = Counter()
+        self._cells = self._made_cells()
+        self._engines: dict[str, Engine] = {}
         self._values: dict[str, tuple[Value, ...]] = {}
         self._steps: Mapping[str, Steps] = {}
         self._initial_states: InitialStates = {}
@@ -71,6 +75,22 @@ class Walk:
         self._reached: dict[str, Reached] = {}
         self.tensors: dict[Ref, Value] = {}
         """The plan's further tensors in the last batch."""
+
+    def _made_cells(self) -> dict[Recurrence, Cell]:
+        """The cell of each recurrent layer, which the engine that is asked for can run."""
+        cells: dict[Recurrence, Cell] = {}
+        for call in self._plan.calls:
+            recurrence = call.layer
+            if isinstance(recurrence, Recurrence) and recurrence not in cells:
+                size = sum(array.nbytes for array in recurrence.weights.values())
+                # They may be cast twice: to the dtype of the layer and to that of its cell.
+                self._account.reserve(4 * size, f"layer {call.path}")
+                cells[recurrence] = cell_of(recurrence)
+                for array in cells[recurrence].weights.values():
+                    if array is not None:
+                        self._account.hold(array)
+                check_runs(self._options.engine, call.path, cells[recurrence])
+        return cells
 
     def run(
         self, given: Mapping[str, Array], steps: Mapping[str, Steps], initial_states: InitialStates
@@ -102,6 +122,7 @@ class Walk:
                         cell=call.layer.cell,
                         units=call.layer.units,
                         direction=call.layer.direction,
+                        engine=self._engines[call.path].version(),
                         signals=recorded.signals,
                         dims=_dims(call, call.layer),
                         kept=recorded.kept,
@@ -195,16 +216,20 @@ class Walk:
             if wired is not None:
                 wired_mask = folding.fold(self._value(wired)).array
                 mask = fitted_mask(call.path, wired_mask[:, : folded.array.shape[1]], folded.array)
+        cell, steps = self._cells[recurrence], self._steps_of(call.path, folded.array)
+        engine = self._engines.setdefault(call.path, choose(options.engine, cell, steps))
         outputs, recorded = replay_recurrence(
             call.path,
             recurrence,
             folded,
+            cell=cell,
+            engine=engine,
             mask=mask,
             initial_state=[folding.fold(each).array for each in self._start(call, recurrence)],
             reached=self._reached.pop(call.path, None) if part and part.start else None,
             asked=asked,
             account=self._account,
-            on_steps=self._on_steps(call.path, folded.array),
+            on_steps=self._on_steps(call.path, steps),
         )
         for signal in recorded.signals.values():
             self._account.hold(signal)
@@ -225,7 +250,12 @@ class Walk:
         given = self._initial_states.get(call.path, {})
         return [Value(given[state]) for state in recurrence.states if state in given]
 
-    def _on_steps(self, path: str, x: Array) -> Callable[[int], None] | None:
+    def _steps_of(self, path: str, x: Array) -> int:
+        """How many timesteps of how many sequences all runs of a call take: their product."""
+        timesteps: int = self._lengths.get(path, x.shape[1])
+        return timesteps * self._samples * len(x) // self._batch
+
+    def _on_steps(self, path: str, total: int) -> Callable[[int], None] | None:
         """What the engine calls as it goes on; it tells the progress over all batches."""
         progress = self._options.progress
         if progress is None:
@@ -235,9 +265,6 @@ class Walk:
             self._steps_done[path] += more
             progress(path, self._steps_done[path], total)
 
-        batch = len(x)
-        timesteps = self._lengths.get(path, x.shape[1])
-        total = timesteps * self._samples * batch // self._batch
         return told
 
 

@@ -48,6 +48,7 @@ class LayerTrace:
             timesteps come after the batch.
         kept: For each axis of which only a part was recorded, which one. If only step 9 was
             recorded, ``kept["timesteps"].places`` is (9,), and step 9 stands at index 0.
+        engine: What computed them: ``"numpy 2.4.6"``; None if the dump does not say.
     """
 
     path: str
@@ -57,6 +58,7 @@ class LayerTrace:
     signals: Mapping[str, Array]
     dims: tuple[str, ...] = ("batch", "timesteps", "units")
     kept: Mapping[str, Kept] = field(default_factory=dict)
+    engine: str | None = None
 
     def __repr__(self) -> str:
         """What was recorded, in one line."""
@@ -241,6 +243,7 @@ class Trace(Mapping[str, LayerTrace]):
                     "direction": layer.direction,
                     "dims": list(layer.dims),
                     **_kept_as_json(layer),
+                    "engine": layer.engine,
                     "signals": {
                         signal: {"dims": list(layer.dims_of(signal)), "dtype": str(array.dtype)}
                         for signal, array in layer.signals.items()
@@ -277,6 +280,7 @@ def load_trace(path: str | Path, *, limits: Limits = DEFAULT_LIMITS) -> Trace:
                     direction=layer["direction"],
                     dims=tuple(layer["dims"]),
                     kept=kept_of(name, layer, stored),
+                    engine=layer.get("engine"),
                     signals={
                         signal: stored[f"{name}/{signal}"].read() for signal in layer["signals"]
                     },

@@ -1,0 +1,396 @@
+"""Runs cells in onnxruntime: the equations of a kind, once more, as the body of an ONNX `Scan`.
+
+Everything happens inside of that body, the products with the kernel too: the projection of all
+timesteps would be written to memory and read again, which costs more than it saves.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from lstm_inspect.arrays import Array
+from lstm_inspect.cells import GRU, LSTM, PEEPHOLE_LSTM, SIMPLE_RNN, Cell
+from lstm_inspect.engines.threads import pieces_of, run_pieces, thread_count
+from lstm_inspect.engines.work import Computed, OnSteps, Wanted, Work, bytes_of_results
+
+
+class _Equations(NamedTuple):
+    """The equations of a cell in ONNX's textual syntax; the classes in ``cells/`` explain them.
+
+    Attributes:
+        step: Computes the kind's states and gates, under their names, from ``x_t``, the weights and
+            ``h_prev``, which stands for h_{t-1}.
+        blocks: Parts of the weights that the step names. onnxruntime computes them once.
+    """
+
+    step: str
+    blocks: str = ""
+
+
+_LSTM = _Equations("""
+    zx = Gemm(x_t, kernel, bias)
+    zs = Gemm(h_prev, recurrent_kernel, zx)
+    zi, zf, zg, zo = Split <axis = 1, num_outputs = 4> (zs)
+    i = cell.recurrent_activation(zi)
+    f = cell.recurrent_activation(zf)
+    g = cell.activation(zg)
+    o = cell.recurrent_activation(zo)
+    kept = Mul(f, c_prev)
+    added = Mul(i, g)
+    c = Add(kept, added)
+    activated = cell.activation(c)
+    h = Mul(activated, o)
+""")
+_PEEPHOLE_LSTM = _Equations(
+    """
+    zx = Gemm(x_t, kernel, bias)
+    zs = Gemm(h_prev, recurrent_kernel, zx)
+    zi, zf, zg, zo = Split <axis = 1, num_outputs = 4> (zs)
+    seen_i = Mul(c_prev, peephole_i)
+    seen_f = Mul(c_prev, peephole_f)
+    all_i = Add(zi, seen_i)
+    all_f = Add(zf, seen_f)
+    i = cell.recurrent_activation(all_i)
+    f = cell.recurrent_activation(all_f)
+    g = cell.activation(zg)
+    kept = Mul(f, c_prev)
+    added = Mul(i, g)
+    c = Add(kept, added)
+    seen_o = Mul(c, peephole_o)
+    all_o = Add(zo, seen_o)
+    o = cell.recurrent_activation(all_o)
+    activated = cell.activation(c)
+    h = Mul(activated, o)
+    """,
+    blocks="""
+    peephole_i, peephole_f, peephole_o = Split <axis = 0, num_outputs = 3> (peepholes)
+    """,
+)
+_GRU_RESET_AFTER = _Equations("""
+    xs = Gemm(x_t, kernel, bias)
+    hs = Gemm(h_prev, recurrent_kernel, recurrent_bias)
+    xz, xr, xn = Split <axis = 1, num_outputs = 3> (xs)
+    hz, hr, hn = Split <axis = 1, num_outputs = 3> (hs)
+    zz = Add(xz, hz)
+    zr = Add(xr, hr)
+    z = cell.recurrent_activation(zz)
+    r = cell.recurrent_activation(zr)
+    reset = Mul(r, hn)
+    zn = Add(xn, reset)
+    n = cell.activation(zn)
+    apart = Sub(h_prev, n)
+    kept = Mul(z, apart)
+    h = Add(kept, n)
+""")
+_GRU_RESET_BEFORE = _Equations(
+    """
+    xs = Gemm(x_t, kernel, bias)
+    xz, xr, xn = Split <axis = 1, num_outputs = 3> (xs)
+    zz = Gemm(h_prev, recurrent_kernel_z, xz)
+    zr = Gemm(h_prev, recurrent_kernel_r, xr)
+    z = cell.recurrent_activation(zz)
+    r = cell.recurrent_activation(zr)
+    reset = Mul(r, h_prev)
+    zn = Gemm(reset, recurrent_kernel_n, xn)
+    n = cell.activation(zn)
+    apart = Sub(h_prev, n)
+    kept = Mul(z, apart)
+    h = Add(kept, n)
+    """,
+    blocks="""
+    recurrent_kernel_z, recurrent_kernel_r, recurrent_kernel_n
+        = Split <axis = 1, num_outputs = 3> (recurrent_kernel)
+    """,
+)
+_SIMPLE_RNN = _Equations("""
+    zx = Gemm(x_t, kernel, bias)
+    zs = Gemm(h_prev, recurrent_kernel, zx)
+    h = cell.activation(zs)
+""")
+
+_EQUATIONS = {LSTM: _LSTM, PEEPHOLE_LSTM: _PEEPHOLE_LSTM, SIMPLE_RNN: _SIMPLE_RNN}
+
+# What is not here is left to NumPy. Shrink would be soft_shrink too, but it makes 0 of NaN.
+_IN_ANY_FLOAT = {
+    "exponential": "y = Exp(z)",
+    "linear": "y = Identity(z)",
+    "log_softmax": "y = LogSoftmax <axis = -1> (z)",
+    "relu": "y = Relu(z)",
+    "sigmoid": "y = Sigmoid(z)",
+    "silu": "s = Sigmoid(z) y = Mul(z, s)",
+    "softmax": "y = Softmax <axis = -1> (z)",
+    "swish": "s = Sigmoid(z) y = Mul(z, s)",
+    "tanh": "y = Tanh(z)",
+    "tanh_shrink": "t = Tanh(z) y = Sub(z, t)",
+}
+# These operators are exact in float32 alone: most have no other kernel, and Shrink rounds to it.
+_IN_FLOAT32 = {
+    "celu": "y = Celu(z)",
+    "elu": "y = Elu(z)",
+    "gelu": "y = Gelu(z)",
+    "hard_shrink": "y = Shrink <lambd = 0.5> (z)",
+    "hard_sigmoid": "y = HardSigmoid <alpha = 0.16666667, beta = 0.5> (z)",
+    "hard_sigmoid_0.2": "y = HardSigmoid <alpha = 0.2, beta = 0.5> (z)",
+    "hard_silu": "y = HardSwish(z)",
+    "hard_swish": "y = HardSwish(z)",
+    "leaky_relu": "y = LeakyRelu <alpha = 0.2> (z)",
+    "log_sigmoid": "negative = Neg(z) positive = Softplus(negative) y = Neg(positive)",
+    "mish": "y = Mish(z)",
+    "selu": "y = Selu(z)",
+    "softplus": "y = Softplus(z)",
+    "softsign": "y = Softsign(z)",
+    "sparse_sigmoid": "y = HardSigmoid <alpha = 0.5, beta = 0.5> (z)",
+}
+
+
+class _Number(NamedTuple):
+    """A dtype: its name in ONNX, and the activations in it, each a function from z to y."""
+
+    name: str
+    activations: Mapping[str, str]
+
+
+_NUMBERS = {
+    "float32": _Number("float", {**_IN_ANY_FLOAT, **_IN_FLOAT32}),
+    "float64": _Number("double", _IN_ANY_FLOAT),
+}
+
+# A model is one protobuf message, which is less than 2 GiB. The equations take a few kilobytes.
+_MOST_BYTES_OF_WEIGHTS = (2 << 30) - (1 << 20)
+
+# A run of the graph covers as many timesteps as have x and all signals in this size: so many that
+# what each run costs beside its steps does not count, and so few that they are still in the cache
+# when they are copied to where they are recorded.
+_BLOCK_BYTES = 2 << 20
+
+# A piece of a batch needs that many sequences to use the processor's vectors well, and that many
+# multiplications to be worth a thread. They take about 25 ms; the system was measured to need 10 ms
+# until a new thread has a core of its own.
+_LEAST_PIECE = 16
+_LEAST_MULTIPLICATIONS = 10**9
+# A piece is no larger than so much in a step or so many sequences, which stay in the cache.
+_MOST_PIECE_BYTES = 512 << 10
+_MOST_PIECE = 256
+
+_SESSIONS: WeakKeyDictionary[Cell, dict[bool, Any]] = WeakKeyDictionary()
+"""The sessions of each cell that is alive: with a mask (True), and without."""
+
+
+def version() -> str:
+    """The name of the engine and the version of onnxruntime."""
+    import onnxruntime
+
+    return f"onnxruntime {onnxruntime.__version__}"
+
+
+def why_not(cell: Cell) -> str | None:
+    """Why it cannot run a cell, by its kind, activations, dtype or size; None if it can."""
+    if cell.kind not in (*_EQUATIONS, GRU):
+        return f"has no {cell.kind.title}"
+    number = _NUMBERS[cell.dtype.name]
+    for activation in cell.activations.values():
+        if activation not in number.activations:
+            return f"has no {activation} in {cell.dtype.name}"
+    if _bytes_of_weights(cell) > _MOST_BYTES_OF_WEIGHTS:
+        return "has no room for 2 GiB of weights"
+    return None
+
+
+def run(work: Work, wanted: Wanted, on_steps: OnSteps | None = None) -> Computed:
+    """Runs a cell over sequences; see `Engine.run`.
+
+    The graph of a cell is built at its first run, and kept as long as the cell.
+    """
+    session = _session(work.cell, masked=work.mask is not None)
+    computed = Computed.room_for(work, wanted)
+    run_pieces(partial(_run_piece, session, work, wanted, computed), _pieces(work), on_steps)
+    return computed
+
+
+def _run_piece(
+    session: Any, work: Work, wanted: Wanted, computed: Computed, rows: slice, told: OnSteps
+) -> None:
+    """Runs some of the sequences, and writes what came of them."""
+    x = work.x[rows]
+    mask = None if work.mask is None else work.mask[rows]
+    states, output = work.cell.kind.states, work.cell.kind.output
+    previous = {state: work.initial_state[state][rows] for state in states}
+    recorded = {name: array[rows] for name, array in computed.apart.items()}
+    sequence = None if computed.sequence is None else computed.sequence[rows]
+    steps = np.asarray(wanted.steps, np.intp)
+    units = slice(None) if wanted.units is None else np.asarray(wanted.units, np.intp)
+    block = max(1, _BLOCK_BYTES // max(1, _bytes_of_step(work, len(x))))
+    for start in range(0, x.shape[1], block):
+        stop = min(start + block, x.shape[1])
+        feeds = {_initial(state): array for state, array in previous.items()}
+        feeds["x"] = np.ascontiguousarray(x[:, start:stop].swapaxes(0, 1))
+        if mask is not None:
+            feeds["mask"] = np.ascontiguousarray(mask[:, start:stop].T[..., np.newaxis])
+        low, high = np.searchsorted(steps, (start, stop))
+        names = {*(recorded if low < high else ()), *(() if sequence is None else (output,))}
+        asked = [*map(_last, states), *map(_every, names)]
+        given = dict(zip(asked, session.run(asked, feeds), strict=True))
+        at = slice(None) if high - low == stop - start else steps[low:high] - start
+        for name in names:
+            signal = given[_every(name)].swapaxes(0, 1)
+            if name in recorded:
+                recorded[name][:, low:high] = signal[:, at][..., units]
+            if name == output and sequence is not None:
+                sequence[:, start:stop] = signal
+        previous = {state: given[_last(state)] for state in states}
+        told(len(x) * (stop - start))
+    for state, array in previous.items():
+        computed.final_states[state][rows] = array
+
+
+def bytes_of_run(work: Work, wanted: Wanted) -> int:
+    """How much memory `run` takes."""
+    batch, timesteps = work.x.shape[:2]
+    step = _bytes_of_step(work, batch)
+    block = max(min(thread_count() * _BLOCK_BYTES, timesteps * step), step)
+    # A graph is written down, read and packed; each block of x and signals is there twice.
+    needed: int = bytes_of_results(work, wanted) + 4 * _bytes_of_weights(work.cell) + 3 * block
+    return needed
+
+
+def _pieces(work: Work) -> Sequence[slice]:
+    """The rows of each piece of the batch."""
+    batch, timesteps = len(work.x), work.x.shape[1]
+    weights = _bytes_of_weights(work.cell) // work.cell.dtype.itemsize
+    multiplications = batch * timesteps * weights
+    worth = min(batch // _LEAST_PIECE, multiplications // _LEAST_MULTIPLICATIONS)
+    most = max(_MOST_PIECE, _MOST_PIECE_BYTES // max(1, _bytes_of_step(work, 1)))
+    return pieces_of(batch, max(1, math.ceil(batch / most), min(thread_count(), worth)))
+
+
+def _bytes_of_step(work: Work, batch: int) -> int:
+    """What x and all signals of one timestep take."""
+    numbers = sum(map(math.prod, (work.x.shape[2:], *work.shapes.values())))
+    itemsize: int = work.cell.dtype.itemsize
+    return batch * numbers * itemsize
+
+
+def _bytes_of_weights(cell: Cell) -> int:
+    return sum(array.nbytes for array in cell.weights.values() if array is not None)
+
+
+def _session(cell: Cell, *, masked: bool) -> Any:
+    """The session that runs a cell, built if there is none yet."""
+    sessions = _SESSIONS.setdefault(cell, {})
+    if masked not in sessions:
+        sessions[masked] = _built(cell, masked)
+    return sessions[masked]
+
+
+def _built(cell: Cell, masked: bool) -> Any:
+    from onnx import numpy_helper, parser
+    from onnxruntime import InferenceSession, SessionOptions
+
+    model = parser.parse_model(_graph(cell, masked))
+    for name, array in _weights(cell).items():
+        constant = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        model.graph.initializer.append(constant)
+    options = SessionOptions()
+    # Threads take parts of the batch instead: they meet once a run, and not in each product. On a
+    # busy machine, two threads that spin for each other took up to 1.6 times the processor's time.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    # What goes wrong is raised; nothing is written to stderr beside.
+    options.log_severity_level = 4
+    return InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _weights(cell: Cell) -> dict[str, Array]:
+    """The weights of a cell by the names that its equations have for them."""
+    weights = {name: array for name, array in cell.weights.items() if array is not None}
+    width = weights["kernel"].shape[-1]
+    bias = weights.get("bias", np.zeros(width, cell.dtype))
+    weights["bias"] = bias
+    if cell.kind is GRU:
+        biases = np.zeros((2, width), cell.dtype)
+        biases[: bias.size // width] = bias
+        # Only the candidate needs a recurrent bias of its own, which the reset gate scales.
+        gates = width * 2 // 3
+        biases[0, :gates] += biases[1, :gates]
+        biases[1, :gates] = 0
+        weights["bias"], weights["recurrent_bias"] = biases
+    return weights
+
+
+def _equations(cell: Cell) -> _Equations:
+    if cell.kind is GRU:
+        return _GRU_RESET_AFTER if cell.options["reset_after"] else _GRU_RESET_BEFORE
+    return _EQUATIONS[cell.kind]
+
+
+def _graph(cell: Cell, masked: bool) -> str:
+    """Writes the model of a cell in ONNX's textual syntax, without the weights.
+
+    Its inputs are the `_initial` states, ``x`` (timesteps, batch, features), and with a mask
+    ``mask`` (timesteps, batch, 1). Its outputs are the `_last` states, and `_every` state and gate,
+    (timesteps, batch, units).
+    """
+    number = _NUMBERS[cell.dtype.name]
+    states, gates = tuple(cell.kind.states), cell.kind.gates
+
+    def declared(names: Iterable[str], sizes: str) -> str:
+        return ", ".join(f"{number.name}[{sizes}] {name}" for name in names)
+
+    initial = [*map(_initial, states)]
+    last = [*map(_last, states)]
+    every = [_every(name) for name in (*states, *gates)]
+    outputs = f"{declared(last, 'batch, units')}, {declared(every, 'timesteps, batch, units')}"
+    given = f"{declared(initial, 'batch, units')}, {declared(['x'], 'timesteps, batch, features')}"
+    given_step = (
+        f"{declared([f'{state}_prev' for state in states], 'batch, units')}, "
+        f"{declared(['x_t'], 'batch, features')}"
+    )
+    scanned = ["x"]
+    if masked:
+        given += ", bool[timesteps, batch, 1] mask"
+        given_step += ", bool[batch, 1] mask_t"
+        scanned.append("mask")
+    # A body hands on each state twice, under two names: to the next step, and to be recorded.
+    handed_on = [f"{state}_{to}" for to in ("next", "recorded") for state in states]
+    chosen = "Where(mask_t, {0}, {0}_prev)" if masked else "Identity({0})"
+    hand_on = "\n".join(
+        f"{state}_next = {chosen.format(state)} {state}_recorded = Identity({state}_next)"
+        for state in states
+    )
+    activations = {role: number.activations[name] for role, name in cell.activations.items()}
+    functions = "\n".join(
+        f'<domain: "cell", opset_import: ["": 20]> {role} (z) => (y) {{ {text} }}'
+        for role, text in activations.items()
+    )
+    equations = _equations(cell)
+    return f"""
+        <ir_version: 10, opset_import: ["": 20, "cell": 1]>
+        recurrence ({given}) => ({outputs}) {{
+            {equations.blocks}
+            {", ".join([*last, *every])} = Scan <
+                num_scan_inputs = {len(scanned)},
+                body = step ({given_step})
+                    => ({declared([*handed_on, *gates], "batch, units")}) {{
+                    {equations.step}
+                    {hand_on}
+                }}
+            > ({", ".join([*initial, *scanned])})
+        }}
+        {functions}
+    """
+
+
+def _initial(state: str) -> str:
+    return f"{state}0"
+
+
+def _last(state: str) -> str:
+    return f"last_{state}"
+
+
+def _every(name: str) -> str:
+    return f"every_{name}"
