@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 import lstm_inspect
 from lstm_inspect import ModelFileError
-from lstm_inspect.cells import CELLS, LSTM, CellKind, Weight
+from lstm_inspect.cells import CELLS, LSTM, CellKind, Scratch, Weight
 from lstm_inspect.cells.lstm import LstmCell
 from lstm_inspect.cli import cli
 from lstm_inspect.files.atomic import replacing
@@ -69,7 +69,7 @@ class ProjectedLstmCell(LstmCell):
     def shapes(self, features: tuple[int, ...]) -> Mapping[str, tuple[int, ...]]:
         return {**super().shapes(features), "h": self._projection.shape[1:]}
 
-    def _emit(self, o: Array, out: Mapping[str, Array]) -> None:
+    def _emit(self, o: Array, out: Mapping[str, Array], scratch: Scratch) -> None:
         out["h"][...] = (out["c"] * o) @ self._projection
 
 

@@ -6,7 +6,7 @@ To add a kind, write a module with its `CellKind` and its cell, and add the cell
 from collections.abc import Callable
 
 from lstm_inspect.cells.activations import ACTIVATIONS
-from lstm_inspect.cells.cell import Cell
+from lstm_inspect.cells.cell import Cell, Scratch
 from lstm_inspect.cells.conv_lstm import CONV_LSTM, ConvLstmCell
 from lstm_inspect.cells.convolution import SPATIAL_DIMS, Convolution, Moves, convolve, windows_of
 from lstm_inspect.cells.gru import GRU, GruCell
@@ -46,6 +46,7 @@ __all__ = [
     "CellKind",
     "Convolution",
     "Moves",
+    "Scratch",
     "Weight",
     "all_signals",
     "convolve",

@@ -9,6 +9,25 @@ from lstm_inspect.arrays import Array
 from lstm_inspect.cells.kind import CellKind
 
 
+class Scratch:
+    """Arrays for what is needed in between. Each is made once, and used again at every step.
+
+    Args:
+        dtype: Their dtype.
+    """
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self._dtype = dtype
+        self._arrays: dict[tuple[str, tuple[int, ...]], Array] = {}
+
+    def __call__(self, name: str, shape: tuple[int, ...]) -> Array:
+        """Returns the array of a name and a shape, with any numbers in it."""
+        key = name, shape
+        if key not in self._arrays:
+            self._arrays[key] = np.empty(shape, self._dtype)
+        return self._arrays[key]
+
+
 class Cell(Protocol):
     """One step of a recurrence; `lstm_inspect.cells.LstmCell` explains each method.
 
@@ -32,10 +51,17 @@ class Cell(Protocol):
     def numbers(self, features: tuple[int, ...]) -> int:
         """How many numbers one timestep of one sequence takes, for the shape of x_t."""
 
-    def project(self, x: Array) -> Array:
+    def project(self, x: Array, scratch: Scratch) -> Array:
         """Computes the part of a step that needs no state, for many timesteps at once."""
 
     def step(
-        self, projected: Array, previous: Mapping[str, Array], out: Mapping[str, Array]
-    ) -> Mapping[str, Array]:
-        """Computes one timestep: writes its states into ``out`` and returns its gates."""
+        self,
+        projected: Array,
+        previous: Mapping[str, Array],
+        out: Mapping[str, Array],
+        scratch: Scratch,
+    ) -> None:
+        """Computes one timestep: its gates in place of ``projected``, its states into ``out``."""
+
+    def gates(self, projected: Array) -> Mapping[str, Array]:
+        """Returns the gates of one or more timesteps, after their steps."""

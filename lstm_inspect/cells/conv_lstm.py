@@ -8,6 +8,7 @@ import numpy as np
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.cells.activations import ACTIVATIONS
+from lstm_inspect.cells.cell import Scratch
 from lstm_inspect.cells.convolution import Convolution, convolve
 from lstm_inspect.cells.kind import CellKind, Weight
 
@@ -90,11 +91,12 @@ class ConvLstmCell:
         positions = math.prod(spatial)
         return channels * of_input + filters * (of_state + 8 * positions)
 
-    def project(self, x: Array) -> Array:
+    def project(self, x: Array, scratch: Scratch) -> Array:
         """Computes the part of a step that does not depend on the state.
 
         Args:
             x: (timesteps, batch, *spatial, channels).
+            scratch: Is not needed.
 
         Returns:
             (timesteps, batch, *spatial, 4·filters).
@@ -105,17 +107,25 @@ class ConvLstmCell:
         return projected.reshape(*x.shape[:2], *projected.shape[1:])
 
     def step(
-        self, projected: Array, previous: Mapping[str, Array], out: Mapping[str, Array]
-    ) -> Mapping[str, Array]:
+        self,
+        projected: Array,
+        previous: Mapping[str, Array],
+        out: Mapping[str, Array],
+        scratch: Scratch,
+    ) -> None:
         """Computes one timestep; ``projected`` is (batch, *spatial, 4·filters)."""
         projected += convolve(previous["h"], self._recurrent_kernel, self._state_moves)
-        i, f, g, o = np.split(projected, 4, axis=-1)
+        i, f, g, o = self.gates(projected).values()
         for gate in (i, f, o):
             self._activate_gates(gate)
         self._activate(g)
-        np.multiply(f, previous["c"], out=out["c"])
-        out["c"] += i * g
-        out["h"][...] = out["c"]
-        self._activate(out["h"])
-        np.multiply(out["h"], o, out=out["h"])
-        return {"i": i, "f": f, "g": g, "o": o}
+        h, c = out["h"], out["c"]
+        np.multiply(f, previous["c"], out=c)
+        c += np.multiply(i, g, out=scratch("added", c.shape))
+        h[...] = c
+        self._activate(h)
+        h *= o
+
+    def gates(self, projected: Array) -> Mapping[str, Array]:
+        """Returns the gates of one or more timesteps, (..., *spatial, filters) each."""
+        return dict(zip(self.kind.gates, np.split(projected, 4, axis=-1), strict=True))

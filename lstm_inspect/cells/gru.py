@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from lstm_inspect.arrays import Array
-from lstm_inspect.cells.activations import ACTIVATIONS
+from lstm_inspect.cells.cell import Scratch
+from lstm_inspect.cells.gate_activations import GateActivations
 from lstm_inspect.cells.kind import CellKind, Weight
 from lstm_inspect.cells.matrix_cell import MatrixCell
 
@@ -63,35 +64,48 @@ class GruCell(MatrixCell):
         # A bias that the reset gate does not scale can be added for all timesteps at once.
         before_reset = biases[0].copy()
         before_reset[: 2 * units] += biases[1, : 2 * units]
-        super().__init__(kernel, before_reset, units)
+        activations = recurrent_activation, recurrent_activation, activation
+        folded = GateActivations(*activations).folded
+        super().__init__(folded(kernel), folded(before_reset), units)
         self.weights = {"kernel": kernel, "recurrent_kernel": recurrent_kernel, "bias": bias}
         self.activations = {
             "activation": activation,
             "recurrent_activation": recurrent_activation,
         }
         self.options = {"reset_after": reset_after}
-        self._recurrent_bias = biases[1, 2 * units :]
-        self._recurrent_gates = np.ascontiguousarray(recurrent_kernel[:, : 2 * units])
-        self._recurrent_candidate = np.ascontiguousarray(recurrent_kernel[:, 2 * units :])
-        self._activate = ACTIVATIONS[activation]
-        self._activate_gates = ACTIVATIONS[recurrent_activation]
+        recurrent = folded(recurrent_kernel)
+        self._recurrent_bias = folded(biases[1])[2 * units :]
+        self._recurrent_gates = np.ascontiguousarray(recurrent[:, : 2 * units])
+        self._recurrent_candidate = np.ascontiguousarray(recurrent[:, 2 * units :])
+        self._activate_gates = GateActivations(*activations[:2])
+        self._activate_candidate = GateActivations(*activations[2:])
         self._reset_after = reset_after
 
     def step(
-        self, projected: Array, previous: Mapping[str, Array], out: Mapping[str, Array]
-    ) -> Mapping[str, Array]:
+        self,
+        projected: Array,
+        previous: Mapping[str, Array],
+        out: Mapping[str, Array],
+        scratch: Scratch,
+    ) -> None:
         """Computes one timestep; the shapes are those of `LstmCell.step`."""
         blocks = projected.reshape(len(projected), 3, self.units)
         h = previous["h"]
-        gates, n = blocks[:, :2], blocks[:, 2]
-        gates += (h @ self._recurrent_gates).reshape(gates.shape)
+        gates, candidate = blocks[:, :2], blocks[:, 2:]
+        z, r, n = (blocks[:, number] for number in range(3))
+        product = scratch("product", (len(h), 2 * self.units))
+        gates += np.matmul(h, self._recurrent_gates, out=product).reshape(gates.shape)
         self._activate_gates(gates)
-        z, r = gates[:, 0], gates[:, 1]
+        reset = scratch("reset", h.shape)
         if self._reset_after:
-            n += r * (h @ self._recurrent_candidate + self._recurrent_bias)
+            np.matmul(h, self._recurrent_candidate, out=reset)
+            reset += self._recurrent_bias
+            reset *= r
+            n += reset
         else:
-            n += (r * h) @ self._recurrent_candidate
-        self._activate(n)
-        np.multiply(z, h - n, out=out["h"])
+            np.multiply(r, h, out=reset)
+            n += np.matmul(reset, self._recurrent_candidate, out=scratch("candidate", h.shape))
+        self._activate_candidate(candidate)
+        np.subtract(h, n, out=out["h"])
+        out["h"] *= z
         out["h"] += n
-        return {"z": z, "r": r, "n": n}

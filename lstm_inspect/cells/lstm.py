@@ -7,6 +7,8 @@ import numpy as np
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.cells.activations import ACTIVATIONS
+from lstm_inspect.cells.cell import Scratch
+from lstm_inspect.cells.gate_activations import GateActivations
 from lstm_inspect.cells.kind import CellKind, Weight
 from lstm_inspect.cells.matrix_cell import MatrixCell
 
@@ -30,9 +32,7 @@ PEEPHOLE_LSTM = replace(
     keras_layer=None,
 )
 
-# The order of the blocks in the weights, and the order in which they are computed. The latter puts
-# the three gates side by side, so that one call of the recurrent activation covers all of them.
-_STORED = ("i", "f", "g", "o")
+# The order in which the gates are computed: those with the recurrent activation side by side.
 _COMPUTED = ("i", "f", "o", "g")
 
 
@@ -63,9 +63,10 @@ class LstmCell(MatrixCell):
         activation: str,
         recurrent_activation: str,
     ) -> None:
+        self._activate_gates = GateActivations(*(recurrent_activation,) * 3, activation)
         super().__init__(
-            _as_computed(kernel),
-            None if bias is None else _as_computed(bias),
+            self._as_computed(kernel),
+            None if bias is None else self._as_computed(bias),
             units=kernel.shape[-1] // 4,
         )
         self.weights = {"kernel": kernel, "recurrent_kernel": recurrent_kernel, "bias": bias}
@@ -74,42 +75,65 @@ class LstmCell(MatrixCell):
             "recurrent_activation": recurrent_activation,
         }
         self.options = {}
-        self._recurrent_kernel = _as_computed(recurrent_kernel)
+        self._recurrent_kernel = self._as_computed(recurrent_kernel)
         self._activate = ACTIVATIONS[activation]
-        self._activate_gates = ACTIVATIONS[recurrent_activation]
+
+    @property
+    def gate_order(self) -> tuple[str, ...]:
+        """The order in which the gates are computed side by side."""
+        return _COMPUTED
+
+    def _as_computed(self, weights: Array) -> Array:
+        stored = dict(zip(self.kind.gates, np.split(weights, 4, axis=-1), strict=True))
+        return self._activate_gates.folded(
+            np.concatenate([stored[gate] for gate in _COMPUTED], axis=-1)
+        )
 
     def step(
-        self, projected: Array, previous: Mapping[str, Array], out: Mapping[str, Array]
-    ) -> Mapping[str, Array]:
+        self,
+        projected: Array,
+        previous: Mapping[str, Array],
+        out: Mapping[str, Array],
+        scratch: Scratch,
+    ) -> None:
         """Computes one timestep.
 
         Args:
-            projected: (batch, 4·units), the result of `project`. It is overwritten.
+            projected: (batch, 4·units), the result of `project`; `gates` reads the gates from it.
             previous: h_{t-1} and c_{t-1}, (batch, units) each.
             out: Where to write h and c, (batch, units) each.
-
-        Returns:
-            i, f, g and o, (batch, units) each. They share the memory of ``projected``.
+            scratch: Has room for what is needed in between.
         """
-        projected += previous["h"] @ self._recurrent_kernel
-        blocks = projected.reshape(len(projected), 4, self.units)
+        blocks = self._summed(projected, previous, scratch)
         i, f, o, g = (blocks[:, number] for number in range(4))
-        self._activate(g)
-        self._activate_gates(blocks[:, :3])
-        self._update(i, f, g, previous, out)
-        self._emit(o, out)
-        return {"i": i, "f": f, "g": g, "o": o}
+        self._activate_gates(blocks)
+        self._update(i, f, g, previous, out, scratch)
+        self._emit(o, out, scratch)
+
+    def _summed(self, projected: Array, previous: Mapping[str, Array], scratch: Scratch) -> Array:
+        """What the gates are activations of, (batch, 4, units)."""
+        product = scratch("product", projected.shape)
+        projected += np.matmul(previous["h"], self._recurrent_kernel, out=product)
+        return projected.reshape(len(projected), 4, self.units)
 
     def _update(
-        self, i: Array, f: Array, g: Array, previous: Mapping[str, Array], out: Mapping[str, Array]
+        self,
+        i: Array,
+        f: Array,
+        g: Array,
+        previous: Mapping[str, Array],
+        out: Mapping[str, Array],
+        scratch: Scratch,
     ) -> None:
-        np.multiply(f, previous["c"], out=out["c"])
-        out["c"] += i * g
+        c = out["c"]
+        np.multiply(f, previous["c"], out=c)
+        c += np.multiply(i, g, out=scratch("added", c.shape))
 
-    def _emit(self, o: Array, out: Mapping[str, Array]) -> None:
-        out["h"][...] = out["c"]
-        self._activate(out["h"])
-        np.multiply(out["h"], o, out=out["h"])
+    def _emit(self, o: Array, out: Mapping[str, Array], scratch: Scratch) -> None:
+        h = out["h"]
+        h[...] = out["c"]
+        self._activate(h)
+        h *= o
 
 
 class PeepholeLstmCell(LstmCell):
@@ -146,25 +170,29 @@ class PeepholeLstmCell(LstmCell):
             recurrent_activation=recurrent_activation,
         )
         self.weights = {**self.weights, "peepholes": peepholes}
-        self._peepholes = peepholes
+        of_gates = GateActivations(*(recurrent_activation,) * 3)
+        self._peepholes = of_gates.folded(peepholes.ravel()).reshape(peepholes.shape)
+        self._activate_i_f = GateActivations(recurrent_activation, recurrent_activation)
+        self._activate_o = GateActivations(recurrent_activation)
+        self._activate_g = GateActivations(activation)
 
     def step(
-        self, projected: Array, previous: Mapping[str, Array], out: Mapping[str, Array]
-    ) -> Mapping[str, Array]:
+        self,
+        projected: Array,
+        previous: Mapping[str, Array],
+        out: Mapping[str, Array],
+        scratch: Scratch,
+    ) -> None:
         """Computes one timestep; the shapes are those of `LstmCell.step`."""
-        projected += previous["h"] @ self._recurrent_kernel
-        blocks = projected.reshape(len(projected), 4, self.units)
+        blocks = self._summed(projected, previous, scratch)
         i, f, o, g = (blocks[:, number] for number in range(4))
-        self._activate(g)
-        blocks[:, :2] += self._peepholes[:2] * previous["c"][:, np.newaxis]
-        self._activate_gates(blocks[:, :2])
-        self._update(i, f, g, previous, out)
-        o += self._peepholes[2] * out["c"]
-        self._activate_gates(o)
-        self._emit(o, out)
-        return {"i": i, "f": f, "g": g, "o": o}
-
-
-def _as_computed(weights: Array) -> Array:
-    stored = dict(zip(_STORED, np.split(weights, 4, axis=-1), strict=True))
-    return np.concatenate([stored[name] for name in _COMPUTED], axis=-1)
+        of_i, of_f, of_o = self._peepholes
+        seen = scratch("seen", o.shape)
+        i += np.multiply(of_i, previous["c"], out=seen)
+        f += np.multiply(of_f, previous["c"], out=seen)
+        self._activate_i_f(blocks[:, :2])
+        self._activate_g(blocks[:, 3:])
+        self._update(i, f, g, previous, out, scratch)
+        o += np.multiply(of_o, out["c"], out=seen)
+        self._activate_o(blocks[:, 2:3])
+        self._emit(o, out, scratch)

@@ -4,7 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from lstm_inspect.arrays import Array
+from lstm_inspect.cells.cell import Scratch
 from lstm_inspect.cells.kind import CellKind
 
 
@@ -37,16 +40,38 @@ class MatrixCell:
         width: int = self._kernel.shape[-1]
         return math.prod(features) + width
 
-    def project(self, x: Array) -> Array:
+    def project(self, x: Array, scratch: Scratch) -> Array:
         """Computes the part of a step that does not depend on the state.
 
         Args:
             x: (timesteps, batch, features).
+            scratch: Has room for the result.
 
         Returns:
             (timesteps, batch, width).
         """
-        projected: Array = x.reshape(-1, x.shape[-1]) @ self._kernel
+        projected = scratch("projected", (*x.shape[:2], self._kernel.shape[-1]))
+        rows = projected.reshape(-1, projected.shape[-1])
+        np.matmul(x.reshape(-1, x.shape[-1]), self._kernel, out=rows)
         if self._bias is not None:
             projected += self._bias
-        return projected.reshape(*x.shape[:2], -1)
+        return projected
+
+    def gates(self, projected: Array) -> Mapping[str, Array]:
+        """Returns the gates of one or more timesteps, after their steps.
+
+        Args:
+            projected: (..., width), what `step` made of it.
+
+        Returns:
+            (..., units) for each gate. They share the memory of ``projected``.
+        """
+        return {
+            gate: projected[..., number * self.units : (number + 1) * self.units]
+            for number, gate in enumerate(self.gate_order)
+        }
+
+    @property
+    def gate_order(self) -> tuple[str, ...]:
+        """The order in which the gates are computed side by side."""
+        return self.kind.gates

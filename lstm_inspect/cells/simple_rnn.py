@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from lstm_inspect.arrays import Array
 from lstm_inspect.cells.activations import ACTIVATIONS
+from lstm_inspect.cells.cell import Scratch
 from lstm_inspect.cells.kind import CellKind, Weight
 from lstm_inspect.cells.matrix_cell import MatrixCell
 
@@ -52,10 +55,14 @@ class SimpleRnnCell(MatrixCell):
         self._activate = ACTIVATIONS[activation]
 
     def step(
-        self, projected: Array, previous: Mapping[str, Array], out: Mapping[str, Array]
-    ) -> Mapping[str, Array]:
+        self,
+        projected: Array,
+        previous: Mapping[str, Array],
+        out: Mapping[str, Array],
+        scratch: Scratch,
+    ) -> None:
         """Computes one timestep; the shapes are those of `LstmCell.step`."""
-        projected += previous["h"] @ self._recurrent_kernel
-        self._activate(projected)
-        out["h"][...] = projected
-        return {}
+        h = out["h"]
+        np.matmul(previous["h"], self._recurrent_kernel, out=h)
+        h += projected
+        self._activate(h)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from lstm_inspect.arrays import Array
+from lstm_inspect.cells.cell import Scratch
 from lstm_inspect.cells.kind import CellKind, Weight
 from lstm_inspect.cells.lstm import LSTM, PeepholeLstmCell
 
@@ -99,16 +100,23 @@ class TfLstmCell(PeepholeLstmCell):
         return {**super().shapes(features), "h": (self._output,)}
 
     def _update(
-        self, i: Array, f: Array, g: Array, previous: Mapping[str, Array], out: Mapping[str, Array]
+        self,
+        i: Array,
+        f: Array,
+        g: Array,
+        previous: Mapping[str, Array],
+        out: Mapping[str, Array],
+        scratch: Scratch,
     ) -> None:
-        super()._update(i, f, g, previous, out)
+        super()._update(i, f, g, previous, out, scratch)
         _clip(out["c"], self._cell_clip)
 
-    def _emit(self, o: Array, out: Mapping[str, Array]) -> None:
+    def _emit(self, o: Array, out: Mapping[str, Array], scratch: Scratch) -> None:
         if self._projection is None:
-            super()._emit(o, out)
+            super()._emit(o, out, scratch)
             return
-        emitted = out["c"].copy()
+        emitted = scratch("emitted", out["c"].shape)
+        emitted[...] = out["c"]
         self._activate(emitted)
         emitted *= o
         np.matmul(emitted, self._projection, out=out["h"])

@@ -6,19 +6,20 @@ than they give.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
-from lstm_inspect.cells import Cell
+from lstm_inspect.arrays import Array
+from lstm_inspect.cells import Cell, Scratch
 from lstm_inspect.engines.threads import pieces_of, run_pieces, thread_count
 from lstm_inspect.engines.work import TIME_BLOCK, Computed, OnSteps, Wanted, Work, bytes_of_results
 
-# Timesteps are projected in blocks of this size: large enough for an efficient matrix product,
-# small enough to stay in the cache until the step reads it.
+# Timesteps are projected, computed and then recorded in blocks of this size: large enough for an
+# efficient matrix product, small enough to stay in the cache meanwhile.
 _BLOCK_BYTES = 1 << 20
 # A piece of the batch takes at least so much in a step, or its thread waits for Python more than it
 # computes; and it is no larger than so much or so many sequences, which stay in the cache.
@@ -56,27 +57,26 @@ def _run_piece(
     cell, x = work.cell, work.x[rows]
     mask = None if work.mask is None else work.mask[rows]
     masked_at = set() if mask is None else {*np.flatnonzero(~mask.all(axis=0)).tolist()}
-    sequence = None if computed.sequence is None else computed.sequence[rows]
-    recorded = [(name, array[rows]) for name, array in computed.apart.items()]
-    places = {step: place for place, step in enumerate(wanted.steps)}
+    block = min(_steps_of_block(_bytes_of_step(work, len(x))), x.shape[1])
+    scratch = Scratch(cell.dtype)
     previous = {state: np.array(array[rows]) for state, array in work.initial_state.items()}
-    states = {state: np.empty_like(array) for state, array in previous.items()}
-    block = _steps_of_block(_bytes_of_step(work, len(x)))
+    states = {state: scratch(state, (block, *array.shape)) for state, array in previous.items()}
     for start in range(0, x.shape[1], block):
         steps = np.ascontiguousarray(x[:, start : start + block].swapaxes(0, 1))
-        for t, projected in enumerate(cell.project(steps), start):
-            gates = cell.step(projected, previous, states)
-            if mask is not None and t in masked_at:
-                for state, array in states.items():
+        projected = cell.project(steps, scratch)
+        before: Mapping[str, Array] = previous
+        for number, of_step in enumerate(projected):
+            after = {state: array[number] for state, array in states.items()}
+            cell.step(of_step, before, after, scratch)
+            if mask is not None and (t := start + number) in masked_at:
+                for state, array in after.items():
                     is_masked = ~mask[:, t].reshape(-1, *(1,) * (array.ndim - 1))
-                    np.copyto(array, previous[state], where=is_masked)
-            if sequence is not None:
-                sequence[:, t] = states[cell.kind.output]
-            if (place := places.get(t)) is not None:
-                for name, kept in recorded:
-                    array = states[name] if name in states else gates[name]
-                    kept[:, place] = array if wanted.units is None else array[..., wanted.units]
-            previous, states = states, previous
+                    np.copyto(array, before[state], where=is_masked)
+            before = after
+        for state, array in previous.items():
+            array[...] = before[state]
+        of_block = {state: array[: len(steps)] for state, array in states.items()}
+        computed.keep(work, wanted, rows, start, {**of_block, **cell.gates(projected)})
         told(len(x) * len(steps))
     for state, array in previous.items():
         computed.final_states[state][rows] = array
@@ -113,9 +113,11 @@ def _pieces(work: Work) -> Sequence[slice]:
 
 
 def _bytes_of_step(work: Work, batch: int) -> int:
-    numbers = batch * work.cell.numbers(work.x.shape[2:])
+    """What x, its projection and the states of a step take."""
+    shapes = work.shapes
+    of_states = sum(math.prod(shapes[state]) for state in work.cell.kind.states)
     itemsize: int = work.cell.dtype.itemsize
-    return numbers * itemsize
+    return batch * (work.cell.numbers(work.x.shape[2:]) + of_states) * itemsize
 
 
 @cache

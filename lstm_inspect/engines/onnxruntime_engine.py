@@ -217,32 +217,22 @@ def _run_piece(
     """Runs some of the sequences, and writes what came of them."""
     x = work.x[rows]
     mask = None if work.mask is None else work.mask[rows]
-    states, output = work.cell.kind.states, work.cell.kind.output
+    states = work.cell.kind.states
+    names = dict.fromkeys(wanted.signals)
+    if wanted.sequence:
+        names[work.cell.kind.output] = None
     previous = {state: work.initial_state[state][rows] for state in states}
-    recorded = {name: array[rows] for name, array in computed.apart.items()}
-    sequence = None if computed.sequence is None else computed.sequence[rows]
-    steps = np.asarray(wanted.steps, np.intp)
-    units = slice(None) if wanted.units is None else np.asarray(wanted.units, np.intp)
+    asked = [*map(_last, states), *map(_every, names)]
     block = max(1, _BLOCK_BYTES // max(1, _bytes_of_step(work, len(x))))
     for start in range(0, x.shape[1], block):
-        stop = min(start + block, x.shape[1])
         feeds = {_initial(state): array for state, array in previous.items()}
-        feeds["x"] = np.ascontiguousarray(x[:, start:stop].swapaxes(0, 1))
+        feeds["x"] = np.ascontiguousarray(x[:, start : start + block].swapaxes(0, 1))
         if mask is not None:
-            feeds["mask"] = np.ascontiguousarray(mask[:, start:stop].T[..., np.newaxis])
-        low, high = np.searchsorted(steps, (start, stop))
-        names = {*(recorded if low < high else ()), *(() if sequence is None else (output,))}
-        asked = [*map(_last, states), *map(_every, names)]
+            feeds["mask"] = np.ascontiguousarray(mask[:, start : start + block].T[..., np.newaxis])
         given = dict(zip(asked, session.run(asked, feeds), strict=True))
-        at = slice(None) if high - low == stop - start else steps[low:high] - start
-        for name in names:
-            signal = given[_every(name)].swapaxes(0, 1)
-            if name in recorded:
-                recorded[name][:, low:high] = signal[:, at][..., units]
-            if name == output and sequence is not None:
-                sequence[:, start:stop] = signal
         previous = {state: given[_last(state)] for state in states}
-        told(len(x) * (stop - start))
+        computed.keep(work, wanted, rows, start, {name: given[_every(name)] for name in names})
+        told(len(x) * len(feeds["x"]))
     for state, array in previous.items():
         computed.final_states[state][rows] = array
 

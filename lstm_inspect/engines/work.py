@@ -1,6 +1,7 @@
 """What an engine is given, and what it gives back."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -100,10 +101,28 @@ class Computed(NamedTuple):
         }
         return cls(recorded, sequence, final_states)
 
-    @property
-    def apart(self) -> Mapping[str, Array]:
-        """The recorded arrays without the sequence, if it is one of them."""
-        return {name: array for name, array in self.recorded.items() if array is not self.sequence}
+    def keep(
+        self, work: Work, wanted: Wanted, rows: slice, start: int, signals: Mapping[str, Array]
+    ) -> None:
+        """Takes what is wanted of some timesteps of some sequences.
+
+        Args:
+            work: What is run.
+            wanted: What to keep.
+            rows: The sequences.
+            start: The first of the timesteps.
+            signals: (timesteps, sequences, *shape) for each signal that is wanted.
+        """
+        output = work.cell.kind.output
+        stop = start + len(next(iter(signals.values()), ()))
+        low, high = (bisect_left(wanted.steps, step) for step in (start, stop))
+        whole = high - low == stop - start
+        at = slice(None) if whole else [step - start for step in wanted.steps[low:high]]
+        for name, array in self.recorded.items():
+            taken = signals[name][at].swapaxes(0, 1)
+            array[rows, low:high] = taken if wanted.units is None else taken[..., wanted.units]
+        if self.sequence is not None and self.sequence is not self.recorded.get(output):
+            self.sequence[rows, start:stop] = signals[output].swapaxes(0, 1)
 
 
 def bytes_of_results(work: Work, wanted: Wanted) -> int:

@@ -65,8 +65,8 @@ def test_a_replay_that_differs_is_said_to_differ_and_where(
 
     step = LstmCell.step
 
-    def wrong(self: LstmCell, projected: Any, previous: Any, out: Any) -> None:
-        step(self, projected, previous, out)
+    def wrong(self: LstmCell, projected: Any, previous: Any, out: Any, scratch: Any) -> None:
+        step(self, projected, previous, out, scratch)
         out["c"][1, 2] += 0.5
 
     monkeypatch.setattr(LstmCell, "step", wrong)

@@ -63,8 +63,8 @@ def test_a_replay_that_differs_shows_in_the_result(
     model = saved(tmp_path, model_of(lstm()))
     step = LstmCell.step
 
-    def wrong(self: LstmCell, projected: Any, previous: Any, out: Any) -> None:
-        step(self, projected, previous, out)
+    def wrong(self: LstmCell, projected: Any, previous: Any, out: Any, scratch: Any) -> None:
+        step(self, projected, previous, out, scratch)
         out["h"] += 0.5
 
     monkeypatch.setattr(LstmCell, "step", wrong)
