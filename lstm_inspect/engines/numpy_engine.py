@@ -57,7 +57,7 @@ def _run_piece(
     cell, x = work.cell, work.x[rows]
     mask = None if work.mask is None else work.mask[rows]
     masked_at = set() if mask is None else {*np.flatnonzero(~mask.all(axis=0)).tolist()}
-    block = min(_steps_of_block(_bytes_of_step(work, len(x))), x.shape[1])
+    block = max(1, min(_steps_of_block(_bytes_of_step(work, len(x))), x.shape[1]))
     scratch = Scratch(cell.dtype)
     previous = {state: np.array(array[rows]) for state, array in work.initial_state.items()}
     states = {state: scratch(state, (block, *array.shape)) for state, array in previous.items()}
