@@ -727,7 +727,7 @@ BAD_TRACES = {
         save(np.ones((0, 3, 1))),
     ),
     "wrong batch": Bad(
-        "expected (2, 5, 1), received (3, 5, 1)",
+        "expected 2 samples, the batch size of this stateful model, received 3",
         f"trace {SAMPLES}/eight_units_stateful.keras --out states.npz --input bad.npy",
         save(np.ones((3, 5, 1))),
     ),

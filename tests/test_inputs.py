@@ -51,13 +51,24 @@ def pair(*, encoder_batch: int = 3, decoder_batch: int = 3) -> dict[str, Any]:
         pytest.param("stacked", (2, 10, 6), "(batch, 10, 7)", "(2, 10, 6)", id="features"),
         pytest.param("stacked", (2, 9, 7), "(batch, 10, 7)", "(2, 9, 7)", id="timesteps"),
         pytest.param("stacked", (0, 10, 7), "(batch, 10, 7)", "(0, 10, 7)", id="no-sequences"),
-        pytest.param("eight_units_stateful", (3, 5, 1), "(2, 5, 1)", "(3, 5, 1)", id="batch"),
     ],
 )
 def test_a_shape_that_does_not_fit_is_refused_with_both_shapes(
     name: str, shape: tuple[int, ...], expected: str, received: str
 ) -> None:
     assert f"input input: expected {expected}, received {received}" in refusal(name, random(*shape))
+
+
+@pytest.mark.parametrize(
+    ("samples", "what_to_do"), [(3, ""), (6, "; stateful=True takes 3 batches in order")]
+)
+def test_a_stateful_model_takes_one_batch_or_says_how_to_take_several(
+    samples: int, what_to_do: str
+) -> None:
+    assert refusal("eight_units_stateful", random(samples, 5, 1)) == (
+        "input input: expected 2 samples, the batch size of this stateful model, "
+        f"received {samples}{what_to_do}"
+    )
 
 
 def test_a_missing_batch_axis_is_refused_with_what_to_do() -> None:

@@ -19,7 +19,7 @@ from lstm_inspect.errors import (
 )
 from lstm_inspect.layers import Value
 from lstm_inspect.model import Model, ModelInput, Ref
-from lstm_inspect.notation import by_line
+from lstm_inspect.notation import advice, by_line
 from lstm_inspect.replay.account import Account
 from lstm_inspect.replay.batching import block_size
 from lstm_inspect.replay.block import Block
@@ -108,8 +108,9 @@ class Replay:
                 for remark in recurrence.remarks:
                     warnings.warn(InspectWarning(f"{call.path}: {remark}"), stacklevel=3)
         _check_signals(self._signals, model, plan)
-        size = _batch_size(model) if options.stateful else None
-        takes = tuple(map(_any_batch, model.inputs)) if options.stateful else model.inputs
+        keeps_states = any(recurrence.stateful for recurrence in model.recurrent)
+        size = _batch_size(model, keeps_states) if options.stateful else None
+        takes = tuple(map(_any_batch, model.inputs)) if keeps_states else model.inputs
         try:
             arrays = bind_inputs(takes, inputs, plan.inputs, options.allow_nonfinite)
         except MissingInputError as error:
@@ -121,6 +122,8 @@ class Replay:
         starts = {each.tensor: arrays[each.name] for each in model.inputs if each.name in arrays}
         given = {**starts, **bind_feed(options.feed, arrays, options.allow_nonfinite)}
         total = len(next(iter(given.values())))
+        if keeps_states and not options.stateful:
+            _check_one_batch(model, total)
         self._initial_states = bind_initial_states(
             options.initial_state,
             model,
@@ -301,9 +304,23 @@ def _signals_of(record: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name in known if name in record or "all" in record)
 
 
-def _batch_size(model: Model) -> int:
+def _check_one_batch(model: Model, samples: int) -> None:
+    """Refuses other numbers of samples than the batch size that a stateful model states."""
+    for each in model.inputs:
+        size = each.shape[0] if each.shape else None
+        if size not in (None, samples):
+            option = advice(python="stateful=True", command_line="--stateful")
+            is_several = size is not None and samples % size == 0
+            batches = f"; {option} takes {samples // size} batches in order" if is_several else ""
+            raise InputError(
+                f"input {each.name}: expected {size} samples, the batch size of this stateful "
+                f"model, received {samples}{batches}"
+            )
+
+
+def _batch_size(model: Model, keeps_states: bool) -> int:
     """The batch size of a stateful model, which Keras fixes when it builds the model."""
-    if not any(recurrence.stateful for recurrence in model.recurrent):
+    if not keeps_states:
         raise InputError(f"{model.source.path}: expected a stateful layer; the model has none")
     sizes = {each.shape[0] for each in model.inputs if each.shape}
     size = sizes.pop() if len(sizes) == 1 else None
