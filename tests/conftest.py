@@ -12,7 +12,7 @@ from hypothesis import settings
 
 from lstm_inspect.files.limits import DEFAULT_LIMITS
 from lstm_inspect.traces import dumps
-from lstm_inspect.traces.recording import SCHEMA
+from lstm_inspect.traces.stored_trace import SCHEMA
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SAMPLES = Path(__file__).parents[1] / "sample_models"

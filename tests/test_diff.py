@@ -395,8 +395,9 @@ def test_an_array_that_does_not_hold_what_it_claims_is_refused(tmp_path: Path, h
 def test_an_array_that_is_not_as_its_document_says_is_refused(
     tmp_path: Path, array: Array, dims: list[str]
 ) -> None:
-    described = {"cell": "lstm", "direction": "forward", "signals": {"h": {"dims": dims}}}
-    meta = {"schema": 1, "layers": {"lstm": described}}
+    layer = {"cell": "lstm", "units": 2, "direction": "forward", "dims": dims}
+    layers = {"lstm": {**layer, "signals": {"h": {"dims": dims}}}}
+    meta = {"schema": 1, "layers": layers, "untraced": {}, "model": {}, "verification": None}
     members: dict[str, Any] = {"lstm/h": array, "__meta__": np.asarray(json.dumps(meta))}
     np.savez(tmp_path / "a.npz", **members)
     result = run("diff", tmp_path / "a.npz", tmp_path / "a.npz")

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 
 import lstm_inspect
 from lstm_inspect import InputError, LayerTrace, OutputError, SelectionError, Trace
-from lstm_inspect.traces.recording import SCHEMA
+from lstm_inspect.traces.stored_trace import SCHEMA
 from tests.conftest import SAMPLES, Array, sample_input, save_dump
 
 MODEL = {"name": "model.keras", "sha256": "0" * 64, "keras_version": "3.15.1"}

@@ -108,10 +108,12 @@ def read_initial_state(path: Path | None, limits: "Limits") -> dict[str, Any]:
     from lstm_inspect.errors import InputError
     from lstm_inspect.files.npy import read_arrays
     from lstm_inspect.traces.dumps import is_dump
-    from lstm_inspect.traces.recording import read_final_states
+    from lstm_inspect.traces.final_states import final_states
+    from lstm_inspect.traces.stored_trace import open_trace
 
     if is_dump(path, limits):
-        return read_final_states(path, limits)
+        with open_trace(path, limits) as trace:
+            return final_states(trace)
     expected = "a dump, or an .npz of states such as lstm/h0"
     states = read_arrays(path, expected, limits=limits)
     if not isinstance(states, dict):

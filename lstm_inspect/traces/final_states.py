@@ -1,36 +1,37 @@
-"""The states after the last step of a recorded layer, from which another replay may start."""
+"""The states after the last step of a trace, from which another replay may start."""
 
 import math
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.errors import InputError
-from lstm_inspect.traces.dump_format import StoredArray
-from lstm_inspect.traces.kept import Kept
+from lstm_inspect.traces.stored_trace import StoredLayer, StoredSignal, StoredTrace
 
-STATES = ("h", "c")
+_STATES = ("h", "c")
 
 
-def final_state(
-    key: str, array: StoredArray, dims: Sequence[str], kept: Mapping[str, Kept], direction: str
-) -> Array:
-    """Takes the last step that a layer reads from a state at each timestep.
-
-    Args:
-        key: The key of the state, for errors.
-        array: The state at each timestep; only one block of it is in memory.
-        dims: Its axes.
-        kept: What was kept of these axes.
-        direction: The direction of the layer; the last step of ``"backward"`` is step 0.
+def final_states(trace: StoredTrace) -> dict[str, Array]:
+    """Takes the states after the last step of each layer, from which the next replay may start.
 
     Returns:
-        The state, without the axis of the timesteps.
+        (batch, units) for each recorded state of each layer, by its key: ``<path>/h0``.
 
     Raises:
-        InputError: The last step or some of the units were not kept.
+        InputError: The last step that a layer reads, or some of its units, were not recorded.
     """
+    return {
+        f"{path}/{state}0": _final_state(f"{path}/{state}", layer, layer.signals[state])
+        for path, layer in trace.layers.items()
+        for state in _STATES
+        if state in layer.signals
+    }
+
+
+def _final_state(key: str, layer: StoredLayer, signal: StoredSignal) -> Array:
+    """Takes the last step that a layer reads; only one block of the state is in memory."""
+    array, dims = signal
+    kept, direction = layer.kept, layer.direction
     axis = dims.index("timesteps")
     timesteps = array.shape[axis]
     steps, units = kept.get("timesteps"), kept.get("units")

@@ -2,25 +2,28 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lstm_inspect.arrays import Array
-from lstm_inspect.errors import InputError, InspectError, SelectionError, one_line
+from lstm_inspect.errors import SelectionError, one_line
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.notation import sizes_text
 from lstm_inspect.notebooks import as_html
-from lstm_inspect.traces.dump_format import ArrayInMemory, StoredArray
-from lstm_inspect.traces.dumps import NamedAxes, open_dump, save_dump
-from lstm_inspect.traces.final_states import STATES, final_state
+from lstm_inspect.traces.dump_format import ArrayInMemory
+from lstm_inspect.traces.dumps import NamedAxes, save_dump
+from lstm_inspect.traces.final_states import final_states
 from lstm_inspect.traces.kept import Kept
 from lstm_inspect.traces.statistics import ArrayStats, stats_of
+from lstm_inspect.traces.stored_trace import (
+    SCHEMA,
+    StoredLayer,
+    StoredSignal,
+    StoredTrace,
+    open_trace,
+)
 from lstm_inspect.version import __version__
-
-SCHEMA = 2
-"""That of the document in a dump. A whole trace has 1, which older versions read too."""
 
 JSON_SCHEMA = 2
 """That of what `Trace.as_json` returns."""
@@ -189,18 +192,30 @@ class Trace(Mapping[str, LayerTrace]):
         Raises:
             InputError: The last step that a layer reads, or some of its units, were not recorded.
         """
-        return {
-            f"{path}/{state}0": final_state(
-                f"{path}/{state}",
-                ArrayInMemory(layer.signals[state]),
-                layer.dims_of(state),
-                layer.kept,
-                layer.direction,
-            )
-            for path, layer in self.layers.items()
-            for state in STATES
-            if state in layer.signals
-        }
+        return final_states(self.stored())
+
+    def stored(self) -> StoredTrace:
+        """Returns the same trace, for what reads a dump piece by piece."""
+        return StoredTrace(
+            layers={
+                path: StoredLayer(
+                    path=path,
+                    cell=layer.cell,
+                    units=layer.units,
+                    direction=layer.direction,
+                    dims=layer.dims,
+                    kept=layer.kept,
+                    signals={
+                        signal: StoredSignal(ArrayInMemory(array), layer.dims_of(signal))
+                        for signal, array in layer.signals.items()
+                    },
+                )
+                for path, layer in self.layers.items()
+            },
+            untraced=self.untraced,
+            model=self.model,
+            verification=self.verification,
+        )
 
     def with_verification(self, verification: Mapping[str, Any]) -> "Trace":
         """Returns the same trace with the result of a comparison with Keras."""
@@ -268,97 +283,28 @@ def load_trace(path: str | Path, *, limits: Limits = DEFAULT_LIMITS) -> Trace:
         LimitError: The dump is larger than a limit allows.
     """
     path = Path(path)
-    with open_dump(path, SCHEMA, limits) as (stored, document):
-        size = sum(math.prod(array.shape) * array.dtype.itemsize for array in stored.values())
+    with open_trace(path, limits) as stored:
+        arrays = [each.array for layer in stored.layers.values() for each in layer.signals.values()]
+        size = sum(math.prod(array.shape) * array.dtype.itemsize for array in arrays)
         limits.check("dump_bytes", size, str(path))
-        with describing(path):
-            layers = {
+        return Trace(
+            layers={
                 name: LayerTrace(
                     path=name,
-                    cell=layer["cell"],
-                    units=layer["units"],
-                    direction=layer["direction"],
-                    dims=tuple(layer["dims"]),
-                    kept=kept_of(name, layer, stored),
-                    engine=layer.get("engine"),
-                    signals={
-                        signal: stored[f"{name}/{signal}"].read() for signal in layer["signals"]
-                    },
+                    cell=layer.cell,
+                    units=layer.units,
+                    direction=layer.direction,
+                    dims=layer.dims,
+                    kept=layer.kept,
+                    signals={signal: each.array.read() for signal, each in layer.signals.items()},
                 )
-                for name, layer in document["layers"].items()
-            }
-            return Trace(
-                layers=layers,
-                untraced={**document["untraced"]},
-                model={**document["model"]},
-                verification=document["verification"],
-            )
-
-
-def read_final_states(path: Path, limits: Limits) -> dict[str, Array]:
-    """Reads the states after the last step from a dump, which may be larger than memory.
-
-    Args:
-        path: The dump.
-        limits: How large its directory and what is read of it may be.
-
-    Returns:
-        As `Trace.final_states`.
-
-    Raises:
-        InputError: The file does not exist, is damaged, or is not a dump of this tool; or the last
-            step that a layer reads, or some of its units, were not recorded.
-        LimitError: It is larger than a limit allows.
-    """
-    with open_dump(path, SCHEMA, limits) as (stored, document), describing(path):
-        return {
-            f"{name}/{state}0": final_state(
-                f"{path}: {name}/{state}",
-                stored[f"{name}/{state}"],
-                layer["signals"][state]["dims"],
-                kept_of(name, layer, stored),
-                layer["direction"],
-            )
-            for name, layer in document["layers"].items()
-            for state in STATES
-            if state in layer["signals"]
-        }
-
-
-def kept_of(
-    path: str, layer: Mapping[str, Any], stored: Mapping[str, StoredArray]
-) -> dict[str, Kept]:
-    """What a dump has of the axes of a layer.
-
-    Args:
-        path: The path of the layer.
-        layer: What the document of the dump says of it.
-        stored: The arrays of the dump.
-
-    Raises:
-        ValueError: It says something else of an axis than the arrays have.
-    """
-    stated = layer.get("kept", {})
-    kept = {}
-    for signal, described in layer["signals"].items() if stated else ():
-        for dim, length in zip(described["dims"], stored[f"{path}/{signal}"].shape, strict=True):
-            if dim in stated:
-                kept[dim] = Kept.from_json(stated[dim], length)
-    return kept
+                for name, layer in stored.layers.items()
+            },
+            untraced=stored.untraced,
+            model=stored.model,
+            verification=stored.verification,
+        )
 
 
 def _kept_as_json(layer: LayerTrace) -> dict[str, Any]:
     return {"kept": {dim: kept.as_json() for dim, kept in layer.kept.items()}} if layer.kept else {}
-
-
-@contextmanager
-def describing(path: Path) -> Iterator[None]:
-    """Turns an error in the document of a dump into an InputError about the file."""
-    try:
-        yield
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        if isinstance(error, InspectError):
-            raise
-        raise InputError(
-            f"{path}: its document does not describe its arrays ({error!r})"
-        ) from error

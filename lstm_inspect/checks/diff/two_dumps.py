@@ -1,41 +1,16 @@
 """Compares two traces, in memory or dumped: their layers, their signals, then their numbers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from lstm_inspect.checks.diff.two_arrays import EXACT, Tolerance, findings_of, parting
 from lstm_inspect.checks.findings import Finding
-from lstm_inspect.errors import InputError
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.notation import place_text
-from lstm_inspect.traces.dump_format import ArrayInMemory, StoredArray
-from lstm_inspect.traces.dumps import open_dump
 from lstm_inspect.traces.kept import Kept
-from lstm_inspect.traces.recording import SCHEMA, Trace, describing, kept_of
-
-
-class _Signal(NamedTuple):
-    """A recorded array, in memory or in a dump, with the names of its axes."""
-
-    array: StoredArray
-    dims: tuple[str, ...]
-
-
-class _Recording(NamedTuple):
-    """What of a trace is compared.
-
-    Attributes:
-        layers: The cell and the direction of each recurrent layer, by path.
-        kept: What each layer has of an axis of which it has a part.
-        signals: The arrays by path and signal.
-    """
-
-    layers: Mapping[str, Mapping[str, str]]
-    kept: Mapping[str, Mapping[str, Kept]]
-    signals: Mapping[tuple[str, str], _Signal]
-
+from lstm_inspect.traces.recording import Trace
+from lstm_inspect.traces.stored_trace import StoredLayer, StoredTrace, open_trace
 
 _FACTS = ("cell", "direction")
 
@@ -63,100 +38,71 @@ def diff_dumps(
         LimitError: The directory of a dump claims more than the limits allow.
     """
     one, other = Path(one), Path(other)
-    with open_dump(one, SCHEMA, limits) as first, open_dump(other, SCHEMA, limits) as second:
-        mine, its = _recording(one, *first), _recording(other, *second)
+    with open_trace(one, limits) as mine, open_trace(other, limits) as its:
         return list(_diff(mine, its, other, tolerance))
 
 
 def diff_traces(one: Trace, other: Trace, file: Path, tolerance: Tolerance) -> list[Finding]:
     """Compares two traces in memory, as `diff_dumps` does; the findings name ``file``."""
-    mine, its = (
-        _Recording(
-            layers={
-                path: {fact: getattr(layer, fact) for fact in _FACTS}
-                for path, layer in trace.items()
-            },
-            kept={path: layer.kept for path, layer in trace.items()},
-            signals={
-                (path, signal): _Signal(ArrayInMemory(array), layer.dims_of(signal))
-                for path, layer in trace.items()
-                for signal, array in layer.signals.items()
-            },
-        )
-        for trace in (one, other)
-    )
-    return list(_diff(mine, its, file, tolerance))
+    return list(_diff(one.stored(), other.stored(), file, tolerance))
 
 
-def _recording(
-    path: Path, arrays: Mapping[str, StoredArray], meta: Mapping[str, Any]
-) -> _Recording:
-    with describing(path):
-        layers = {
-            layer: {fact: str(described[fact]) for fact in _FACTS}
-            for layer, described in meta["layers"].items()
-        }
-        kept = {
-            layer: kept_of(layer, described, arrays) for layer, described in meta["layers"].items()
-        }
-        signals = {
-            (layer, signal): _Signal(arrays[f"{layer}/{signal}"], tuple(map(str, stated["dims"])))
-            for layer, described in meta["layers"].items()
-            for signal, stated in described["signals"].items()
-        }
-    for (layer, name), signal in signals.items():
-        array = signal.array
-        if len(signal.dims) != len(array.shape) or array.dtype.kind not in "fiub":
-            raise InputError(
-                f"{path}: expected {layer}/{name} to be numbers with the axes {signal.dims}, "
-                f"received {array.shape} of {array.dtype}"
-            )
-    return _Recording(layers, kept, signals)
-
-
-def _diff(mine: _Recording, its: _Recording, file: Path, tolerance: Tolerance) -> Iterator[Finding]:
-    apart = set()
-    for layer in [path for path in mine.layers if path in its.layers]:
-        ours, theirs = mine.kept[layer], its.kept[layer]
-        for dim in sorted({*ours, *theirs}):
-            if ours.get(dim) != theirs.get(dim):
-                apart.add(layer)
-                expected, found = (str(kept.get(dim, "all")) for kept in (ours, theirs))
-                yield Finding(
-                    rule="value", file=file, layer=layer, field=dim, expected=expected, found=found
-                )
-        for fact in _FACTS:
-            expected, found = mine.layers[layer][fact], its.layers[layer][fact]
-            if expected != found:
-                yield Finding(
-                    rule="value", file=file, layer=layer, field=fact, expected=expected, found=found
-                )
-    for (layer, name), signal in mine.signals.items():
-        finding = partial(Finding, file=file, layer=layer)
-        other = its.signals.get((layer, name))
-        if layer in apart:
-            continue  # other steps or units: their numbers say nothing of each other
-        if other is None:
-            there = [its_name for its_layer, its_name in its.signals if its_layer == layer]
-            yield finding(rule="missing", field=name, expected=name, found=there)
-            continue
-        dtypes = signal.array.dtype.name, other.array.dtype.name
-        if dtypes[0] != dtypes[1]:
-            yield finding(rule="value", field=f"{name}.dtype", expected=dtypes[0], found=dtypes[1])
-        if signal.array.shape != other.array.shape:
-            shapes = list(signal.array.shape), list(other.array.shape)
-            yield finding(rule="value", field=name, expected=shapes[0], found=shapes[1])
+def _diff(
+    mine: StoredTrace, its: StoredTrace, file: Path, tolerance: Tolerance
+) -> Iterator[Finding]:
+    for path, layer in mine.layers.items():
+        if path in its.layers:
+            yield from _diff_layers(layer, its.layers[path], file, tolerance)
         else:
-            pairs = zip(signal.array.blocks(), other.array.blocks(), strict=True)
-            parts = parting(signal.array.shape, pairs, tolerance)
-            about = partial(finding, field=name)
-            place = partial(_place, dims=signal.dims, kept=mine.kept[layer])
-            yield from findings_of(parts, about, place)
-    for layer, name in its.signals:
-        if (layer, name) not in mine.signals:
-            yield Finding(
-                rule="extra", file=file, layer=layer, field=name, expected=None, found=name
-            )
+            yield from _missing(layer, layer.signals, {}, file)
+    for path, layer in its.layers.items():
+        had = mine.layers[path].signals if path in mine.layers else {}
+        yield from (
+            Finding(rule="extra", file=file, layer=path, field=name, expected=None, found=name)
+            for name in layer.signals
+            if name not in had
+        )
+
+
+def _missing(
+    layer: StoredLayer, names: Iterable[str], there: Iterable[str], file: Path
+) -> Iterator[Finding]:
+    for name in names:
+        yield Finding(
+            rule="missing", file=file, layer=layer.path, field=name, expected=name, found=[*there]
+        )
+
+
+def _diff_layers(
+    mine: StoredLayer, its: StoredLayer, file: Path, tolerance: Tolerance
+) -> Iterator[Finding]:
+    value = partial(Finding, rule="value", file=file, layer=mine.path)
+    apart = [
+        dim for dim in sorted({*mine.kept, *its.kept}) if mine.kept.get(dim) != its.kept.get(dim)
+    ]
+    for dim in apart:
+        expected, found = (str(each.kept.get(dim, "all")) for each in (mine, its))
+        yield value(field=dim, expected=expected, found=found)
+    for fact in ("cell", "direction"):
+        expected, found = getattr(mine, fact), getattr(its, fact)
+        if expected != found:
+            yield value(field=fact, expected=expected, found=found)
+    if apart:
+        return  # other steps or units: their numbers say nothing of each other
+    for name, (array, dims) in mine.signals.items():
+        if name not in its.signals:
+            yield from _missing(mine, [name], its.signals, file)
+            continue
+        other = its.signals[name].array
+        if array.dtype.name != other.dtype.name:
+            yield value(field=f"{name}.dtype", expected=array.dtype.name, found=other.dtype.name)
+        if array.shape != other.shape:
+            yield value(field=name, expected=[*array.shape], found=[*other.shape])
+        else:
+            pairs = zip(array.blocks(), other.blocks(), strict=True)
+            parts = parting(array.shape, pairs, tolerance)
+            about = partial(Finding, file=file, layer=mine.path, field=name)
+            yield from findings_of(parts, about, partial(_place, dims=dims, kept=mine.kept))
 
 
 def _place(at: tuple[int, ...], dims: Sequence[str], kept: Mapping[str, Kept]) -> str:
