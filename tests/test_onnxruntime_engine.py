@@ -163,9 +163,9 @@ def test_one_cell_runs_on_any_shape_and_is_built_once_with_and_once_without_a_ma
 ) -> None:
     built = []
 
-    def counted(cell: Cell, masked: bool, build: Any = onnxruntime_engine._built) -> Any:
-        built.append(masked)
-        return build(cell, masked)
+    def counted(cell: Cell, form: Any, build: Any = onnxruntime_engine._built) -> Any:
+        built.append(form.masked)
+        return build(cell, form)
 
     monkeypatch.setattr(onnxruntime_engine, "_built", counted)
     some = Cells()
@@ -180,7 +180,9 @@ def test_what_is_kept_for_a_cell_goes_with_it() -> None:
     some = Cells()
     cell = some.lstm()
     assert_as_numpy(some.work(cell, 1, 1))
-    session = weakref.ref(onnxruntime_engine._SESSIONS[cell][False])
+    (kept,) = onnxruntime_engine._SESSIONS[cell].values()
+    session = weakref.ref(kept)
+    del kept
     del cell
     gc.collect()
     assert session() is None

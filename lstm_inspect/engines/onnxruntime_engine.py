@@ -165,7 +165,7 @@ _MOST_BYTES_OF_WEIGHTS = (2 << 30) - (1 << 20)
 # A run of the graph covers as many timesteps as have x and all signals in this size: so many that
 # what each run costs beside its steps does not count, and so few that they are still in the cache
 # when they are copied to where they are recorded.
-_BLOCK_BYTES = 2 << 20
+_BLOCK_BYTES = 4 << 20
 
 # A piece of a batch needs that many sequences to use the processor's vectors well, and that many
 # multiplications to be worth a thread. They take about 25 ms; the system was measured to need 10 ms
@@ -176,8 +176,21 @@ _LEAST_MULTIPLICATIONS = 10**9
 _MOST_PIECE_BYTES = 512 << 10
 _MOST_PIECE = 256
 
-_SESSIONS: WeakKeyDictionary[Cell, dict[bool, Any]] = WeakKeyDictionary()
-"""The sessions of each cell that is alive: with a mask (True), and without."""
+
+class _GraphForm(NamedTuple):
+    """What a graph of a cell has.
+
+    Attributes:
+        masked: Whether it reads a mask.
+        signals: The states and gates that it gives at every timestep.
+    """
+
+    masked: bool
+    signals: tuple[str, ...]
+
+
+_SESSIONS: WeakKeyDictionary[Cell, dict[_GraphForm, Any]] = WeakKeyDictionary()
+"""The sessions of each cell that is alive."""
 
 
 def version() -> str:
@@ -205,24 +218,32 @@ def run(work: Work, wanted: Wanted, on_steps: OnSteps | None = None) -> Computed
 
     The graph of a cell is built at its first run, and kept as long as the cell.
     """
-    session = _session(work.cell, masked=work.mask is not None)
+    kind = work.cell.kind
+    outputs = {*wanted.signals, *([kind.output] if wanted.sequence else [])}
+    signals = tuple(name for name in kind.computed if name in outputs)
+    form = _GraphForm(masked=work.mask is not None, signals=signals)
+    session = _session(work.cell, form)
     computed = Computed.room_for(work, wanted)
-    run_pieces(partial(_run_piece, session, work, wanted, computed), _pieces(work), on_steps)
+    run_piece = partial(_run_piece, session, signals, work, wanted, computed)
+    run_pieces(run_piece, _pieces(work), on_steps)
     return computed
 
 
 def _run_piece(
-    session: Any, work: Work, wanted: Wanted, computed: Computed, rows: slice, told: OnSteps
+    session: Any,
+    signals: tuple[str, ...],
+    work: Work,
+    wanted: Wanted,
+    computed: Computed,
+    rows: slice,
+    told: OnSteps,
 ) -> None:
     """Runs some of the sequences, and writes what came of them."""
     x = work.x[rows]
     mask = None if work.mask is None else work.mask[rows]
     states = work.cell.kind.states
-    names = dict.fromkeys(wanted.signals)
-    if wanted.sequence:
-        names[work.cell.kind.output] = None
     previous = {state: work.initial_state[state][rows] for state in states}
-    asked = [*map(_last, states), *map(_every, names)]
+    asked = [*map(_last, states), *map(_every, signals)]
     block = max(1, _BLOCK_BYTES // max(1, _bytes_of_step(work, len(x))))
     for start in range(0, x.shape[1], block):
         feeds = {_initial(state): array for state, array in previous.items()}
@@ -231,7 +252,7 @@ def _run_piece(
             feeds["mask"] = np.ascontiguousarray(mask[:, start : start + block].T[..., np.newaxis])
         given = dict(zip(asked, session.run(asked, feeds), strict=True))
         previous = {state: given[_last(state)] for state in states}
-        computed.keep(work, wanted, rows, start, {name: given[_every(name)] for name in names})
+        computed.keep(work, wanted, rows, start, {name: given[_every(name)] for name in signals})
         told(len(x) * len(feeds["x"]))
     for state, array in previous.items():
         computed.final_states[state][rows] = array
@@ -268,19 +289,19 @@ def _bytes_of_weights(cell: Cell) -> int:
     return sum(array.nbytes for array in cell.weights.values() if array is not None)
 
 
-def _session(cell: Cell, *, masked: bool) -> Any:
-    """The session that runs a cell, built if there is none yet."""
+def _session(cell: Cell, form: _GraphForm) -> Any:
+    """The session that runs a graph of a cell, built if there is none yet."""
     sessions = _SESSIONS.setdefault(cell, {})
-    if masked not in sessions:
-        sessions[masked] = _built(cell, masked)
-    return sessions[masked]
+    if form not in sessions:
+        sessions[form] = _built(cell, form)
+    return sessions[form]
 
 
-def _built(cell: Cell, masked: bool) -> Any:
+def _built(cell: Cell, form: _GraphForm) -> Any:
     from onnx import numpy_helper, parser
     from onnxruntime import InferenceSession, SessionOptions
 
-    model = parser.parse_model(_graph(cell, masked))
+    model = parser.parse_model(_graph(cell, form))
     for name, array in _weights(cell).items():
         constant = numpy_helper.from_array(np.ascontiguousarray(array), name)
         model.graph.initializer.append(constant)
@@ -317,40 +338,41 @@ def _equations(cell: Cell) -> _Equations:
     return _EQUATIONS[cell.kind]
 
 
-def _graph(cell: Cell, masked: bool) -> str:
+def _graph(cell: Cell, form: _GraphForm) -> str:
     """Writes the model of a cell in ONNX's textual syntax, without the weights.
 
     Its inputs are the `_initial` states, ``x`` (timesteps, batch, features), and with a mask
-    ``mask`` (timesteps, batch, 1). Its outputs are the `_last` states, and `_every` state and gate,
-    (timesteps, batch, units).
+    ``mask`` (timesteps, batch, 1). Its outputs are the `_last` states, and what the signals are at
+    `_every` timestep, (timesteps, batch, units).
     """
+    masked, signals = form
     number = _NUMBERS[cell.dtype.name]
-    states, gates = tuple(cell.kind.states), cell.kind.gates
+    states = tuple(cell.kind.states)
 
-    def declared(names: Iterable[str], sizes: str) -> str:
-        return ", ".join(f"{number.name}[{sizes}] {name}" for name in names)
+    def declared(names: Iterable[str], sizes: str) -> list[str]:
+        return [f"{number.name}[{sizes}] {name}" for name in names]
 
-    initial = [*map(_initial, states)]
-    last = [*map(_last, states)]
-    every = [_every(name) for name in (*states, *gates)]
-    outputs = f"{declared(last, 'batch, units')}, {declared(every, 'timesteps, batch, units')}"
-    given = f"{declared(initial, 'batch, units')}, {declared(['x'], 'timesteps, batch, features')}"
-    given_step = (
-        f"{declared([f'{state}_prev' for state in states], 'batch, units')}, "
-        f"{declared(['x_t'], 'batch, features')}"
-    )
+    of_step = "batch, units"
+    initial, last = [*map(_initial, states)], [*map(_last, states)]
+    every = [*map(_every, signals)]
+    given = [*declared(initial, of_step), *declared(["x"], "timesteps, batch, features")]
+    given_step = [*declared(map(_previous, states), of_step), *declared(["x_t"], "batch, features")]
     scanned = ["x"]
     if masked:
-        given += ", bool[timesteps, batch, 1] mask"
-        given_step += ", bool[batch, 1] mask_t"
+        given.append("bool[timesteps, batch, 1] mask")
+        given_step.append("bool[batch, 1] mask_t")
         scanned.append("mask")
-    # A body hands on each state twice, under two names: to the next step, and to be recorded.
-    handed_on = [f"{state}_{to}" for to in ("next", "recorded") for state in states]
-    chosen = "Where(mask_t, {0}, {0}_prev)" if masked else "Identity({0})"
-    hand_on = "\n".join(
-        f"{state}_next = {chosen.format(state)} {state}_recorded = Identity({state}_next)"
-        for state in states
-    )
+    outputs = [*declared(last, of_step), *declared(every, f"timesteps, {of_step}")]
+    # A body hands on a state under two names: to the next step, and to be recorded.
+    held = {state: f"{state}_held" if masked else state for state in states}
+    handed_on = [
+        *(f"{state}_next" for state in states),
+        *(held.get(name, name) for name in signals),
+    ]
+    hand_on = [f"{state}_next = Identity({held[state]})" for state in states]
+    if masked:
+        hold = [f"{held[name]} = Where(mask_t, {name}, {_previous(name)})" for name in states]
+        hand_on = [*hold, *hand_on]
     activations = {role: number.activations[name] for role, name in cell.activations.items()}
     functions = "\n".join(
         f'<domain: "cell", opset_import: ["": 20]> {role} (z) => (y) {{ {text} }}'
@@ -359,19 +381,23 @@ def _graph(cell: Cell, masked: bool) -> str:
     equations = _equations(cell)
     return f"""
         <ir_version: 10, opset_import: ["": 20, "cell": 1]>
-        recurrence ({given}) => ({outputs}) {{
+        recurrence ({", ".join(given)}) => ({", ".join(outputs)}) {{
             {equations.blocks}
             {", ".join([*last, *every])} = Scan <
                 num_scan_inputs = {len(scanned)},
-                body = step ({given_step})
-                    => ({declared([*handed_on, *gates], "batch, units")}) {{
+                body = step ({", ".join(given_step)})
+                    => ({", ".join(declared(handed_on, of_step))}) {{
                     {equations.step}
-                    {hand_on}
+                    {" ".join(hand_on)}
                 }}
             > ({", ".join([*initial, *scanned])})
         }}
         {functions}
     """
+
+
+def _previous(state: str) -> str:
+    return f"{state}_prev"
 
 
 def _initial(state: str) -> str:
