@@ -46,6 +46,10 @@ class Account:
         self._steps += steps
         self._limits.check("replay_steps", self._steps, what, so_far=True)
 
+    def keep(self, size: int) -> None:
+        """Counts memory that is held as long as the replay, in bytes."""
+        self._total += size
+
     def hold(self, array: Array) -> None:
         """Counts an array for as long as anything refers to it."""
         while isinstance(array.base, np.ndarray):

@@ -85,11 +85,11 @@ class Walk:
                 size = sum(array.nbytes for array in recurrence.weights.values())
                 # They may be cast twice: to the dtype of the layer and to that of its cell.
                 self._account.reserve(4 * size, f"layer {call.path}")
-                cells[recurrence] = cell_of(recurrence)
-                for array in cells[recurrence].weights.values():
-                    if array is not None:
-                        self._account.hold(array)
-                check_runs(self._options.engine, call.path, cells[recurrence])
+                cell = cells[recurrence] = cell_of(recurrence)
+                check_runs(self._options.engine, call.path, cell)
+                # A cell has its weights as they were given, and as it computes with them.
+                given = (array.nbytes for array in cell.weights.values() if array is not None)
+                self._account.keep(2 * sum(given))
         return cells
 
     def run(
