@@ -158,6 +158,7 @@ class JsonFormat:
     suffix = ".jsondump"
     is_folder = False
     compresses = False
+    resumes = False
 
     def recognises(self, path: Path, limits: Limits) -> bool:
         return path.is_file() and path.read_bytes().startswith(b'{"arrays"')

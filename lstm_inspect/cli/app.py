@@ -11,7 +11,7 @@ import click
 
 from lstm_inspect.cli.check_command import check, contract
 from lstm_inspect.cli.diff_command import diff
-from lstm_inspect.cli.messages import say_error, say_failure, warnings_as_lines
+from lstm_inspect.cli.messages import say_error, say_failure, say_notes, warnings_as_lines
 from lstm_inspect.cli.shapes_command import shapes
 from lstm_inspect.cli.shared_options import debug_option
 from lstm_inspect.cli.trace_command import trace
@@ -94,8 +94,9 @@ class _Group(click.Group):
             raise _no_output(error) from error
         except MemoryError as error:
             raise _Failure("there is not enough memory") from error
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             click.echo("interrupted", err=True)
+            say_notes(error)
             ctx.exit(EXIT_INTERRUPTED)
 
 

@@ -44,14 +44,19 @@ def say_failure(error: InspectError, path: Path | None = None) -> str:
     if path is not None and not message.startswith(str(path)):
         message = f"{path}: {message}"
     say_error(message)
-    for note in getattr(error, "__notes__", ()):
-        say_hint(note)
+    say_notes(error)
     return message
 
 
 def say_error(message: str) -> None:
     """Prints an error."""
     _say("error:", "red", message)
+
+
+def say_notes(error: BaseException) -> None:
+    """Prints what was noted to an error about what to do."""
+    for note in getattr(error, "__notes__", ()):
+        say_hint(note)
 
 
 def say_hint(hint: str) -> None:

@@ -94,6 +94,11 @@ Examples:
 @engine_option
 @click.option("--verify", is_flag=True, help="Compare with Keras and store the result in the dump.")
 @click.option("--compress", is_flag=True, help="Compress the dump; for .h5 and .zarr.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Keep what is done if the run is interrupted, and go on with it; for .h5 and .zarr.",
+)
 @force_option
 @click.option(
     "--quiet",
@@ -125,6 +130,7 @@ def trace(
     engine: str,
     verify: bool,
     compress: bool,
+    resume: bool,
     force: bool,
     quiet: bool,
     format_: str,
@@ -143,10 +149,12 @@ def trace(
     Exit status: 0 done; 1 --verify found a difference; 2 an error, or something is left out.
     """
     from lstm_inspect.replay.options import ReplayOptions
+    from lstm_inspect.replay.resuming import made_from, resume_dump
     from lstm_inspect.replay.run import Replay
     from lstm_inspect.replay.to_dump import BLOCK_BYTES, write_dump
     from lstm_inspect.traces.dumps import check_new_dump, is_dump
     from lstm_inspect.traces.statistics import stats_of
+    from lstm_inspect.traces.unfinished import partial_of
     from lstm_inspect.views.printing import print_json, print_view
     from lstm_inspect.views.progress import progress_of
 
@@ -156,7 +164,12 @@ def trace(
     opened = open_given(model, config, replace_config=replace_config, assume=assume, limits=limits)
     may_replace = (lambda path: True) if force else is_dump
     sources = [*opened.source.paths, *given]
-    check_new_dump(out, sources=sources, may_replace=may_replace, compress=compress)
+    check_new_dump(out, sources=sources, may_replace=may_replace, compress=compress, resume=resume)
+    if verify and resume:
+        raise click.UsageError("--resume and --verify: expected one of them.")
+    partial = partial_of(out)
+    if partial.exists() and not resume:
+        say_hint(f"{partial} has what an interrupted run has done; --resume goes on with it")
     arrays, fed = read_inputs(inputs, limits), read_feed(feed, limits)
     with progress_of(out, quiet=quiet) as progress:
         options = ReplayOptions(
@@ -187,9 +200,17 @@ def trace(
             hint = replayed.hint
         else:
             ready = Replay(opened, arrays, options, block_bytes=BLOCK_BYTES)
-            recorded, stats = write_dump(
-                ready, out, may_replace, compress=compress, follower=progress
-            )
+            if resume:
+                said = {f"--assume {field}": value for field, value in assume.items()}
+                said["--compress"] = "given" if compress else "none"
+                origin = made_from(opened, ready, options, said)
+                recorded, stats = resume_dump(
+                    ready, out, origin, may_replace, compress=compress, follower=progress
+                )
+            else:
+                recorded, stats = write_dump(
+                    ready, out, may_replace, compress=compress, follower=progress
+                )
             verification, hint = None, ready.hint
     if format_ == "json":
         print_json(recorded.as_json(stats, out))

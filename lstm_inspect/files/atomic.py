@@ -15,6 +15,7 @@ from lstm_inspect.files.interruptions import interruptions_held
 from lstm_inspect.notation import advice
 
 _OPEN_FILES = Path("/proc/self/fd")
+_BESIDE = ".lstm-inspect.{}.tmp"
 _STEP_BYTES = 64 << 20
 
 
@@ -102,7 +103,12 @@ def resolved(path: Path) -> Path:
 
 def name_beside(path: Path) -> Path:
     """A new name in the folder of a path, for what will get the name of the path."""
-    return path.with_name(f".lstm-inspect.{os.urandom(8).hex()}.tmp")
+    return path.with_name(_BESIDE.format(os.urandom(8).hex()))
+
+
+def left_in(folder: Path) -> Iterator[Path]:
+    """Yields, at any depth of a folder, what has such a name still."""
+    return folder.rglob(_BESIDE.format("*"))
 
 
 def _open_new(beside: Path) -> tuple[int, bool]:

@@ -34,22 +34,24 @@ def replacing_folder(path: Path, may_replace: Callable[[Path], bool]) -> Iterato
         try:
             beside.mkdir()
             yield beside
-            _bring_to_disk(beside)
+            bring_to_disk(beside)
             with interruptions_held():
-                _give_name(path, beside, may_replace)
+                name_folder(path, beside, may_replace)
         except BaseException:
             with interruptions_held():
                 shutil.rmtree(beside, ignore_errors=True)
             raise
 
 
-def _bring_to_disk(folder: Path) -> None:
+def bring_to_disk(folder: Path) -> None:
+    """Brings a folder and all that is in it to disk."""
     for place, _, files in os.walk(folder):
         for each in (*(Path(place, name) for name in files), Path(place)):
-            _sync(each)
+            sync(each)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Brings one file, or the names in one folder, to disk."""
     if path.is_dir() and os.name == "nt":  # Windows cannot open a folder
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
@@ -59,18 +61,28 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _give_name(path: Path, beside: Path, may_replace: Callable[[Path], bool]) -> None:
+def name_folder(path: Path, beside: Path, may_replace: Callable[[Path], bool]) -> None:
+    """Gives its name to a folder that is complete and on disk; call it without interruptions.
+
+    Args:
+        path: The name.
+        beside: The folder, on the same file system.
+        may_replace: Tells whether what has this name may be replaced.
+
+    Raises:
+        OutputError: It may not.
+    """
     if not path.exists():
         beside.rename(path)
-        _sync(path.parent)
+        sync(path.parent)
         return
     check_replaceable(path, may_replace)
-    old = beside.with_suffix(".old")
+    old = name_beside(path)
     path.rename(old)
     try:
         beside.rename(path)
     except BaseException:
         old.rename(path)
         raise
-    _sync(path.parent)
+    sync(path.parent)
     shutil.rmtree(old)

@@ -6,7 +6,7 @@ interrupted. Layout: the Zarr core specification, version 3.1.
 
 import gzip
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstm_inspect.arrays import Array
+from lstm_inspect.files.atomic import left_in, name_beside
+from lstm_inspect.files.atomic_folder import bring_to_disk, sync
 
 _LEVEL = 1
 
@@ -28,15 +30,19 @@ class _Chunks(NamedTuple):
 
 
 class ZarrWriter:
-    """Writes groups and arrays into a folder, which exists and is empty.
+    """Writes groups and arrays into a folder, which exists.
+
+    A chunk gets its name when its file is complete. So it may be written again, also while another
+    process writes the same numbers, and whoever is killed leaves the old chunk or the new one.
 
     Args:
-        folder: The folder.
+        folder: The folder. It is empty, or has parts of the same arrays from before.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._arrays: dict[str, _Chunks] = {}
+        self._unsynced: set[Path] = set()
 
     def write_text(self, name: str, text: str) -> None:
         """Writes a text as the only attribute of the root group."""
@@ -102,19 +108,59 @@ class ZarrWriter:
             stops = [min(*each) for each in zip(_ends(first, array.chunk), ends, strict=True)]
             within = _part(starts, stops, first)
             last = [min(*each) for each in zip(_ends(first, array.chunk), array.shape, strict=True)]
-            file = self._folder / path / "c" / "/".join(map(str, place))
+            file = self._chunk_file(path, place)
             if (starts, stops) == (first, last) or not file.exists():
-                file.parent.mkdir(parents=True, exist_ok=True)
                 chunk = np.zeros(array.chunk, array.dtype)
             else:
-                stored = file.read_bytes()
-                content = gzip.decompress(stored) if array.compress else stored
-                chunk = np.frombuffer(bytearray(content), array.dtype).reshape(array.chunk)
+                chunk = _read_chunk(file, array)
             chunk[within] = block[_part(starts, stops, at)]
             packed = (
                 gzip.compress(chunk.tobytes(), _LEVEL, mtime=0) if array.compress else chunk.data
             )
-            file.write_bytes(packed)
+            self._write_chunk(path, file, packed)
+
+    def _write_chunk(self, path: str, file: Path, packed: bytes | memoryview) -> None:
+        # Not the folder of the array: where another process gave up and deleted it, it stays away.
+        for folder in reversed(file.relative_to(self._folder / path).parents[:-1]):
+            (self._folder / path / folder).mkdir(exist_ok=True)
+        beside = name_beside(file)
+        beside.write_bytes(packed)
+        beside.replace(file)
+        self._unsynced.add(file)
+
+    def chunks(self, path: str) -> Iterator[tuple[tuple[int, ...], Array]]:
+        """Yields the parts of an array that is complete, each with the index that it begins at."""
+        array = self._arrays[path]
+        counts = (-(-size // step) for size, step in zip(array.shape, array.chunk, strict=True))
+        for place in product(*map(range, counts)):
+            at = tuple(number * step for number, step in zip(place, array.chunk, strict=True))
+            within = tuple(
+                slice(min(step, size - start))
+                for start, step, size in zip(at, array.chunk, array.shape, strict=True)
+            )
+            yield at, _read_chunk(self._chunk_file(path, place), array)[within]
+
+    def _chunk_file(self, path: str, place: Sequence[int]) -> Path:
+        return self._folder / path / "c" / "/".join(map(str, place))
+
+    def sync(self) -> None:
+        """Brings to disk what was written since the last time."""
+        files, self._unsynced = self._unsynced, set()
+        above = {folder for file in files for folder in file.relative_to(self._folder).parents}
+        for each in (*files, *(self._folder / folder for folder in above)):
+            sync(each)
+
+    def finish(self) -> None:
+        """Removes what killed processes have left, and brings the rest to disk."""
+        for left in [*left_in(self._folder)]:
+            left.unlink()
+        bring_to_disk(self._folder)
+
+
+def _read_chunk(file: Path, array: _Chunks) -> Array:
+    stored = file.read_bytes()
+    content = gzip.decompress(stored) if array.compress else stored
+    return np.frombuffer(bytearray(content), array.dtype).reshape(array.chunk)
 
 
 def _ends(first: Sequence[int], sizes: Sequence[int]) -> list[int]:

@@ -28,12 +28,14 @@ class Block(NamedTuple):
         of: How many samples are replayed.
         steps: Which timesteps; None for all.
         layers: The recorded signals of each layer.
+        is_last: Whether it has the last timesteps that are computed of its samples.
     """
 
     samples: slice
     of: int
     steps: Steps | None
     layers: Mapping[str, LayerTrace]
+    is_last: bool
 
     def place(self, layer: LayerTrace, signal: str) -> Place | None:
         """Where a signal stands; None for an initial state that an earlier block had."""

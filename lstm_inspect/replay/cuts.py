@@ -24,6 +24,10 @@ class Cut(NamedTuple):
     option: str
     parts: tuple[int | slice, ...]
 
+    def __str__(self) -> str:
+        """The places as an option has them: ``0,5,8:16``."""
+        return ",".join(map(_part_text, self.parts))
+
     def places(self, size: int) -> tuple[int, ...]:
         """The places on an axis of this size, in rising order.
 
@@ -89,6 +93,15 @@ def _parts(given: Any) -> list[int | slice]:
             return [part for parts in each for part in parts] if all(each) else []
         case _:
             return []
+
+
+def _part_text(part: int | slice) -> str:
+    if isinstance(part, int):
+        return str(part)
+    start, stop, step = (
+        "" if each is None else str(each) for each in (part.start, part.stop, part.step)
+    )
+    return f"{start}:{stop}" + (f":{step}" if step else "")
 
 
 def _part(found: re.Match[str]) -> int | slice:

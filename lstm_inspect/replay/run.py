@@ -168,8 +168,17 @@ class Replay:
                 )
         self._batches = [*_batches(given, size)]
 
-    def blocks(self) -> Iterator[Block]:
-        """Computes the replay, block by block, in the order of the samples."""
+    @property
+    def batches(self) -> Sequence[Mapping[str, Array]]:
+        """The arrays of each block that it starts from, by the path of the input or of the feed."""
+        return self._batches
+
+    def blocks(self, done: int = 0) -> Iterator[Block]:
+        """Computes the replay, block by block, in the order of the samples.
+
+        Args:
+            done: How many samples of the first blocks to leave out.
+        """
         if self._progress:
             for path, steps in self._steps.items():
                 self._progress(path, 0, steps)
@@ -177,6 +186,8 @@ class Replay:
         for batch in self._batches:
             samples = slice(start, start + len(next(iter(batch.values()))))
             start = samples.stop
+            if samples.start < done:
+                continue
             initial_states = self._initial_states
             if not self._is_stateful:
                 initial_states = _of_samples(initial_states, samples)
@@ -192,7 +203,8 @@ class Replay:
                     )
                     for path, layer in layers.items()
                 }
-                yield Block(samples, self.samples, part.steps, layers)
+                is_last = part is self._parts[-1]
+                yield Block(samples, self.samples, part.steps, layers, is_last=is_last)
 
     def in_memory(self) -> Replayed:
         """Computes the replay and keeps all of it."""

@@ -1,19 +1,21 @@
 """Takes a replay to a dump, block by block, so that its size is no matter of memory."""
 
-import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple, Protocol
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.files.free_space import check_free_space
 from lstm_inspect.replay.block import Block
 from lstm_inspect.replay.run import Replay
+from lstm_inspect.traces.dump_format import NewArray
 from lstm_inspect.traces.dumps import NewDump, create_dump
 from lstm_inspect.traces.recording import Trace
 from lstm_inspect.traces.statistics import ArrayStats, RunningStats
+from lstm_inspect.traces.unfinished import UnfinishedDump
 
 BLOCK_BYTES = 32 << 20
 """The bytes that a block may take: one is computed while the one before is written."""
@@ -67,67 +69,96 @@ def write_dump(
         InspectError: The replay raises it; see `lstm_inspect.trace`.
     """
     figures: defaultdict[str, RunningStats] = defaultdict(RunningStats)
-    stopped = threading.Event()
-
-    def write(dump: NewDump, block: Block) -> None:
-        for path, layer in block.layers.items():
-            for signal, array in layer.signals.items():
-                place, key = block.place(layer, signal), f"{path}/{signal}"
-                if place is None:
-                    continue
-                first, *others = place.at
-                for start, part in _parts(array):
-                    if stopped.is_set():
-                        return
-                    figures[key].add(part)
-                    dump.write(key, (first + start, *others), part)
-                    follower.wrote(part.nbytes)
-
-    def begin(size: int) -> None:
-        follower.begin(size, check_free_space(path, size))
-
-    first: Block | None = None
     if ready.nbytes is not None:
-        begin(ready.nbytes)
+        follower.begin(ready.nbytes, check_free_space(path, ready.nbytes))
     with create_dump(path, may_replace, compress=compress) as dump:
-        with ThreadPoolExecutor(1) as writer:
-            writing: Future[None] | None = None
-            try:
-                for block in ready.blocks():
-                    if first is None:
-                        first = block
-                        shapes = _add_arrays(dump, block)
-                        if ready.nbytes is None:
-                            begin(dump.nbytes)
-                    if writing:
-                        writing.result()
-                    writing = writer.submit(write, dump, block)
+
+        def begin(trace: Trace, arrays: Mapping[str, NewArray]) -> None:
+            for key, array in arrays.items():
+                dump.add_array(key, *array)
+            if ready.nbytes is None:
+                follower.begin(dump.nbytes, check_free_space(path, dump.nbytes))
+
+        def write(block: Block, stopped: Event) -> None:
+            write_block(dump, block, figures, follower, stopped)
+
+        trace, arrays = write_behind(ready, ready.blocks(), begin, write)
+        dump.write_document(trace.document())
+    return Written(trace, figures_of(arrays, figures))
+
+
+def write_behind(
+    ready: Replay,
+    blocks: Iterator[Block],
+    begin: Callable[[Trace, Mapping[str, NewArray]], None],
+    write: Callable[[Block, Event], None],
+) -> tuple[Trace, Mapping[str, NewArray]]:
+    """Writes each block in a thread while the next one is computed.
+
+    Args:
+        ready: The replay.
+        blocks: Its blocks, or the last ones of them.
+        begin: Called with what this returns, before the first block is written.
+        write: Called with each block, and with an event that tells it to stop.
+
+    Returns:
+        What a dump says of itself; its arrays are those of the first block. And all arrays of the
+        dump by key.
+    """
+    trace: Trace | None = None
+    stopped = Event()
+    with ThreadPoolExecutor(1) as writer:
+        writing: Future[None] | None = None
+        try:
+            for block in blocks:
+                if trace is None:
+                    trace = Trace(layers=block.layers, untraced=ready.untraced, model=ready.model)
+                    arrays = _new_arrays(block)
+                    begin(trace, arrays)
                 if writing:
                     writing.result()
-            except BaseException:
-                stopped.set()
-                raise
-        assert first is not None
-        trace = Trace(layers=first.layers, untraced=ready.untraced, model=ready.model)
-        dump.write_document(trace.document())
-    stats = [
-        figures[key].of(key, shapes[key], array.dtype) for key, array in trace.arrays().items()
-    ]
-    return Written(trace, stats)
+                writing = writer.submit(write, block, stopped)
+            if writing:
+                writing.result()
+        except BaseException:
+            stopped.set()
+            raise
+    assert trace is not None
+    return trace, arrays
 
 
-def _add_arrays(dump: NewDump, block: Block) -> dict[str, tuple[int, ...]]:
-    """Adds the arrays of which a block has the first part; returns their shapes by key."""
-    shapes = {}
+def _new_arrays(block: Block) -> dict[str, NewArray]:
+    """The arrays of a dump by key, given the first block, or the first timesteps of another one."""
+    arrays = {}
     for path, layer in block.layers.items():
-        places = layer.places
         for signal, array in layer.signals.items():
             place = block.place(layer, signal)
-            assert place is not None, f"{path}/{signal} is not in the first block"
-            shapes[f"{path}/{signal}"] = place.shape
+            assert place is not None, f"{path}/{signal} is not in the block"
             dims = layer.dims_of(signal)
-            dump.add_array(f"{path}/{signal}", place.shape, array.dtype, dims, places)
-    return shapes
+            arrays[f"{path}/{signal}"] = NewArray(place.shape, array.dtype, dims, layer.places)
+    return arrays
+
+
+def write_block(
+    dump: NewDump | UnfinishedDump,
+    block: Block,
+    figures: Mapping[str, RunningStats],
+    follower: Follower,
+    stopped: Event,
+) -> None:
+    """Writes a block, and adds it to the statistics of the arrays."""
+    for path, layer in block.layers.items():
+        for signal, array in layer.signals.items():
+            place, key = block.place(layer, signal), f"{path}/{signal}"
+            if place is None:
+                continue
+            first, *others = place.at
+            for start, part in _parts(array):
+                if stopped.is_set():
+                    return
+                figures[key].add(part)
+                dump.write(key, (first + start, *others), part)
+                follower.wrote(part.nbytes)
 
 
 def _parts(array: Array) -> Iterator[tuple[int, Array]]:
@@ -135,3 +166,10 @@ def _parts(array: Array) -> Iterator[tuple[int, Array]]:
     rows = max(1, BLOCK_BYTES * len(array) // max(1, array.nbytes))
     for start in range(0, len(array), rows):
         yield start, array[start : start + rows]
+
+
+def figures_of(
+    arrays: Mapping[str, NewArray], figures: Mapping[str, RunningStats]
+) -> Sequence[ArrayStats]:
+    """The statistics of the arrays of a dump, in their order."""
+    return [figures[key].of(key, array.shape, array.dtype) for key, array in arrays.items()]

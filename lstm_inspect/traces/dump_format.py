@@ -120,11 +120,13 @@ class DumpFormat(Protocol):
         suffix: That of its names.
         is_folder: Whether a dump is a folder, not a file.
         compresses: Whether it can compress.
+        resumes: Whether a dump that was interrupted can be gone on with.
     """
 
     suffix: str
     is_folder: bool
     compresses: bool
+    resumes: bool
 
     def recognises(self, path: Path, limits: Limits) -> bool:
         """Whether a path is a dump of this format, judged by its directory alone."""

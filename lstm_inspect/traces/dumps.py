@@ -42,6 +42,7 @@ def check_new_dump(
     sources: list[Path],
     may_replace: Callable[[Path], bool],
     compress: bool = False,
+    resume: bool = False,
 ) -> None:
     """Refuses a path for a dump before any work is done.
 
@@ -50,34 +51,37 @@ def check_new_dump(
         sources: The files that it is made from; they are never replaced.
         may_replace: Tells whether what has this name may be replaced.
         compress: Whether the dump will be compressed.
+        resume: Whether it will outlive an interruption.
 
     Raises:
         OutputError: The path is taken, cannot be written, or names no format.
     """
     is_folder = any(each.is_folder for each in FORMATS if each.suffix == path.suffix.lower())
     check_target(path, sources=sources, may_replace=may_replace, is_folder=is_folder)
-    _format_of_name(path, compress=compress)
+    _format_of_name(path, compress=compress, resume=resume)
 
 
-def _format_of_name(path: Path, *, compress: bool = False) -> DumpFormat:
+def _format_of_name(path: Path, *, compress: bool = False, resume: bool = False) -> DumpFormat:
     """The format of a new dump, by the suffix of its name.
 
     Args:
         path: The name.
         compress: Whether the dump will be compressed.
+        resume: Whether it will outlive an interruption.
 
     Raises:
-        OutputError: No format has that suffix or, if asked to, compresses; or the name is ``-``,
+        OutputError: No format has that suffix and can do what is asked of it; or the name is ``-``,
             which would be stdout.
     """
-    able = [each for each in FORMATS if each.compresses or not compress]
+    able = [each for each in FORMATS if each.compresses >= compress and each.resumes >= resume]
     if path.name != "-":
         for each in FORMATS:
             if path.suffix.lower() in (each.suffix, "") and each in able:
                 return each
     suffixes = " or ".join(each.suffix for each in able)
     which = "compressed result" if compress else "result"
-    raise OutputError(f"{path}: expected a name ending in {suffixes} for the {which}")
+    when = " of --resume" if resume else ""
+    raise OutputError(f"{path}: expected a name ending in {suffixes} for the {which}{when}")
 
 
 class NamedAxes(NamedTuple):

@@ -88,7 +88,8 @@ class GroupedWriter:
         for axis in axes:
             file.add_axis(*axis)
 
-    def _add(self, key: str, block: tuple[int, ...]) -> None:
+    def add(self, key: str, block: tuple[int, ...]) -> None:
+        """Adds an array that comes in blocks of a shape; if it is not added yet."""
         if key in self._added:
             return
         array = self._arrays[key]
@@ -99,13 +100,13 @@ class GroupedWriter:
 
     def write(self, key: str, at: tuple[int, ...], block: Array) -> None:
         """Writes a part of an array; see `DumpWriter`."""
-        self._add(key, block.shape)
+        self.add(key, block.shape)
         self._file.write(key, at, block)
 
     def write_document(self, text: str) -> None:
         """Writes the document, and the arrays that have no numbers; see `DumpWriter`."""
         for key, array in self._arrays.items():
-            self._add(key, array.shape)
+            self.add(key, array.shape)
         self._file.write_text(DOCUMENT, text)
 
 

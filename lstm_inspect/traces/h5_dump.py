@@ -23,6 +23,7 @@ class _H5:
     suffix = ".h5"
     is_folder = False
     compresses = True
+    resumes = True
 
     def recognises(self, path: Path, limits: Limits) -> bool:
         if not path.is_file():

@@ -105,6 +105,7 @@ class _Npz:
     suffix = ".npz"
     is_folder = False
     compresses = False
+    resumes = False
 
     def recognises(self, path: Path, limits: Limits) -> bool:
         if not path.is_file():

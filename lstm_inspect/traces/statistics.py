@@ -1,6 +1,6 @@
 """Statistics of recorded arrays."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -55,6 +55,27 @@ class RunningStats:
             self._high = max(self._high, float(numbers.max()))
             self._total += float(numbers.sum(dtype=np.float64))
             self._count += numbers.size
+
+    def merge(self, other: "RunningStats") -> None:
+        """Adds the parts that another one has."""
+        self._low, self._high = min(self._low, other._low), max(self._high, other._high)
+        self._total += other._total
+        self._count += other._count
+        self._nonfinite += other._nonfinite
+
+    def as_json(self) -> list[Any]:
+        """The sums as plain JSON data, from which `from_json` goes on."""
+        ends = [self._low, self._high] if self._count else [None, None]
+        return [*ends, self._total, self._count, self._nonfinite]
+
+    @classmethod
+    def from_json(cls, data: Sequence[Any]) -> "RunningStats":
+        """Goes on with the sums that `as_json` wrote."""
+        figures = cls()
+        low, high, figures._total, figures._count, figures._nonfinite = data
+        if figures._count:
+            figures._low, figures._high = low, high
+        return figures
 
     def of(self, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> ArrayStats:
         """The statistics of all parts.

@@ -16,7 +16,8 @@ from lstm_inspect.files.zarr_writer import ZarrWriter
 from lstm_inspect.traces.dump_format import EXPECTED, DumpReader, DumpWriter, NewArray
 from lstm_inspect.traces.grouped import DOCUMENT, GroupedReader, GroupedWriter
 
-_CHUNK_BYTES = 16 << 20  # each chunk is a file
+CHUNK_BYTES = 16 << 20
+"""How many bytes a chunk may have; each is a file."""
 
 
 class _Zarr:
@@ -25,6 +26,7 @@ class _Zarr:
     suffix = ".zarr"
     is_folder = True
     compresses = True
+    resumes = True
 
     def recognises(self, path: Path, limits: Limits) -> bool:
         if not (path / NODE).is_file():
@@ -45,7 +47,7 @@ class _Zarr:
     ) -> Iterator[DumpWriter]:
         with replacing_folder(path, may_replace) as folder:
             file = ZarrWriter(folder)
-            yield GroupedWriter(file, path, arrays, chunk_bytes=_CHUNK_BYTES, compress=compress)
+            yield GroupedWriter(file, path, arrays, chunk_bytes=CHUNK_BYTES, compress=compress)
 
     @contextmanager
     def open(self, path: Path, limits: Limits) -> Iterator[DumpReader]:
