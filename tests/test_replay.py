@@ -461,6 +461,17 @@ def test_a_stateful_layer_starts_from_zero_every_time() -> None:
             np.testing.assert_array_equal(array, stateless[key])
 
 
+def test_a_stateful_layer_starts_from_zero_in_every_block_of_one_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = lstm_inspect.open_model(SAMPLES / "eight_units_stateful.keras")
+    x = sample_input("eight_units_stateful")
+    whole = lstm_inspect.trace(model, x).arrays()
+    monkeypatch.setattr("lstm_inspect.api.IN_MEMORY", 1)  # a block is one sample
+    for key, array in lstm_inspect.trace(model, x).arrays().items():
+        np.testing.assert_allclose(array, whole[key], atol=1e-6)
+
+
 class TestInitialState:
     def model(self, path: Path) -> Model:
         """An LSTM of 2 units that starts from its inputs."""

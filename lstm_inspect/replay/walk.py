@@ -106,6 +106,8 @@ class Walk:
         self._steps = steps
         self._initial_states = initial_states
         self._batch = len(next(iter(given.values())))
+        if not self._options.stateful:  # other samples, which are a block for the sake of memory
+            self._carried.clear()
         self._values = {name: (_fed_value(name, given),) for name in given}
         for values in self._values.values():
             self._hold(values)
