@@ -164,8 +164,8 @@ def _needed(
             elif call.path in plan.recorded:
                 steps = max(steps, _recorded_to(recurrence, options, timesteps))
             steps = min(_in_blocks(steps), timesteps)
-            if goes_on and recurrence in later:
-                whole = whole or f"{recurrence.path} is called twice and keeps its states"
+        if recurrence.stateful and recurrence in later:
+            whole = whole or f"{recurrence.path} is called twice and keeps its states"
         later.add(recurrence)
         needed[call.path] = _Needed(steps, whole)
         if recurrence.go_backwards:

@@ -236,7 +236,7 @@ class Walk:
         for signal in recorded.signals.values():
             self._account.hold(signal)
         unfolded = folding.unfold_all(outputs)
-        if self._options.stateful and recurrence.stateful:
+        if recurrence.stateful:
             self._carried[recurrence] = list(unfolded[1:])
         if part and part.stop < part.of:
             self._reached[call.path] = recorded.reached
