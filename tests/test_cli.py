@@ -679,8 +679,8 @@ BAD_TRACES = {
     "folder as input": Bad("received a folder", f"{GIVEN} ."),
     "text as input": Bad(
         "expected a .npy or .npz file of numbers",
-        f"{GIVEN} x.csv",
-        lambda: Path("x.csv").write_text("1,2,3"),
+        f"{GIVEN} x.txt",
+        lambda: Path("x.txt").write_text("1,2,3"),
     ),
     "truncated input": Bad(
         "expected a .npy or .npz file of numbers",
@@ -989,19 +989,35 @@ def test_a_model_on_standard_input_is_read_as_its_file_is(folder: Path, command:
         (b'{"weight_map": {"a": "x.h5"}}', "shapes -", "JSON, which names other files; pass its"),
         (b"ab" * 600, "shapes - --limit file_bytes=1kB", "stdin: 1200 is more than the limit"),
         (b"", "diff - -", "Standard input (-) is given twice; it can be read once."),
-        (b"", "trace - --input - --out s.npz", "only a MODEL can be on standard input"),
-        (b"", "trace - --input x=- --out s.npz", "only a MODEL can be on standard input"),
-        (b"", "trace - --feed x=- --out s.npz", "only a MODEL can be on standard input"),
+        (b"", "trace - --input - --out s.npz", "Standard input (-) is given twice"),
+        (b"", "trace - --input x=- --out s.npz", "Standard input (-) is given twice"),
+        (b"", "trace - --feed x=- --out s.npz", "only a MODEL or an --input can be on standard"),
+        (
+            b"",
+            "trace model.keras --input - --out s.npz",
+            "expected a .npy file of numbers, received",
+        ),
+        (b"text", "trace model.keras --input - --out s.npz", "received text; save it with"),
     ],
 )
 def test_what_is_wrong_on_standard_input_is_one_line(
     folder: Path, data: bytes, command: str, says: str
 ) -> None:
-    if command == "diff - -":
+    if "twice" in says:
         data = Path("model.keras").read_bytes()
     result = piped(data, *command.split())
     assert (result.exit_code, result.stdout) == (2, "")
     assert re.fullmatch(rf"error: .*{re.escape(says)}.*\n", result.stderr)
+
+
+@pytest.mark.parametrize("name", ["", "input="])
+def test_an_input_may_be_on_standard_input(folder: Path, name: str) -> None:
+    data = Path("x.npy").read_bytes()
+    result = piped(data, "trace", "model.keras", "--input", f"{name}-", "--out", "piped.npz")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert trace().exit_code == 0
+    piped_h, h = (lstm_inspect.load_trace(path)["lstm"].h for path in ("piped.npz", "states.npz"))
+    np.testing.assert_array_equal(piped_h, h)
 
 
 def test_weights_in_shards_on_standard_input_name_no_file_of_the_current_folder(

@@ -26,7 +26,8 @@ def compare_served(
     }
     if not results:
         return "the replay cannot compute its results"
-    theirs = run_served(model, replayed.batches, limits)
+    batches = [arrays for _, arrays in replayed.ready.batches()]
+    theirs = run_served(model, batches, limits)
     if isinstance(theirs, str):
         return theirs
     if len(theirs) == len(model.outputs) == 1:

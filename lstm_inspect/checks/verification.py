@@ -170,8 +170,8 @@ def _compare_model(
     model: Model, replayed: Replayed, limits: Limits, tolerance: Tolerance | None
 ) -> Sequence[Comparison] | str:
     """Compares a run of the whole model, or says in one line why it cannot."""
-    if replayed.is_fed:
-        return "the output or the x of a layer was fed"
+    if replayed.ready.is_fed:
+        return "the output, the x or the initial state of a layer was given"
     compare_all = compare_served if model.source.format == _SERVED else compare_whole
     return compare_all(model, replayed, limits, tolerance)
 

@@ -48,7 +48,8 @@ def compare_whole(
     ours: dict[str, list[_LayerCall]] = defaultdict(list)
     for call in _layer_calls(model, replayed):
         ours[call.name].append(call)
-    theirs = run_whole_model(model, replayed.batches, [*ours], limits)
+    batches = [arrays for _, arrays in replayed.ready.batches()]
+    theirs = run_whole_model(model, batches, [*ours], limits)
     if isinstance(theirs, str):
         return theirs
     return [
@@ -68,9 +69,8 @@ def _layer_calls(model: Model, replayed: Replayed) -> Iterator[_LayerCall]:
     for path, own in parts.items():
         if all(call.path in replayed.recorded for call, _ in own):
             (first, recurrence), (last, _) = own[0], own[-1]
-            x = replayed.recorded[first.path].x
-            if len(replayed.batches) > 1:  # of a stateful replay, only the last batch is compared
-                x = x[-len(next(iter(replayed.batches[-1].values()))) :]
+            # Of a stateful replay, only the last batch is compared.
+            x = replayed.recorded[first.path].x[-replayed.ready.block :]
             x = folded(x, first.folds)
             outputs = [folded(replayed.tensors[Ref(last.path)].array, last.folds)]
             if path in merges:

@@ -143,6 +143,7 @@ Documents: README.md and docs/ in the source of this tool
   docs/formats.md    which files and layers it reads
   docs/ci.md         contracts, reports, GitHub Actions, pre-commit, pytest
   docs/json.md       what --format json prints
+  docs/performance.md  how fast it is, and which engine to take
   docs/safety.md     files from strangers, and the limits
 """
 

@@ -1,13 +1,17 @@
 """Parses the options that several commands share, and reads the files that they name."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lstm_inspect.cli.model_arguments import STDIN, take_stdin
+
 if TYPE_CHECKING:
     from lstm_inspect.files.limits import Limits
+    from lstm_inspect.model import Model, Shape
 
 
 def split_input(given: str) -> tuple[str | None, Path]:
@@ -27,12 +31,14 @@ def split_feed(given: str) -> tuple[str, Path]:
 
 
 def _file(given: str, option: str) -> Path:
-    if given == "-":
-        raise click.BadParameter(
-            "expected a file, received -; only a MODEL can be on standard input.",
-            param_hint=option,
-        )
-    return Path(given)
+    if given != "-":
+        return Path(given)
+    if option == "--input":
+        return STDIN
+    raise click.BadParameter(
+        "expected a file, received -; only a MODEL or an --input can be on standard input.",
+        param_hint=option,
+    )
 
 
 def read_limits(given: Sequence[str]) -> "Limits":
@@ -77,16 +83,34 @@ def read_assumptions(given: Sequence[str]) -> dict[str, str]:
     return said
 
 
-def read_inputs(inputs: Sequence[str], limits: "Limits") -> Any:
-    """Reads the files of ``--input``: None, one array, or arrays by input name."""
-    from lstm_inspect.errors import InputError
-    from lstm_inspect.files.npy import read_arrays
+def read_inputs(
+    inputs: Sequence[str], model: "Model", csv_batch: str | None, limits: "Limits"
+) -> Any:
+    """Reads the files of ``--input``: None, one array, or arrays by input name.
 
+    Args:
+        inputs: What was given.
+        model: The model; of a ``.csv``, an input without features takes the only column.
+        csv_batch: The column that tells the sequences of a ``.csv`` apart.
+        limits: What the files may ask for.
+    """
+    from lstm_inspect.errors import InputError
+
+    shapes = {each.name: each.shape for each in model.inputs}
+    only = next(iter(shapes.values())) if len(shapes) == 1 else None
+
+    def read(path: Path, shape: "Shape | None") -> Any:
+        array = _read_input(path, csv_batch, limits)
+        is_column = _is_csv(path) and shape is not None and len(shape) == 2
+        return array[..., 0] if is_column and array.shape[-1] == 1 else array
+
+    if csv_batch is not None and not any(_is_csv(split_input(given)[1]) for given in inputs):
+        raise click.UsageError("--csv-batch: expected an --input that ends in .csv.")
     match [split_input(given) for given in inputs]:
         case []:
             return None
         case [(None, path)]:
-            return read_arrays(path, limits=limits)
+            return read(path, only)
         case several:
             arrays = {}
             for name, path in several:
@@ -97,8 +121,26 @@ def read_inputs(inputs: Sequence[str], limits: "Limits") -> Any:
                     )
                 if name in arrays:
                     raise InputError(f"--input {name}={path}: {name} is given twice")
-                arrays[name] = _one_array(path, limits)
+                arrays[name] = _only(path, read(path, shapes.get(name)))
             return arrays
+
+
+def _read_input(path: Path, csv_batch: str | None, limits: "Limits") -> Any:
+    if path is STDIN:
+        from lstm_inspect.files.npy import read_array_stream
+
+        return read_array_stream(take_stdin("a .npy"), STDIN, limits)
+    if _is_csv(path):
+        from lstm_inspect.files.csv_sequences import read_csv
+
+        return read_csv(path, csv_batch, limits)
+    from lstm_inspect.files.npy import read_arrays
+
+    return read_arrays(path, limits=limits)
+
+
+def _is_csv(path: Path) -> bool:
+    return path.suffix.lower() == ".csv"
 
 
 def read_initial_state(path: Path | None, limits: "Limits") -> dict[str, Any]:
@@ -123,14 +165,15 @@ def read_initial_state(path: Path | None, limits: "Limits") -> dict[str, Any]:
 
 def read_feed(feed: Sequence[str], limits: "Limits") -> dict[str, Any]:
     """Reads the files of ``--feed``: arrays by layer path."""
-    return {path: _one_array(file, limits) for path, file in map(split_feed, feed)}
-
-
-def _one_array(path: Path, limits: "Limits") -> Any:
-    from lstm_inspect.errors import InputError
     from lstm_inspect.files.npy import read_arrays
 
-    array = read_arrays(path, limits=limits)
+    read = partial(read_arrays, limits=limits)
+    return {path: _only(file, read(file)) for path, file in map(split_feed, feed)}
+
+
+def _only(path: Path, array: Any) -> Any:
+    from lstm_inspect.errors import InputError
+
     if isinstance(array, dict):
         raise InputError(f"{path}: expected one array (.npy), received an .npz of {len(array)}")
     return array

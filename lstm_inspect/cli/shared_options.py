@@ -51,7 +51,14 @@ input_option = click.option(
     metavar="[NAME=]FILE",
     shell_complete=complete_input,
     multiple=True,
-    help="A .npy array, batch first. For several inputs: NAME=FILE for each, or one .npz.",
+    help="A .npy array, batch first; - is standard input. For several inputs: NAME=FILE for each, "
+    "or one .npz. A .csv is one sequence: a row for each timestep.",
+)
+
+csv_batch_option = click.option(
+    "--csv-batch",
+    metavar="COLUMN",
+    help="The column of a .csv that tells its sequences apart: its name, or its number from 0.",
 )
 
 feed_option = click.option(

@@ -18,6 +18,7 @@ from lstm_inspect.cli.completion import complete_layer, complete_record
 from lstm_inspect.cli.messages import say_error, say_hint
 from lstm_inspect.cli.model_arguments import model_argument, open_given
 from lstm_inspect.cli.shared_options import (
+    csv_batch_option,
     engine_option,
     feed_option,
     force_option,
@@ -46,6 +47,7 @@ Examples:
 @click.command(epilog=_EXAMPLES)
 @model_argument
 @input_option
+@csv_batch_option
 @out_option
 @click.option(
     "--record",
@@ -115,6 +117,7 @@ def trace(
     ctx: click.Context,
     model: Path,
     inputs: Sequence[str],
+    csv_batch: str | None,
     out: Path,
     record: Sequence[str],
     layers: Sequence[str],
@@ -170,7 +173,7 @@ def trace(
     partial = partial_of(out)
     if partial.exists() and not resume:
         say_hint(f"{partial} has what an interrupted run has done; --resume goes on with it")
-    arrays, fed = read_inputs(inputs, limits), read_feed(feed, limits)
+    arrays, fed = read_inputs(inputs, opened, csv_batch, limits), read_feed(feed, limits)
     with progress_of(out, quiet=quiet) as progress:
         options = ReplayOptions(
             record=record,
@@ -197,7 +200,7 @@ def trace(
             recorded = replayed.trace.with_verification(verification.as_json())
             recorded.save(out, may_replace=may_replace, compress=compress)
             stats: Sequence[ArrayStats] = [*stats_of(recorded.arrays())]
-            hint = replayed.hint
+            hint = replayed.ready.hint
         else:
             ready = Replay(opened, arrays, options, block_bytes=BLOCK_BYTES)
             if resume:

@@ -10,6 +10,7 @@ from lstm_inspect.cli.arguments import read_feed, read_inputs
 from lstm_inspect.cli.messages import say_error
 from lstm_inspect.cli.model_arguments import model_argument, open_given
 from lstm_inspect.cli.shared_options import (
+    csv_batch_option,
     engine_option,
     exit_zero_option,
     feed_option,
@@ -35,6 +36,7 @@ Examples:
 @click.command(epilog=_EXAMPLES)
 @model_argument
 @input_option
+@csv_batch_option
 @feed_option
 @stateful_option
 @engine_option
@@ -66,6 +68,7 @@ def verify(
     ctx: click.Context,
     model: Path,
     inputs: Sequence[str],
+    csv_batch: str | None,
     feed: Sequence[str],
     stateful: bool,
     engine: str,
@@ -97,7 +100,7 @@ def verify(
     opened = open_given(model, config, replace_config=replace_config, assume=assume, limits=limits)
     verification = compare(
         opened,
-        read_inputs(inputs, limits),
+        read_inputs(inputs, opened, csv_batch, limits),
         feed=read_feed(feed, limits),
         stateful=stateful,
         engine=engine,

@@ -10,7 +10,7 @@ from typing import BinaryIO, NoReturn
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.files.limits import Limits
 from lstm_inspect.files.tensor_bundle import TensorBundle
-from lstm_inspect.files.whole_file import read_bytes
+from lstm_inspect.files.whole_file import read_all, read_bytes
 
 SAVED_MODEL = "saved_model.pb"
 """The file that makes a folder a SavedModel."""
@@ -20,7 +20,6 @@ _WEIGHTS_ALONE = ".weights.h5"
 _CHECKPOINT = "checkpoint"
 _INDEX = ".index"
 _LONGEST_STATE = 1 << 16
-_PART = 1 << 20
 
 # The first line that a Saver writes (tensorflow 2.15.0, python/training/checkpoint_state.proto).
 _NEWEST = re.compile(r'model_checkpoint_path: "([^"\\]+)"')
@@ -106,16 +105,10 @@ def read_stream(stream: BinaryIO, name: Path, limits: Limits) -> Content:
         ModelFileError: The stream is empty, or cannot be read.
         LimitError: The file is larger than the limit.
     """
-    data = bytearray()
-    try:
-        while part := stream.read(_PART):
-            data += part
-            limits.check("file_bytes", len(data), str(name), so_far=True)
-    except OSError as error:
-        raise ModelFileError(f"{name}: cannot be read ({error.strerror})") from error
+    data = read_all(stream, name, limits, "file_bytes")
     if not data:
         raise ModelFileError(f"{name}: expected a model, received nothing")
-    return Content(path=name, data=bytes(data), stands_alone=True)
+    return Content(path=name, data=data, stands_alone=True)
 
 
 def models_in(folder: Path) -> list[Path]:

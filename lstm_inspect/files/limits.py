@@ -67,9 +67,9 @@ class Limits:
             proportion.
         keras_bytes: Memory for Keras, beyond what it takes at its start.
         keras_seconds: Time for Keras to compute one layer, or the whole model.
-        input_bytes: Size of a file of input arrays.
+        input_bytes: Size of the input arrays that are read into memory. Large files are mapped.
         replay_bytes: Size of all arrays that a replay holds at one time.
-        replay_steps: Number of timesteps of all recurrent layers that are replayed.
+        replay_steps: Number of timesteps of all recurrent layers in a block of a replay.
         dump_bytes: Size of a dump that is read into memory.
     """
 

@@ -1,19 +1,21 @@
 """Reads arrays from ``.npy`` and ``.npz`` files."""
 
 import math
+import mmap
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.errors import InputError, LimitError, ModelFileError
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
-from lstm_inspect.files.whole_file import read_bytes
+from lstm_inspect.files.mapped_file import read_or_map
+from lstm_inspect.files.whole_file import read_all
 from lstm_inspect.files.zip_archive import FileBytes, ZipArchive
 
 _NPY = b"\x93NUMPY"
@@ -43,11 +45,14 @@ def read_arrays(
 ) -> Array | dict[str, Array]:
     """Reads a ``.npy`` (one array) or an ``.npz`` (arrays by name), told apart by content.
 
+    A large file is mapped: its arrays are read when their numbers are used, except for those that
+    an ``.npz`` compresses.
+
     Args:
         path: The file.
         expected: What the file should be, as the error says it.
         limits: What the file may ask for.
-        limit: The name of the limit on its size.
+        limit: The name of the limit on what is read into memory.
 
     Returns:
         Read-only arrays that share the memory of the file's bytes.
@@ -62,20 +67,50 @@ def read_arrays(
         if path.is_dir():
             raise ValueError("a folder")
         try:
-            data = read_bytes(path, limits, limit)
+            data = read_or_map(path, limits, limit)
         except ModelFileError as error:
             raise InputError(str(error)) from error
-        if data.startswith(_NPY):
-            return _Header(data, len(data)).array(data)
-        if data.startswith(ZipArchive.SIGNATURE):
-            archive = ZipArchive(data, str(path), limits)
-            members = {key: archive.read(name, limit) for key, name in _keys(archive).items()}
-            return {
-                key: _Header(member, len(member)).array(member) for key, member in members.items()
-            }
-        if _TEXT.fullmatch(data[:_SNIFFED]):
-            raise ValueError('text; save it with numpy.save("x.npy", array), batch first')
-        raise ValueError(f"another kind of file (its first bytes are {data[:6]!r})")
+        return _arrays_in(data, path, limits, limit)
+
+
+def read_array_stream(stream: BinaryIO, name: Path, limits: Limits) -> Array:
+    """Reads a ``.npy`` from a stream, such as standard input.
+
+    Args:
+        stream: The stream, which is read to its end.
+        name: What to call it.
+        limits: How large it may be.
+
+    Raises:
+        InputError: The stream is empty, cannot be read, or is not a ``.npy``.
+        LimitError: It is larger than the limit.
+    """
+    with _refused(name, "a .npy file of numbers"):
+        try:
+            data = read_all(stream, name, limits, "input_bytes")
+        except ModelFileError as error:
+            raise InputError(str(error)) from error
+        if not data:
+            raise ValueError("nothing")
+        array = _arrays_in(data, name, limits, "input_bytes")
+        if isinstance(array, dict):
+            raise ValueError(f"an .npz of {len(array)}")
+        return array
+
+
+def _arrays_in(
+    data: bytes | mmap.mmap, path: Path, limits: Limits, limit: str
+) -> Array | dict[str, Array]:
+    start = data[:_SNIFFED]
+    if start.startswith(_NPY):
+        return _Header(data, len(data)).array(data)
+    if start.startswith(ZipArchive.SIGNATURE):
+        archive = ZipArchive(data, str(path), limits)
+        members = {key: archive.read(name, limit) for key, name in _keys(archive).items()}
+        return {key: _Header(member, len(member)).array(member) for key, member in members.items()}
+    if _TEXT.fullmatch(start):
+        raise ValueError('text; save it with numpy.save("x.npy", array), batch first')
+    raise ValueError(f"another kind of file (its first bytes are {start[:6]!r})")
 
 
 @contextmanager
@@ -191,7 +226,7 @@ class NpyMember:
 class _Header:
     """The header of a ``.npy``, read from the first bytes and checked against the file size."""
 
-    def __init__(self, data: bytes | memoryview, size: int) -> None:
+    def __init__(self, data: bytes | memoryview | mmap.mmap, size: int) -> None:
         start = bytes(data[:_LONGEST_HEADER])
         header = _HEADER.match(start)
         try:
@@ -216,7 +251,7 @@ class _Header:
         if claimed != held:
             raise ValueError(f"a damaged file (it claims {claimed} bytes of numbers, has {held})")
 
-    def array(self, data: bytes | memoryview) -> Array:
+    def array(self, data: bytes | memoryview | mmap.mmap) -> Array:
         """Returns the array, given all bytes of the file."""
         if len(data) == self.size:
             return np.empty(self.shape, self.dtype)

@@ -6,6 +6,7 @@ whose local headers contradict its directory. Two readers could read different c
 Layout: APPNOTE.TXT 6.3.10 of PKWARE, sections 4.3 and 4.5.3.
 """
 
+import mmap
 import os
 import struct
 import zlib
@@ -73,7 +74,7 @@ class ZipArchive:
     """The members of a zip by name.
 
     Args:
-        data: The bytes of the zip, in memory or in a file.
+        data: The bytes of the zip: in memory, mapped, or in a file.
         what: The name of the zip in errors.
         limits: What the zip may ask for.
 
@@ -87,8 +88,9 @@ class ZipArchive:
 
     SIGNATURE = b"PK\x03\x04"
 
-    def __init__(self, data: "bytes | FileBytes", what: str, limits: Limits) -> None:
-        self._data = memoryview(data) if isinstance(data, bytes) else data
+    def __init__(self, data: "bytes | mmap.mmap | FileBytes", what: str, limits: Limits) -> None:
+        self._data = data if isinstance(data, FileBytes) else memoryview(data)
+        self._is_mapped = isinstance(data, mmap.mmap)
         self._what = what
         self._limits = limits
         try:
@@ -111,7 +113,8 @@ class ZipArchive:
 
         Args:
             name: The name of the member.
-            limit: The name of the limit on its size.
+            limit: The name of the limit on its size, unless the zip is mapped and does not compress
+                it.
 
         Raises:
             KeyError: There is no such member.
@@ -122,7 +125,8 @@ class ZipArchive:
         start = self._starts[name]
         content = memoryview(self._data[start : start + member.stored_size])
         what = f"{self._what}: {name}"
-        self._limits.check(limit, member.size, what)
+        if not (self._is_mapped and member.method == _STORED):
+            self._limits.check(limit, member.size, what)
         if member.method == _DEFLATED:
             content = self._inflated(member, content)
         if len(content) != member.size or zlib.crc32(content) != member.crc:

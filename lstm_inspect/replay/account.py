@@ -37,11 +37,15 @@ class Account:
         asked = self._total + size
         self._limits.check("replay_bytes", asked, f"{what}, with all that is held", so_far=True)
 
+    def begin_block(self) -> None:
+        """Begins to count the timesteps of a block; how many blocks there are is up to the user."""
+        self._steps = 0
+
     def count_steps(self, steps: int, what: str) -> None:
         """Counts the timesteps of a recurrent layer.
 
         Raises:
-            LimitError: The layers so far would take more steps than the limit.
+            LimitError: The layers of this block would take more steps than the limit.
         """
         self._steps += steps
         self._limits.check("replay_steps", self._steps, what, so_far=True)
@@ -52,12 +56,19 @@ class Account:
 
     def hold(self, array: Array) -> None:
         """Counts an array for as long as anything refers to it."""
+        self._count(array, None)
+
+    def exempt(self, array: Array) -> None:
+        """Leaves out an array that is not the replay's own."""
+        self._count(array, 0)
+
+    def _count(self, array: Array, size: int | None) -> None:
         while isinstance(array.base, np.ndarray):
             array = array.base
         key = id(array)
         if key not in self._held:
-            self._held[key] = array.nbytes
-            self._total += array.nbytes
+            self._held[key] = array.nbytes if size is None else size
+            self._total += self._held[key]
             weakref.finalize(array, self._give_back, key).atexit = False
 
     def _give_back(self, key: int) -> None:

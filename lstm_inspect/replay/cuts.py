@@ -4,10 +4,13 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from lstm_inspect.arrays import Array
 from lstm_inspect.errors import InputError
 from lstm_inspect.notation import advice
 
-Places = str | int | slice | range | Sequence[int | slice | range] | None
+Places = str | int | slice | range | Sequence[int | slice | range] | Array | None
 """Places of an axis, as people give them: ``"0,5,8:16"``; None for all."""
 
 _PART = re.compile(r"(-?[0-9]+)|(-?[0-9]*):(-?[0-9]*)(?::([0-9]+))?")
@@ -56,7 +59,8 @@ def read_cut(option: str, given: Places) -> Cut | None:
 
     Args:
         option: The option.
-        given: ``"0,5,8:16"``, a number, a slice or range, or several of these; None for all.
+        given: ``"0,5,8:16"``, a number, a slice or range, several of these, or an array of whole
+            numbers; None for all.
 
     Raises:
         InputError: It is something else.
@@ -82,8 +86,11 @@ def _parts(given: Any) -> list[int | slice]:
             return [_part(each) for each in matches if each] if all(matches) else []
         case bool():
             return []
-        case int():
-            return [given]
+        case int() | np.integer():
+            return [int(given)]
+        case np.ndarray():
+            is_list = given.ndim == 1 and given.dtype.kind in "iu"
+            return [*map(int, given)] if is_list else []
         case slice():
             return [given] if given.step is None or given.step > 0 else []
         case range():

@@ -2,12 +2,13 @@
 
 import warnings
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstm_inspect.arrays import NUMBERS, Array, cast
 from lstm_inspect.errors import InputError, InspectError, NonFiniteWarning, RoundingWarning
+from lstm_inspect.files.mapped_file import first_where, pieces
 from lstm_inspect.model import ModelInput, Shape, fits
 from lstm_inspect.notation import advice, shape_text
 
@@ -25,12 +26,32 @@ class MissingInputError(InputError):
         self.name = name
 
 
+class Given(NamedTuple):
+    """An array that a replay starts from.
+
+    Attributes:
+        array: All samples of it, as they were given.
+        dtype: The dtype that the model takes; None for the one of the array.
+    """
+
+    array: Array
+    dtype: str | None = None
+
+    def samples(self, places: slice | list[int]) -> "Given":
+        """Some samples of it; a slice takes no memory."""
+        return self._replace(array=self.array[places])
+
+    def fitted(self) -> Array:
+        """The array in the dtype that the model takes."""
+        return self.array if self.dtype is None else cast(self.array, self.dtype)
+
+
 def bind_inputs(
     inputs: tuple[ModelInput, ...],
     given: Any,
     needed: Collection[str],
     allow_nonfinite: bool,
-) -> dict[str, Array]:
+) -> dict[str, Given]:
     """Fits the given arrays to the model's inputs.
 
     Args:
@@ -40,7 +61,7 @@ def bind_inputs(
         allow_nonfinite: Whether NaN and infinity cause a warning instead of an error.
 
     Returns:
-        The arrays by input name.
+        The arrays by input name. They are not copied, as they may be larger than memory.
 
     Raises:
         InputError: A name is missing or unknown, or an array does not fit.
@@ -65,7 +86,7 @@ def bind_inputs(
         name: _fit(expected[name], _array(name, array), allow_nonfinite)
         for name, array in named.items()
     }
-    batches = {name: len(array) for name, array in fitted.items()}
+    batches = {name: len(each.array) for name, each in fitted.items()}
     if len(set(batches.values())) > 1:
         raise InputError(
             "inputs: expected the same batch size for all, received "
@@ -75,8 +96,8 @@ def bind_inputs(
 
 
 def bind_feed(
-    feed: Mapping[str, Any], inputs: Mapping[str, Array], allow_nonfinite: bool
-) -> dict[str, Array]:
+    feed: Mapping[str, Any], inputs: Mapping[str, Given], allow_nonfinite: bool
+) -> dict[str, Given]:
     """Fits arrays that replace the output or the input of a layer.
 
     Args:
@@ -96,13 +117,13 @@ def bind_feed(
                 f"of {array.dtype}"
             )
         for name, other in inputs.items():
-            if len(other) != len(array):
+            if len(other.array) != len(array):
                 raise InputError(
-                    f"feed {path}: expected a batch of {len(other)} like input {name}, "
+                    f"feed {path}: expected a batch of {len(other.array)} like input {name}, "
                     f"received {len(array)}"
                 )
         check_finite(f"feed {path}:", array, allow_nonfinite, InputError)
-        fitted[path] = array
+        fitted[path] = Given(array)
     return fitted
 
 
@@ -135,7 +156,7 @@ def _array(name: str, given: Any) -> Array:
         raise InputError(f"input {name}: expected one array of numbers ({error})") from error
 
 
-def _fit(expected: ModelInput, array: Array, allow_nonfinite: bool) -> Array:
+def _fit(expected: ModelInput, array: Array, allow_nonfinite: bool) -> Given:
     name = expected.name
     if array.dtype.kind not in "iufb":
         raise InputError(f"input {name}: expected numbers, received an array of {array.dtype}")
@@ -148,7 +169,10 @@ def _fit(expected: ModelInput, array: Array, allow_nonfinite: bool) -> Array:
     if 0 in array.shape:
         raise InputError(f"input {name}: {takes}; it is empty")
     check_finite(f"input {name}:", array, allow_nonfinite, InputError)
-    return _exactly(name, array, expected.dtype) if expected.dtype in NUMBERS else array
+    if expected.dtype not in NUMBERS:
+        return Given(array)
+    _check_exact(name, array, expected.dtype)
+    return Given(array, expected.dtype)
 
 
 def _remedy(array: Array, shape: Shape) -> str:
@@ -178,41 +202,52 @@ def check_finite(
         allow_nonfinite: Whether NaN and infinity cause a warning instead of an error.
         refusal: The error to raise.
     """
-    if array.dtype.kind != "f" or np.isfinite(array).all():
+    if array.dtype.kind != "f":
         return
-    first = [int(axis) for axis in np.argwhere(~np.isfinite(array))[0]]
-    message = f"{what} not finite, first {array[tuple(first)]} at {first}"
+    first = first_where(array, lambda piece: ~np.isfinite(piece))
+    if first is None:
+        return
+    message = f"{what} not finite, first {array[first]} at {[*first]}"
     if not allow_nonfinite:
         option = advice(python="allow_nonfinite=True", command_line="--allow-nonfinite")
         raise refusal(f"{message}; allow it with {option}")
     warnings.warn(NonFiniteWarning(message), stacklevel=2)
 
 
-def _exactly(name: str, array: Array, dtype: str) -> Array:
-    """Casts an array to the dtype that the model takes; warns if that rounds a fraction.
+def _check_exact(name: str, array: Array, dtype: str) -> None:
+    """Refuses numbers that the dtype of the model cannot hold; warns if it rounds a fraction.
 
     Keras casts an input before it masks it, so another number could be another mask.
     """
+    if array.dtype.name == dtype:
+        return
+    first = first_where(array, lambda piece: _lost(piece, dtype)[0])
+    if first is None:
+        return
+    most = 0.0
+    for _, piece in pieces(array):
+        lost, fitted = _lost(piece, dtype)
+        are_fractions = array.dtype.kind == fitted.dtype.kind == "f"
+        if not are_fractions or not np.isfinite(fitted[lost]).all():
+            raise InputError(
+                f"input {name}: expected numbers that {dtype} can hold, received "
+                f"{array[first]} at {[*first]}"
+            )
+        most = max(most, float(np.abs(fitted[lost] - piece[lost]).max(initial=0)))
+    message = (
+        f"input {name}: rounded from {array.dtype} to the model's {dtype}, by up to {most:.1e}"
+    )
+    warnings.warn(RoundingWarning(message), stacklevel=2)
+
+
+def _lost(array: Array, dtype: str) -> tuple[Array, Array]:
+    """Which numbers a cast changes, and the numbers after it."""
     with np.errstate(over="ignore", invalid="ignore"):
         fitted = cast(array, dtype)
         lost = fitted.astype(array.dtype) != array
         if fitted.dtype.kind == "f":
             lost &= np.isfinite(array)
-    if not lost.any():
-        return fitted
-    first = [int(axis) for axis in np.argwhere(lost)[0]]
-    are_fractions = array.dtype.kind == fitted.dtype.kind == "f"
-    if not are_fractions or not np.isfinite(fitted[lost]).all():
-        raise InputError(
-            f"input {name}: expected numbers that {dtype} can hold, received "
-            f"{array[tuple(first)]} at {first}"
-        )
-    most = float(np.abs(fitted[lost] - array[lost]).max())
-    message = (
-        f"input {name}: rounded from {array.dtype} to the model's {dtype}, by up to {most:.1e}"
-    )
-    warnings.warn(RoundingWarning(message), stacklevel=2)
-    return fitted
+    return lost, fitted
 
 
 _AXES = {

@@ -11,6 +11,7 @@ import numpy as np
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.errors import InputError
+from lstm_inspect.files.mapped_file import pieces
 from lstm_inspect.model import Model
 from lstm_inspect.notation import advice, counted
 from lstm_inspect.replay.block import Block
@@ -26,7 +27,6 @@ from lstm_inspect.version import __version__
 _WITHOUT_EFFECT = {"allow_nonfinite", "limits", "progress"}
 """The options that change no number."""
 
-_PIECE = 1 << 24
 _DIGITS = 16
 
 
@@ -59,8 +59,8 @@ def made_from(
         if each.name not in {*_WITHOUT_EFFECT, "feed"}
     }
     given = {
-        _given_as(name, model, options): _digest_of_arrays([batch[name] for batch in ready.batches])
-        for name in ready.batches[0]
+        _given_as(name, model, options): _digest_of_array(each.array)
+        for name, each in ready.given.items()
     }
     return {
         "lstm-inspect": __version__,
@@ -70,7 +70,7 @@ def made_from(
         **also,
         **asked,
         **given,
-        "blocks of": counted(len(next(iter(ready.batches[0].values()))), "sample"),
+        "blocks of": counted(ready.block, "sample"),
     }
 
 
@@ -101,8 +101,7 @@ def resume_dump(
     with unfinished_dump(path, origin, may_replace, compress=compress) as dump:
 
         def begin(trace: Trace, arrays: Mapping[str, NewArray]) -> None:
-            block = len(next(iter(ready.batches[0].values())))
-            free = dump.begin(arrays, block, trace.document())
+            free = dump.begin(arrays, ready.block, trace.document())
             size = sum(array.size * array.dtype.itemsize for array in arrays.values())
             follower.begin(size, free)
             follower.wrote(size * dump.samples // ready.samples)
@@ -144,7 +143,7 @@ def _text(value: Any) -> str:
         case Mapping():
             return ",".join(f"{key}={_text(each)}" for key, each in value.items()) or "none"
         case np.ndarray():
-            return _digest_of_arrays([value])
+            return _digest_of_array(value)
         case Sequence():
             return ",".join(map(_text, value))
         case _:
@@ -160,13 +159,9 @@ def _digest_of_text(*texts: str | bytes) -> str:
     return digest.hexdigest()[:_DIGITS]
 
 
-def _digest_of_arrays(arrays: Sequence[Array]) -> str:
-    """The digest of arrays that are one, of which a piece is in memory at a time."""
-    first, *_ = arrays
-    digest = hashlib.sha256(f"{first.dtype.str} {first.shape[1:]} ".encode())
-    for array in arrays:
-        step = max(1, _PIECE * len(array) // max(1, array.nbytes))
-        for start in range(0, len(array), step):
-            piece = np.ascontiguousarray(array[start : start + step])
-            digest.update(piece.reshape(-1).view(np.uint8).data)
+def _digest_of_array(array: Array) -> str:
+    """The digest of an array, of which a piece is in memory at a time."""
+    digest = hashlib.sha256(f"{array.dtype.str} {array.shape} ".encode())
+    for _, piece in pieces(array):
+        digest.update(np.ascontiguousarray(piece).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()[:_DIGITS]

@@ -17,6 +17,7 @@ from lstm_inspect.errors import (
     SelectionError,
     UnsupportedLayerError,
 )
+from lstm_inspect.files.mapped_file import release
 from lstm_inspect.layers import Value
 from lstm_inspect.model import Model, ModelInput, Ref
 from lstm_inspect.notation import advice, by_line
@@ -25,7 +26,13 @@ from lstm_inspect.replay.batching import block_size
 from lstm_inspect.replay.block import Block
 from lstm_inspect.replay.feeding import how_to_feed, how_to_feed_x
 from lstm_inspect.replay.initial_states import InitialStates, bind_initial_states
-from lstm_inspect.replay.inputs import MissingInputError, bind_feed, bind_inputs, check_finite
+from lstm_inspect.replay.inputs import (
+    Given,
+    MissingInputError,
+    bind_feed,
+    bind_inputs,
+    check_finite,
+)
 from lstm_inspect.replay.known_shapes import tensor_shapes
 from lstm_inspect.replay.options import ReplayOptions
 from lstm_inspect.replay.plan import Plan, plan_replay
@@ -45,20 +52,15 @@ class Replayed:
 
     Attributes:
         trace: The recorded signals.
-        hint: As for `Replay`.
         recorded: The same, with the further signals that the replay was asked for.
         tensors: The tensors that were asked for, of the last batch.
-        batches: The arrays that the replay started from, batch by batch, by input name and by path
-            of the feed.
-        is_fed: Whether the output or the x of a layer was fed.
+        ready: The replay that was computed.
     """
 
     trace: Trace
-    hint: str | None
     recorded: Mapping[str, LayerTrace]
     tensors: Mapping[Ref, Value]
-    batches: Sequence[Mapping[str, Array]]
-    is_fed: bool
+    ready: "Replay"
 
 
 class Replay:
@@ -77,7 +79,10 @@ class Replay:
         untraced: The paths of layers that cannot be traced, each with a line that says why.
         model: ``name``, ``sha256`` and ``keras_version`` of the model file.
         hint: How to make what goes round the first of these lines; None for no hint.
+        given: The arrays that it starts from, by the path of the input or of the feed.
+        is_fed: Whether the output, the x or the initial state of a layer was given.
         samples: How many samples are replayed.
+        block: How many of them are computed at once.
         nbytes: The size of what is recorded, if ``block_bytes`` is given and all shapes are known
             before anything is computed; else None.
     """
@@ -121,7 +126,7 @@ class Replay:
         _check_weights(plan, options.allow_nonfinite)
         starts = {each.tensor: arrays[each.name] for each in model.inputs if each.name in arrays}
         given = {**starts, **bind_feed(options.feed, arrays, options.allow_nonfinite)}
-        total = len(next(iter(given.values())))
+        total = len(next(iter(given.values())).array)
         if keeps_states and not options.stateful:
             _check_one_batch(model, total)
         self._initial_states = bind_initial_states(
@@ -131,25 +136,28 @@ class Replay:
             total if size is None else size,
             allow_nonfinite=options.allow_nonfinite,
         )
-        self._is_fed = bool(options.feed or self._initial_states)
+        self.is_fed = bool(options.feed or self._initial_states)
         self._dtype = options.dtype
         self._progress = options.progress
         self._kept: dict[str, Kept] = {}
         if options.samples is not None:
             kept = Kept.of(options.samples.places(total), total)
-            given = {name: array[kept.taking] for name, array in given.items()}
+            given = {name: each.samples(kept.taking) for name, each in given.items()}
             if size is None:
                 self._initial_states = _of_samples(self._initial_states, kept.taking)
             self._kept = {"batch": kept}
-        self.samples = len(next(iter(given.values())))
+        self.given: Mapping[str, Given] = given
+        self.samples = len(next(iter(given.values())).array)
         self._account = Account(options.limits)
+        for each in given.values():
+            self._account.exempt(each.array)
         recorded = _signals_of([*self._signals, *also])
         if size is not None and self.samples % size:
             raise InputError(
                 f"inputs: expected a multiple of the model's batch size {size}, "
                 f"received {self.samples}"
             )
-        shapes = {name: array.shape for name, array in given.items()}
+        shapes = {name: each.array.shape for name, each in given.items()}
         self._is_stateful = size is not None
         self._parts = parts(plan, shapes, options)
         lengths = timesteps_computed(self._parts)
@@ -166,12 +174,22 @@ class Replay:
                 size = block_size(
                     plan, gives, sum(known), options, samples=self.samples, block_bytes=block_bytes
                 )
-        self._batches = [*_batches(given, size)]
+        self.block = size or self.samples
 
-    @property
-    def batches(self) -> Sequence[Mapping[str, Array]]:
-        """The arrays of each block that it starts from, by the path of the input or of the feed."""
-        return self._batches
+    def batches(self, done: int = 0) -> Iterator[tuple[slice, dict[str, Array]]]:
+        """Yields the samples of each block, and the arrays that it starts from.
+
+        The arrays stand by the path of the input or of the feed.
+
+        Args:
+            done: How many samples of the first blocks to leave out.
+        """
+        for start in range(done, self.samples, self.block):
+            samples = slice(start, min(start + self.block, self.samples))
+            arrays = {name: each.samples(samples).fitted() for name, each in self.given.items()}
+            yield samples, arrays
+            for each in self.given.values():
+                release(each.array)
 
     def blocks(self, done: int = 0) -> Iterator[Block]:
         """Computes the replay, block by block, in the order of the samples.
@@ -182,12 +200,7 @@ class Replay:
         if self._progress:
             for path, steps in self._steps.items():
                 self._progress(path, 0, steps)
-        start = 0
-        for batch in self._batches:
-            samples = slice(start, start + len(next(iter(batch.values()))))
-            start = samples.stop
-            if samples.start < done:
-                continue
+        for samples, batch in self.batches(done):
             initial_states = self._initial_states
             if not self._is_stateful:
                 initial_states = _of_samples(initial_states, samples)
@@ -214,14 +227,7 @@ class Replay:
             untraced=self.untraced,
             model=self.model,
         )
-        return Replayed(
-            trace=trace,
-            hint=self.hint,
-            recorded=traced,
-            tensors=self._walk.tensors,
-            batches=self._batches,
-            is_fed=self._is_fed,
-        )
+        return Replayed(trace=trace, recorded=traced, tensors=self._walk.tensors, ready=self)
 
     def _gathered(self) -> dict[str, LayerTrace]:
         """The recorded signals of all blocks; those of several are joined."""
@@ -346,10 +352,3 @@ def _batch_size(model: Model, keeps_states: bool) -> int:
 def _any_batch(expected: ModelInput) -> ModelInput:
     shape = expected.shape
     return expected if shape is None else expected._replace(shape=(None, *shape[1:]))
-
-
-def _batches(arrays: dict[str, Array], size: int | None) -> Iterator[dict[str, Array]]:
-    """Yields blocks of the samples, in order; without a size, the input as it is."""
-    total = len(next(iter(arrays.values())))
-    for start in range(0, total, size or total):
-        yield {name: array[start : start + (size or total)] for name, array in arrays.items()}

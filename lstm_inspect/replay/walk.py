@@ -103,6 +103,7 @@ class Walk:
                 after the first ones go on where the run before ended.
             initial_states: The states that calls start from, if not from zeros.
         """
+        self._account.begin_block()
         self._steps = steps
         self._initial_states = initial_states
         self._batch = len(next(iter(given.values())))

@@ -193,7 +193,7 @@ def test_verify_says_what_is_proven_of_each_layer(tmp_path: Path) -> None:
         {"path": "lstm", "proof": "whole model", "reason": None},
         {"path": "lstm_1", "proof": "whole model", "reason": None},
     ]
-    fed = "the output or the x of a layer was fed"
+    fed = "the output, the x or the initial state of a layer was given"
     assert proofs(*fed_behind_a_lambda(tmp_path)) == [
         {"path": "lstm", "proof": "layer only", "reason": fed}
     ]
