@@ -322,5 +322,5 @@ def test_weights_that_no_onnx_model_can_hold_are_left_to_numpy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cell = Cells().lstm()
-    monkeypatch.setattr(onnxruntime_engine, "_MOST_BYTES_OF_WEIGHTS", 100)
+    monkeypatch.setattr("lstm_inspect.engines.onnx_graph._MOST_BYTES_OF_WEIGHTS", 100)
     assert why_not(cell) == "has no room for 2 GiB of weights"

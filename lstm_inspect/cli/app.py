@@ -139,12 +139,12 @@ Completion, by a line in the file that the shell reads when it starts:
   fish  _LSTM_INSPECT_COMPLETE=fish_source lstm-inspect | source
 \b
 Documents: README.md and docs/ in the source of this tool
-  docs/questions.md  what the shapes and states mean
-  docs/formats.md    which files and layers it reads
-  docs/ci.md         contracts, reports, GitHub Actions, pre-commit, pytest
-  docs/json.md       what --format json prints
-  docs/performance.md  how fast it is, and which engine to take
-  docs/safety.md     files from strangers, and the limits
+  docs/questions.md    what the shapes and states mean
+  docs/formats.md      which files and layers it reads
+  docs/ci.md           contracts, reports, GitHub Actions, pre-commit, pytest
+  docs/json.md         what --format json prints
+  docs/performance.md  which engine to take, and how fast it is
+  docs/safety.md       files from strangers, and the limits
 """
 
 

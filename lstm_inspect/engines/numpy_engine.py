@@ -20,7 +20,7 @@ from lstm_inspect.engines.work import TIME_BLOCK, Computed, OnSteps, Wanted, Wor
 
 # Timesteps are projected, computed and then recorded in blocks of this size: large enough for an
 # efficient matrix product, small enough to stay in the cache meanwhile.
-_BLOCK_BYTES = 1 << 20
+_BLOCK_BYTES = 4 << 20
 # A piece of the batch takes at least so much in a step, or its thread waits for Python more than it
 # computes; and it is no larger than so much or so many sequences, which stay in the cache.
 _LEAST_PIECE_BYTES = 48 << 10
