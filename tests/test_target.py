@@ -122,7 +122,7 @@ class Faults:
         monkeypatch.setattr(os, "open", open_)
         monkeypatch.setattr(os, "close", close)
         monkeypatch.setattr(atomic, "_Steady", steady)
-        monkeypatch.setattr(atomic, "_STEP_BYTES", 100_000)
+        monkeypatch.setattr(atomic, "STEP_BYTES", 100_000)
         monkeypatch.setattr(os, "fsync", fsync)
         for call in ("link", "replace"):
             monkeypatch.setattr(os, call, naming(call))

@@ -16,14 +16,15 @@ from lstm_inspect.notation import advice
 
 _OPEN_FILES = Path("/proc/self/fd")
 _BESIDE = ".lstm-inspect.{}.tmp"
-_STEP_BYTES = 64 << 20
+STEP_BYTES = 64 << 20
+"""How many bytes are written before they are brought to disk.
+
+No signal ends an fsync, and one of a whole large result would take long.
+"""
 
 
 class _Steady(io.FileIO):
-    """A file that is brought to disk step by step.
-
-    No signal ends an fsync. One of a whole large file would take long.
-    """
+    """A file that is brought to disk step by step."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor, "r+")
@@ -31,9 +32,9 @@ class _Steady(io.FileIO):
 
     def write(self, data: Any) -> int:
         """Writes some of the data, at most a step."""
-        written = super().write(memoryview(data).cast("B")[:_STEP_BYTES]) or 0
+        written = super().write(memoryview(data).cast("B")[:STEP_BYTES]) or 0
         self._pending += written
-        if self._pending >= _STEP_BYTES:
+        if self._pending >= STEP_BYTES:
             os.fsync(self.fileno())
             self._pending = 0
         return written

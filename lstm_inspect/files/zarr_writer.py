@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstm_inspect.arrays import Array
-from lstm_inspect.files.atomic import left_in, name_beside
+from lstm_inspect.files.atomic import STEP_BYTES, left_in, name_beside
 from lstm_inspect.files.atomic_folder import bring_to_disk, sync
 
 _LEVEL = 1
@@ -42,7 +42,7 @@ class ZarrWriter:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._arrays: dict[str, _Chunks] = {}
-        self._unsynced: set[Path] = set()
+        self._unsynced: dict[Path, int] = {}
 
     def write_text(self, name: str, text: str) -> None:
         """Writes a text as the only attribute of the root group."""
@@ -124,9 +124,11 @@ class ZarrWriter:
         for folder in reversed(file.relative_to(self._folder / path).parents[:-1]):
             (self._folder / path / folder).mkdir(exist_ok=True)
         beside = name_beside(file)
-        beside.write_bytes(packed)
+        size = beside.write_bytes(packed)
         beside.replace(file)
-        self._unsynced.add(file)
+        self._unsynced[file] = size
+        if sum(self._unsynced.values()) >= STEP_BYTES:
+            self.sync()
 
     def chunks(self, path: str) -> Iterator[tuple[tuple[int, ...], Array]]:
         """Yields the parts of an array that is complete, each with the index that it begins at."""
@@ -145,7 +147,7 @@ class ZarrWriter:
 
     def sync(self) -> None:
         """Brings to disk what was written since the last time."""
-        files, self._unsynced = self._unsynced, set()
+        files, self._unsynced = self._unsynced, {}
         above = {folder for file in files for folder in file.relative_to(self._folder).parents}
         for each in (*files, *(self._folder / folder for folder in above)):
             sync(each)
