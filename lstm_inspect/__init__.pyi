@@ -2,6 +2,7 @@ from lstm_inspect.api import check_contract as check_contract
 from lstm_inspect.api import diff_models as diff_models
 from lstm_inspect.api import model_shapes as model_shapes
 from lstm_inspect.api import trace as trace
+from lstm_inspect.api import trace_dask as trace_dask
 from lstm_inspect.api import verify as verify
 from lstm_inspect.checks.comparison import Comparison as Comparison
 from lstm_inspect.checks.contract.contracts import Contract as Contract
@@ -33,6 +34,7 @@ from lstm_inspect.sources import open_model as open_model
 from lstm_inspect.traces.recording import LayerTrace as LayerTrace
 from lstm_inspect.traces.recording import Trace as Trace
 from lstm_inspect.traces.recording import load_trace as load_trace
+from lstm_inspect.traces.statistics import ArrayStats as ArrayStats
 from lstm_inspect.version import __version__ as __version__
 
 __all__: list[str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # help() then shows the types as they are written here
 
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,17 @@ from lstm_inspect.checks.diff import two_models
 from lstm_inspect.checks.diff.two_arrays import EXACT, Tolerance
 from lstm_inspect.checks.findings import Finding
 from lstm_inspect.checks.verification import Verification, compare, replay_to_compare
-from lstm_inspect.errors import InputError
+from lstm_inspect.errors import InputError, InspectWarning
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.model import Model
 from lstm_inspect.replay.cuts import Places
+from lstm_inspect.replay.on_cluster import write_on_cluster
 from lstm_inspect.replay.options import CustomLayer, Progress, ReplayOptions
 from lstm_inspect.replay.run import IN_MEMORY, Replay
 from lstm_inspect.shapes import ModelShapes
 from lstm_inspect.sources import open_model
 from lstm_inspect.traces.recording import Trace
+from lstm_inspect.traces.statistics import ArrayStats
 
 
 def trace(
@@ -122,6 +125,86 @@ def trace(
     )
     opened = _opened(model, limits)
     return Replay(opened, inputs, options, block_bytes=IN_MEMORY).in_memory().trace
+
+
+def trace_dask(
+    model: Model | str | Path,
+    inputs: Any = None,
+    *,
+    out: str | Path,
+    record: str | Collection[str] = ("h", "c"),
+    select: str | Sequence[str] = ("*",),
+    feed: Mapping[str, Any] | None = None,
+    initial_state: Mapping[str, Any] | None = None,
+    time_chunk: int | None = None,
+    steps: Places = None,
+    last: bool = False,
+    units: Places = None,
+    samples: Places = None,
+    dtype: str | None = None,
+    engine: str = "auto",
+    allow_nonfinite: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+    compress: bool = False,
+) -> Sequence[ArrayStats]:
+    """Replays a model on the Dask cluster that is connected, or in threads if none is.
+
+    For example ``trace_dask("model.keras", x, out="/shared/states.zarr")``. Each task computes some
+    samples and writes them. The first sample is computed here, as it says what there is to record.
+
+    Args:
+        model: The path of a saved model, or what `lstm_inspect.open_model` returned. Workers need
+            not see it.
+        inputs: As for `trace`, of arrays of Dask or NumPy.
+        out: The path of the dump: a ``.zarr`` on a file system that all workers see.
+        record: What to record, as for `trace`, and so are the next twelve.
+        select: Which recurrent layers to record.
+        feed: Arrays for what cannot be run; of Dask too, and so are the next.
+        initial_state: The states to start from.
+        time_chunk: In pieces of how many timesteps long sequences are taken.
+        steps: Which timesteps to record.
+        last: Whether to record the last step alone.
+        units: Which units to record.
+        samples: Which samples to replay.
+        dtype: What to record in.
+        engine: What runs the cells; ``"auto"`` is ``"numpy"`` here, as workers may differ.
+        allow_nonfinite: Whether inputs and weights may hold NaN or infinity.
+        limits: How much the file and a block of the replay may take.
+        compress: Whether to compress the dump.
+
+    Returns:
+        The statistics of each array of the dump.
+
+    Raises:
+        MissingExtraError: Dask is not installed.
+        InputError: A sample cannot be computed without others, or the inputs do not fit.
+        OutputError: The dump cannot be written there, or a worker does not see it.
+        InspectError: The replay raises it; see `trace`.
+
+    Warns:
+        InspectWarning: A layer was not traced.
+    """
+    options = ReplayOptions(
+        record=record,
+        select=select,
+        feed={} if feed is None else feed,
+        initial_state={} if initial_state is None else initial_state,
+        time_chunk=time_chunk,
+        steps=steps,
+        last=last,
+        units=units,
+        samples=samples,
+        dtype=dtype,
+        engine=engine,
+        allow_nonfinite=allow_nonfinite,
+        limits=limits,
+    )
+    written = write_on_cluster(
+        _opened(model, limits), inputs, options, Path(out), lambda path: True, compress=compress
+    )
+    for path, why in written.trace.untraced.items():
+        warnings.warn(InspectWarning(f"{path}: not traced: {why}"), stacklevel=2)
+    return written.stats
 
 
 def verify(

@@ -53,6 +53,8 @@ THIRD_PARTY: dict[str, set[str]] = {
     "onnx": {"engines"},
     "onnxruntime": {"engines"},
     "threadpoolctl": {"engines"},
+    "dask": {"replay"},
+    "distributed": {"replay"},
     "google_crc32c": {"files"},
     "h5py": {"files"},
     "rich": {"views"},

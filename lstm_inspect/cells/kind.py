@@ -4,7 +4,7 @@ The module of a cell describes its kind: ``lstm.py`` defines ``LSTM``. All code 
 checks or replays a recurrent layer takes its facts from there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
@@ -72,6 +72,10 @@ class CellKind:
     state_names: Mapping[str, str] = field(default_factory=dict)
     keras_layer: str | None = None
 
+    def __reduce__(self) -> tuple[Callable[[str], "CellKind"], tuple[str]]:
+        """Makes it the same object in another process, which finds it by its name."""
+        return _kind_named, (self.name,)
+
     def gates_of(self, name: str) -> tuple[str, ...]:
         """The gates that a weight has parts for, in the order of the parts; () if it has none."""
         weight = self.weights[name]
@@ -96,3 +100,9 @@ class CellKind:
     def signals(self) -> tuple[str, ...]:
         """All signals that can be recorded."""
         return (*self.computed, *self.INPUTS, *self.initial)
+
+
+def _kind_named(name: str) -> CellKind:
+    from lstm_inspect.cells import CELLS
+
+    return next(kind for kind in CELLS if kind.name == name)

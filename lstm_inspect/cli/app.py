@@ -144,6 +144,7 @@ Documents: README.md and docs/ in the source of this tool
   docs/ci.md           contracts, reports, GitHub Actions, pre-commit, pytest
   docs/json.md         what --format json prints
   docs/performance.md  which engine to take, and how fast it is
+  docs/scale.md        large batches: bytes, time, a cluster
   docs/safety.md       files from strangers, and the limits
 """
 

@@ -101,6 +101,11 @@ Examples:
     is_flag=True,
     help="Keep what is done if the run is interrupted, and go on with it; for .h5 and .zarr.",
 )
+@click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Compute on the Dask cluster of this scheduler; --out is a .zarr that all workers see.",
+)
 @force_option
 @click.option(
     "--quiet",
@@ -134,6 +139,7 @@ def trace(
     verify: bool,
     compress: bool,
     resume: bool,
+    dask: str | None,
     force: bool,
     quiet: bool,
     format_: str,
@@ -152,7 +158,6 @@ def trace(
     Exit status: 0 done; 1 --verify found a difference; 2 an error, or something is left out.
     """
     from lstm_inspect.replay.options import ReplayOptions
-    from lstm_inspect.replay.resuming import made_from, resume_dump
     from lstm_inspect.replay.run import Replay
     from lstm_inspect.replay.to_dump import BLOCK_BYTES, write_dump
     from lstm_inspect.traces.dumps import check_new_dump, is_dump
@@ -168,8 +173,8 @@ def trace(
     may_replace = (lambda path: True) if force else is_dump
     sources = [*opened.source.paths, *given]
     check_new_dump(out, sources=sources, may_replace=may_replace, compress=compress, resume=resume)
-    if verify and resume:
-        raise click.UsageError("--resume and --verify: expected one of them.")
+    if verify + resume + (dask is not None) > 1:
+        raise click.UsageError("--verify, --resume and --dask: expected one of them.")
     partial = partial_of(out)
     if partial.exists() and not resume:
         say_hint(f"{partial} has what an interrupted run has done; --resume goes on with it")
@@ -202,19 +207,34 @@ def trace(
             stats: Sequence[ArrayStats] = [*stats_of(recorded.arrays())]
             hint = replayed.ready.hint
         else:
-            ready = Replay(opened, arrays, options, block_bytes=BLOCK_BYTES)
-            if resume:
+            verification = None
+            if dask:
+                from lstm_inspect.replay.on_cluster import connected, write_on_cluster
+
+                with connected(dask):
+                    written = write_on_cluster(
+                        opened,
+                        arrays,
+                        options,
+                        out,
+                        may_replace,
+                        compress=compress,
+                        begin=progress.begin,
+                    )
+            elif resume:
+                from lstm_inspect.replay.resuming import made_from, resume_dump
+
+                ready = Replay(opened, arrays, options, block_bytes=BLOCK_BYTES)
                 said = {f"--assume {field}": value for field, value in assume.items()}
                 said["--compress"] = "given" if compress else "none"
                 origin = made_from(opened, ready, options, said)
-                recorded, stats = resume_dump(
+                written = resume_dump(
                     ready, out, origin, may_replace, compress=compress, follower=progress
                 )
             else:
-                recorded, stats = write_dump(
-                    ready, out, may_replace, compress=compress, follower=progress
-                )
-            verification, hint = None, ready.hint
+                ready = Replay(opened, arrays, options, block_bytes=BLOCK_BYTES)
+                written = write_dump(ready, out, may_replace, compress=compress, follower=progress)
+            recorded, stats, hint = written
     if format_ == "json":
         print_json(recorded.as_json(stats, out))
     elif not quiet:

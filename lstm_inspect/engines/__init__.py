@@ -65,6 +65,16 @@ def choose(asked: str, cell: Cell, steps: int) -> Engine:
     return onnxruntime_engine if fits else numpy_engine
 
 
+def versions(asked: str) -> str:
+    """What may run a cell if it is asked for, as a dump says it: ``"numpy 2.4.6"``."""
+    able = {
+        name: engine
+        for name, engine in _ENGINES.items()
+        if asked in (name, "auto") and (name != "onnxruntime" or _is_onnxruntime_installed())
+    }
+    return ", ".join(engine.version() for engine in able.values())
+
+
 def _is_onnxruntime_installed() -> bool:
     return all(find_spec(library) is not None for library in ("onnx", "onnxruntime"))
 
@@ -79,4 +89,5 @@ __all__ = [
     "check_installed",
     "check_runs",
     "choose",
+    "versions",
 ]

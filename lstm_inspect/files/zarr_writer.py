@@ -6,7 +6,9 @@ interrupted. Layout: the Zarr core specification, version 3.1.
 
 import gzip
 import json
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +17,7 @@ import numpy as np
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.files.atomic import STEP_BYTES, left_in, name_beside
-from lstm_inspect.files.atomic_folder import bring_to_disk, sync
+from lstm_inspect.files.atomic_folder import sync
 
 _LEVEL = 1
 
@@ -42,7 +44,8 @@ class ZarrWriter:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._arrays: dict[str, _Chunks] = {}
-        self._unsynced: dict[Path, int] = {}
+        self._unsynced: deque[Path] = deque()  # threads may write different chunks
+        self._unsynced_bytes = 0
 
     def write_text(self, name: str, text: str) -> None:
         """Writes a text as the only attribute of the root group."""
@@ -126,8 +129,9 @@ class ZarrWriter:
         beside = name_beside(file)
         size = beside.write_bytes(packed)
         beside.replace(file)
-        self._unsynced[file] = size
-        if sum(self._unsynced.values()) >= STEP_BYTES:
+        self._unsynced.append(file)
+        self._unsynced_bytes += size
+        if self._unsynced_bytes >= STEP_BYTES:
             self.sync()
 
     def chunks(self, path: str) -> Iterator[tuple[tuple[int, ...], Array]]:
@@ -147,16 +151,19 @@ class ZarrWriter:
 
     def sync(self) -> None:
         """Brings to disk what was written since the last time."""
-        files, self._unsynced = self._unsynced, {}
+        self._unsynced_bytes = 0
+        files: set[Path] = set()
+        with suppress(IndexError):
+            while True:
+                files.add(self._unsynced.popleft())
         above = {folder for file in files for folder in file.relative_to(self._folder).parents}
         for each in (*files, *(self._folder / folder for folder in above)):
             sync(each)
 
-    def finish(self) -> None:
-        """Removes what killed processes have left, and brings the rest to disk."""
+    def remove_leftovers(self) -> None:
+        """Removes what killed processes have left."""
         for left in [*left_in(self._folder)]:
             left.unlink()
-        bring_to_disk(self._folder)
 
 
 def _read_chunk(file: Path, array: _Chunks) -> Array:

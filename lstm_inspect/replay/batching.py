@@ -38,9 +38,22 @@ def block_size(
     )
     of_sample = numbers * _NUMBER_BYTES + recorded // samples
     size = max(1, block_bytes // max(1, of_sample))
-    if size >= samples or any(_may_mix(call, outputs, options) for call in plan.calls):
+    if size >= samples or mixing_call(plan, outputs, options):
         return None
     return math.ceil(samples / math.ceil(samples / size))
+
+
+def mixing_call(
+    plan: Plan, outputs: Mapping[str, Shape | None], options: ReplayOptions
+) -> str | None:
+    """The path of a call that may compute a sample from others too; None if none may.
+
+    Args:
+        plan: The calls to compute.
+        outputs: The shape of what each call gives.
+        options: The options of the replay.
+    """
+    return next((call.path for call in plan.calls if _may_mix(call, outputs, options)), None)
 
 
 def _may_mix(call: Call, shapes: Mapping[str, Shape | None], options: ReplayOptions) -> bool:

@@ -54,19 +54,19 @@ class Cut(NamedTuple):
         return tuple(sorted(found))
 
 
-def read_cut(option: str, given: Places) -> Cut | None:
+def read_cut(option: str, given: Places | Cut) -> Cut | None:
     """Reads which places of an axis are wanted.
 
     Args:
         option: The option.
         given: ``"0,5,8:16"``, a number, a slice or range, several of these, or an array of whole
-            numbers; None for all.
+            numbers; None for all; or what was read before.
 
     Raises:
         InputError: It is something else.
     """
-    if given is None:
-        return None
+    if given is None or isinstance(given, Cut):
+        return given
     parts = _parts(given)
     if not parts:
         expected = 'places such as "0,5,8:16", counted from 0'

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lstm_inspect.arrays import Array
+from lstm_inspect.engines import versions
 from lstm_inspect.errors import InputError
 from lstm_inspect.files.mapped_file import pieces
 from lstm_inspect.model import Model
@@ -65,6 +66,7 @@ def made_from(
     return {
         "lstm-inspect": __version__,
         "NumPy": np.__version__,
+        "engines": versions(options.engine),
         "the model": _digest_of_text(*(part for each in sorted(files.items()) for part in each)),
         "its config": _digest_of_text(repr(model.source.config)),
         **also,
@@ -114,7 +116,7 @@ def resume_dump(
                 dump.keep(block.samples.stop)
 
         trace, arrays = write_behind(ready, ready.blocks(dump.samples), begin, write)
-    return Written(trace, figures_of(arrays, dump.figures))
+    return Written(trace, figures_of(arrays, dump.figures), ready.hint)
 
 
 def _option(name: str) -> str:

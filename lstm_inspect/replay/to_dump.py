@@ -27,10 +27,12 @@ class Written(NamedTuple):
     Attributes:
         trace: What the dump says of itself; its arrays are those of the first block.
         stats: The statistics of each array.
+        hint: As for `Replay`.
     """
 
     trace: Trace
     stats: Sequence[ArrayStats]
+    hint: str | None
 
 
 class Follower(Protocol):
@@ -84,7 +86,7 @@ def write_dump(
 
         trace, arrays = write_behind(ready, ready.blocks(), begin, write)
         dump.write_document(trace.document())
-    return Written(trace, figures_of(arrays, figures))
+    return Written(trace, figures_of(arrays, figures), ready.hint)
 
 
 def write_behind(
@@ -113,7 +115,7 @@ def write_behind(
             for block in blocks:
                 if trace is None:
                     trace = Trace(layers=block.layers, untraced=ready.untraced, model=ready.model)
-                    arrays = _new_arrays(block)
+                    arrays = new_arrays(block)
                     begin(trace, arrays)
                 if writing:
                     writing.result()
@@ -127,7 +129,7 @@ def write_behind(
     return trace, arrays
 
 
-def _new_arrays(block: Block) -> dict[str, NewArray]:
+def new_arrays(block: Block) -> dict[str, NewArray]:
     """The arrays of a dump by key, given the first block, or the first timesteps of another one."""
     arrays = {}
     for path, layer in block.layers.items():
@@ -147,18 +149,22 @@ def write_block(
     stopped: Event,
 ) -> None:
     """Writes a block, and adds it to the statistics of the arrays."""
+    for key, at, part in parts_of(block):
+        if stopped.is_set():
+            return
+        figures[key].add(part)
+        dump.write(key, at, part)
+        follower.wrote(part.nbytes)
+
+
+def parts_of(block: Block) -> Iterator[tuple[str, tuple[int, ...], Array]]:
+    """Yields a block in parts that are soon written: the key of the array, the place, the part."""
     for path, layer in block.layers.items():
         for signal, array in layer.signals.items():
-            place, key = block.place(layer, signal), f"{path}/{signal}"
-            if place is None:
-                continue
-            first, *others = place.at
-            for start, part in _parts(array):
-                if stopped.is_set():
-                    return
-                figures[key].add(part)
-                dump.write(key, (first + start, *others), part)
-                follower.wrote(part.nbytes)
+            if place := block.place(layer, signal):
+                first, *others = place.at
+                for start, part in _parts(array):
+                    yield f"{path}/{signal}", (first + start, *others), part
 
 
 def _parts(array: Array) -> Iterator[tuple[int, Array]]:

@@ -20,19 +20,17 @@ from typing import Any, NamedTuple
 from lstm_inspect.arrays import Array
 from lstm_inspect.errors import InputError, ModelFileError
 from lstm_inspect.files.atomic import name_beside, output_errors, replacing, resolved
-from lstm_inspect.files.atomic_folder import name_folder, sync
+from lstm_inspect.files.atomic_folder import bring_to_disk, name_folder, sync
 from lstm_inspect.files.free_space import check_free_space
 from lstm_inspect.files.interruptions import interruptions_held
 from lstm_inspect.files.json_text import parse_object
 from lstm_inspect.files.limits import DEFAULT_LIMITS
 from lstm_inspect.files.sole_use import sole_use
 from lstm_inspect.files.whole_file import read_bytes
-from lstm_inspect.files.zarr_writer import ZarrWriter
 from lstm_inspect.traces.dump_format import NewArray
 from lstm_inspect.traces.dumps import create_dump
-from lstm_inspect.traces.grouped import GroupedWriter
 from lstm_inspect.traces.statistics import RunningStats
-from lstm_inspect.traces.zarr_dump import CHUNK_BYTES, ZARR
+from lstm_inspect.traces.zarr_dump import ZARR, NewZarr
 
 _NUMBERS = "numbers"
 _STATE = "state.json"
@@ -51,11 +49,13 @@ class _State(NamedTuple):
         made_from: As for `unfinished_dump`.
         samples: How many samples are on disk.
         figures: The statistics of these, by the key of the array.
+        document: What the process that began it says of the dump; empty before the first block.
     """
 
     made_from: Mapping[str, str]
     samples: int
     figures: defaultdict[str, RunningStats]
+    document: Mapping[str, Any]
 
 
 class UnfinishedDump:
@@ -73,9 +73,9 @@ class UnfinishedDump:
         self.samples = state.samples
         self.figures = state.figures
         self._compress = compress
-        self._zarr = ZarrWriter(folder / _NUMBERS)
         self._arrays: Mapping[str, NewArray] = {}
-        self._document: Mapping[str, Any] = {}
+        self._document = state.document
+        self._zarr: NewZarr
 
     def begin(
         self, arrays: Mapping[str, NewArray], block: int, document: Mapping[str, Any]
@@ -85,7 +85,7 @@ class UnfinishedDump:
         Args:
             arrays: Its arrays by key.
             block: How many samples a block has.
-            document: The document about the arrays.
+            document: The document about the arrays, if no earlier process has said it.
 
         Returns:
             How many bytes are free there; None if the system does not know.
@@ -94,16 +94,13 @@ class UnfinishedDump:
             OutputError: There is no room for it.
         """
         self._arrays = arrays
-        self._document = document
+        self._document = self._document or document
         (total,) = {array.shape[0] for array in arrays.values()}
         size = sum(array.size * array.dtype.itemsize for array in arrays.values())
         copied = 0 if self._is_zarr else size
         free = check_free_space(self._path, copied + size * (total - self.samples) // total)
-        self._tree = GroupedWriter(
-            self._zarr, self._path, arrays, chunk_bytes=CHUNK_BYTES, compress=self._compress
-        )
-        for key, array in arrays.items():
-            self._tree.add(key, (min(block, total), *array.shape[1:]))
+        folder = self._folder / _NUMBERS
+        self._zarr = NewZarr(folder, self._path, arrays, block, compress=self._compress)
         return free
 
     @property
@@ -112,8 +109,7 @@ class UnfinishedDump:
 
     def write(self, key: str, at: tuple[int, ...], block: Array) -> None:
         """Writes a part of an array; see `NewDump.write`."""
-        at = (*at, *(0,) * (block.ndim - len(at)))
-        self._tree.write(key, at, block)
+        self._zarr.write(key, at, block)
 
     def keep(self, samples: int) -> None:
         """Brings to disk what was written, and then the state that tells of it.
@@ -127,6 +123,7 @@ class UnfinishedDump:
             "made_from": dict(self._made_from),
             "samples": samples,
             "stats": {key: each.as_json() for key, each in self.figures.items()},
+            "document": self._document,
         }
         _write_state(self._folder, state)
 
@@ -137,17 +134,18 @@ class UnfinishedDump:
             OutputError: The name is taken meanwhile.
         """
         if self._is_zarr:
-            self._tree.write_document(json.dumps(self._document))
-            self._zarr.finish()
+            self._zarr.finish(self._document)
+            folder = self._folder / _NUMBERS
+            bring_to_disk(folder)
             with interruptions_held():
-                name_folder(self._path, self._folder / _NUMBERS, may_replace)
+                name_folder(self._path, folder, may_replace)
                 _remove(self._folder)
             return
         with create_dump(self._path, may_replace, compress=self._compress) as dump:
             for key, array in self._arrays.items():
                 dump.add_array(key, *array)
             for key in self._arrays:
-                for at, part in self._zarr.chunks(key):
+                for at, part in self._zarr.parts(key):
                     dump.write(key, at, part)
             dump.write_document(self._document)
         with interruptions_held():
@@ -204,7 +202,9 @@ def _begin(folder: Path, made_from: Mapping[str, str]) -> None:
     beside = name_beside(folder)
     try:
         (beside / _NUMBERS).mkdir(parents=True)
-        _write_state(beside, {"made_from": dict(made_from), "samples": 0, "stats": {}})
+        _write_state(
+            beside, {"made_from": dict(made_from), "samples": 0, "stats": {}, "document": {}}
+        )
         sync(beside)
         beside.rename(folder)
     except BaseException:
@@ -221,11 +221,14 @@ def _write_state(folder: Path, state: Mapping[str, Any]) -> None:
 def _read_state(folder: Path) -> _State:
     path = folder / _STATE
     try:
-        content = read_bytes(path, DEFAULT_LIMITS, "metadata_bytes")
+        content = read_bytes(path, DEFAULT_LIMITS, "config_bytes")
         state = parse_object(content, str(path), DEFAULT_LIMITS)
         figures = {key: RunningStats.from_json(each) for key, each in state["stats"].items()}
         return _State(
-            {**state["made_from"]}, int(state["samples"]), defaultdict(RunningStats, figures)
+            {**state["made_from"]},
+            int(state["samples"]),
+            defaultdict(RunningStats, figures),
+            {**state["document"]},
         )
     except (ModelFileError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
