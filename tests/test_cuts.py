@@ -111,6 +111,7 @@ def test_numbers_that_a_dtype_cannot_hold_are_refused() -> None:
         ({"steps": np.array([[0]])}, "steps: expected places such as"),
         ({"steps": np.array([])}, "steps: expected places such as"),
         ({"steps": [[0]]}, "steps: expected places such as"),
+        ({"steps": [[0, 1], 2]}, "steps: expected places such as"),
         ({"steps": slice(None, None, -1)}, "steps: expected places such as"),
         ({"units": 1.5}, "units: expected places such as"),
         ({"units": ""}, "units: expected places such as"),

@@ -65,6 +65,7 @@ def test_the_first_place_is_that_of_the_whole() -> None:
     x = random(90, 3, 1).astype("float64")
     x[70:, 1] = np.nan
     assert "not finite, first nan at [70, 1, 0]" in refused(x)
+    x[40, 0] = 0.1  # which is only rounded
     x[70:, 1] = 1e300
     assert "float32 can hold, received 1e+300 at [70, 1, 0]" in refused(x)
 

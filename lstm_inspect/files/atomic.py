@@ -16,11 +16,13 @@ from lstm_inspect.notation import advice
 
 _OPEN_FILES = Path("/proc/self/fd")
 _BESIDE = ".lstm-inspect.{}.tmp"
-STEP_BYTES = 64 << 20
+STEP_BYTES = 128 << 20
 """How many bytes are written before they are brought to disk.
 
 No signal ends an fsync, and one of a whole large result would take long.
 """
+
+_RELEASE_BYTES = 16 << 20
 
 
 class _Steady(io.FileIO):
@@ -28,16 +30,30 @@ class _Steady(io.FileIO):
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor, "r+")
-        self._pending = 0
+        self._pending = self._unreleased = 0
 
     def write(self, data: Any) -> int:
         """Writes some of the data, at most a step."""
         written = super().write(memoryview(data).cast("B")[:STEP_BYTES]) or 0
         self._pending += written
+        self._unreleased += written
+        if self._unreleased >= _RELEASE_BYTES:
+            release(self.fileno())
+            self._unreleased = 0
         if self._pending >= STEP_BYTES:
             os.fsync(self.fileno())
             self._pending = 0
         return written
+
+
+def release(descriptor: int) -> None:
+    """Tells the system that an open file is not needed in memory.
+
+    Linux then begins to bring it to disk, so that an fsync has less to wait for, and forgets what
+    is there: a dump that is larger than memory leaves the memory to others.
+    """
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 @contextmanager

@@ -6,7 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lstm_inspect.files.atomic import check_replaceable, name_beside, output_errors, resolved
+from lstm_inspect.files.atomic import (
+    check_replaceable,
+    name_beside,
+    output_errors,
+    release,
+    resolved,
+)
 from lstm_inspect.files.interruptions import interruptions_held
 
 
@@ -57,6 +63,8 @@ def sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
+        if path.is_file():
+            release(descriptor)
     finally:
         os.close(descriptor)
 

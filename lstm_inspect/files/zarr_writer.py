@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstm_inspect.arrays import Array
-from lstm_inspect.files.atomic import STEP_BYTES, left_in, name_beside
+from lstm_inspect.files.atomic import STEP_BYTES, left_in, name_beside, release
 from lstm_inspect.files.atomic_folder import sync
 
 _LEVEL = 1
@@ -127,7 +127,9 @@ class ZarrWriter:
         for folder in reversed(file.relative_to(self._folder / path).parents[:-1]):
             (self._folder / path / folder).mkdir(exist_ok=True)
         beside = name_beside(file)
-        size = beside.write_bytes(packed)
+        with beside.open("xb", buffering=0) as opened:
+            size = opened.write(packed)
+            release(opened.fileno())
         beside.replace(file)
         self._unsynced.append(file)
         self._unsynced_bytes += size

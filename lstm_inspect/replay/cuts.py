@@ -96,7 +96,8 @@ def _parts(given: Any) -> list[int | slice]:
         case range():
             return [*given]
         case Sequence():
-            each = [_parts(part) for part in given if not isinstance(part, (list, tuple))]
+            # Several in one are no part.
+            each = [[] if isinstance(part, (list, tuple)) else _parts(part) for part in given]
             return [part for parts in each for part in parts] if all(each) else []
         case _:
             return []

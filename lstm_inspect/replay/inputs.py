@@ -221,33 +221,45 @@ def _check_exact(name: str, array: Array, dtype: str) -> None:
     """
     if array.dtype.name == dtype:
         return
-    first = first_where(array, lambda piece: _lost(piece, dtype)[0])
-    if first is None:
-        return
-    most = 0.0
-    for _, piece in pieces(array):
-        lost, fitted = _lost(piece, dtype)
-        are_fractions = array.dtype.kind == fitted.dtype.kind == "f"
-        if not are_fractions or not np.isfinite(fitted[lost]).all():
-            raise InputError(
-                f"input {name}: expected numbers that {dtype} can hold, received "
-                f"{array[first]} at {[*first]}"
-            )
-        most = max(most, float(np.abs(fitted[lost] - piece[lost]).max(initial=0)))
-    message = (
-        f"input {name}: rounded from {array.dtype} to the model's {dtype}, by up to {most:.1e}"
-    )
-    warnings.warn(RoundingWarning(message), stacklevel=2)
+    wrong = first_where(array, lambda piece: _casts(piece, dtype).are_wrong)
+    if wrong is not None:
+        raise InputError(
+            f"input {name}: expected numbers that {dtype} can hold, received "
+            f"{array[wrong]} at {[*wrong]}"
+        )
+    most = max(_casts(piece, dtype).rounded_by for _, piece in pieces(array))
+    if most:
+        message = (
+            f"input {name}: rounded from {array.dtype} to the model's {dtype}, by up to {most:.1e}"
+        )
+        warnings.warn(RoundingWarning(message), stacklevel=2)
 
 
-def _lost(array: Array, dtype: str) -> tuple[Array, Array]:
-    """Which numbers a cast changes, and the numbers after it."""
+class _Casts(NamedTuple):
+    """What a cast does to numbers.
+
+    Attributes:
+        are_wrong: Which become other numbers: whole ones, or fractions that become infinite.
+        rounded_by: By how much the others are rounded at most.
+    """
+
+    are_wrong: Array
+    rounded_by: float
+
+
+def _casts(array: Array, dtype: str) -> _Casts:
     with np.errstate(over="ignore", invalid="ignore"):
         fitted = cast(array, dtype)
         lost = fitted.astype(array.dtype) != array
         if fitted.dtype.kind == "f":
             lost &= np.isfinite(array)
-    return lost, fitted
+    if not lost.any():
+        return _Casts(lost, 0.0)
+    are_fractions = array.dtype.kind == fitted.dtype.kind == "f"
+    are_wrong = lost & ~np.isfinite(fitted) if are_fractions else lost
+    rounded = lost & ~are_wrong
+    by = np.abs(fitted[rounded] - array[rounded]).max(initial=0)
+    return _Casts(are_wrong, float(by))
 
 
 _AXES = {

@@ -46,14 +46,16 @@ class RunningStats:
 
     def add(self, part: Array) -> None:
         """Adds a part of the array."""
-        finite = np.isfinite(part)
-        nonfinite = int(part.size - np.count_nonzero(finite))
-        numbers = part[finite] if nonfinite else part
-        self._nonfinite += nonfinite
+        total = float(part.sum(dtype=np.float64))
+        numbers = part
+        if not np.isfinite(total):  # as one of the numbers is not
+            numbers = part[np.isfinite(part)]
+            total = float(numbers.sum(dtype=np.float64))
+        self._nonfinite += part.size - numbers.size
         if numbers.size:
             self._low = min(self._low, float(numbers.min()))
             self._high = max(self._high, float(numbers.max()))
-            self._total += float(numbers.sum(dtype=np.float64))
+            self._total += total
             self._count += numbers.size
 
     def merge(self, other: "RunningStats") -> None:
