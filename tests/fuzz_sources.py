@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from lstm_inspect.checks.contract.renewal import contract_of
 from lstm_inspect.checks.diff.two_arrays import Tolerance
 from lstm_inspect.checks.diff.two_dumps import diff_dumps
 from lstm_inspect.files.confined import run_confined
+from lstm_inspect.files.csv_sequences import read_csv
 from lstm_inspect.files.hdf5 import SIGNATURE, read_hdf5
 from lstm_inspect.files.npy import read_arrays
 from tests import hostile
@@ -98,9 +99,20 @@ def _models() -> Iterator[tuple[str, Path, Any]]:
 
 def _written(folder: Path) -> Iterator[tuple[str, Path, Callable[[Path], object]]]:
     x = np.load(MODEL.with_suffix(".npy"))
-    dump = folder / "dump.npz"
-    trace(open_model(MODEL), x, record=("h", "c", "x", "mask")).save(dump)
-    yield "dump", dump, open_dump
+    traced = trace(open_model(MODEL), x, record=("h", "c", "x", "mask"), steps="0,2")
+    for suffix in (".npz", ".h5"):
+        traced.save(folder / f"dump{suffix}")
+        yield "dump", folder / f"dump{suffix}", open_dump
+    traced.save(folder / "dump.zarr", compress=True)
+    tree = {
+        path.relative_to(folder): path.read_bytes()
+        for path in sorted((folder / "dump.zarr").rglob("*"))
+        if path.is_file()
+    }
+    for within in tree:
+        yield "dump", folder / within, partial(open_dump_folder, tree=tree, within=within)
+    (folder / "x.csv").write_text("id,x\na,1\nb,2.5\na,-3e2\nb,4\n")
+    yield "array", folder / "x.csv", partial(read_csv, batch="id", limits=LIMITS)
     np.savez(folder / "inputs.npz", a=x, b=x.astype(">i2"))
     yield "array", folder / "inputs.npz", partial(read_arrays, limits=LIMITS)
     yield "array", MODEL.with_suffix(".npy"), partial(read_arrays, limits=LIMITS)
@@ -191,6 +203,15 @@ def open_metadata(path: Path) -> None:
 def open_dump(path: Path) -> None:
     load_trace(path, limits=LIMITS)
     diff_dumps(path, path, Tolerance(1e-6, 0), limits=LIMITS)
+
+
+def open_dump_folder(path: Path, tree: Mapping[Path, bytes], within: Path) -> None:
+    """Opens a dump that is a folder, of which one file is another."""
+    with tempfile.TemporaryDirectory() as name:
+        for each, content in {**tree, within: path.read_bytes()}.items():
+            (Path(name) / each).parent.mkdir(parents=True, exist_ok=True)
+            (Path(name) / each).write_bytes(content)
+        open_dump(Path(name) / within.parts[0])
 
 
 def check_arrays(path: Path) -> None:
