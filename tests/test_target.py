@@ -147,7 +147,9 @@ class _CountingFile(_Steady):
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO], ids=["disk-full", "io-error"])
 @pytest.mark.parametrize("nameless", [True, False], ids=["nameless", "named"])
 @pytest.mark.parametrize("before", [None, OLD], ids=["new", "replaced"])
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
 def test_whichever_call_fails_the_old_file_stays_and_nothing_else(
+    suffix: str,
     before: bytes | None,
     nameless: bool,
     code: int,
@@ -155,7 +157,7 @@ def test_whichever_call_fails_the_old_file_stays_and_nothing_else(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    target = tmp_path / "states.npz"
+    target = tmp_path / f"states{suffix}"
     failed: list[str] = []
     descriptors = open_descriptors()
     for fail_at in range(1, 200):
@@ -193,6 +195,69 @@ def test_whichever_call_fails_the_old_file_stays_and_nothing_else(
     if nameless and before is not None:
         naming = {"link", "replace"}
     assert {"open", "write", "fsync", "close", *naming} == set(failed)
+
+
+class _TreeFaults:
+    """Lets one of the calls fail that make, fill, bring to disk and name a folder."""
+
+    def __init__(self, fail_at: int, code: int, patch: pytest.MonkeyPatch) -> None:
+        self.calls: list[str] = []
+        self._fail_at = fail_at
+        self._code = code
+        for call in ("mkdir", "fsync", "rename", "replace"):
+            patch.setattr(os, call, self._counting(call, getattr(os, call)))
+        patch.setattr(Path, "open", self._counting("open", Path.open))
+
+    @property
+    def has_fired(self) -> bool:
+        return 0 < self._fail_at <= len(self.calls)
+
+    def _counting(self, call: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **options: Any) -> Any:
+            if call == "mkdir" and Path(args[0]).is_dir():
+                return real(*args, **options)  # which fails already, and may do so
+            self.calls.append(call)
+            if len(self.calls) == self._fail_at:
+                raise OSError(self._code, os.strerror(self._code))
+            return real(*args, **options)
+
+        return counted
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO], ids=["disk-full", "io-error"])
+@pytest.mark.parametrize("is_there", [False, True], ids=["new", "replaced"])
+def test_whichever_call_fails_the_old_folder_stays_and_nothing_else(
+    is_there: bool, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "states.zarr"
+    old = {"lstm/h": np.zeros(5)}
+    failed: list[str] = []
+    for fail_at in range(1, 200):
+        shutil.rmtree(target, ignore_errors=True)
+        if is_there:
+            save_dump(target, old, META)
+        refused: OutputError | None = None
+        with monkeypatch.context() as patch:
+            faults = _TreeFaults(fail_at, code, patch)
+            try:
+                save_dump(target, ARRAYS, META)
+            except OutputError as error:
+                refused = error
+        if not faults.has_fired:
+            break
+        failed.append(faults.calls[fail_at - 1])
+        where = f"call {fail_at}: {failed[-1]}"
+        assert refused is not None, where
+        assert str(refused) == f"{target}: cannot be written ({os.strerror(code)})", where
+        assert names(tmp_path) == ([target.name] if target.exists() else []), where
+        if target.exists():
+            # A failure after the naming, such as in fsync of the folder, cannot undo the name.
+            expected = ARRAYS if load_dump(target)[0].keys() == ARRAYS.keys() else old
+            assert expected is ARRAYS or is_there, where
+            for key, array in load_dump(target)[0].items():
+                np.testing.assert_array_equal(array, expected[key])
+    assert refused is None
+    assert {*failed} == {"mkdir", "open", "fsync", "rename", "replace"}
 
 
 @pytest.mark.parametrize("nameless", [True, False], ids=["nameless", "named"])

@@ -92,5 +92,7 @@ def name_folder(path: Path, beside: Path, may_replace: Callable[[Path], bool]) -
     except BaseException:
         old.rename(path)
         raise
-    sync(path.parent)
-    shutil.rmtree(old)
+    try:
+        sync(path.parent)
+    finally:
+        shutil.rmtree(old)
