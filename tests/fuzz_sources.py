@@ -69,7 +69,7 @@ def sources() -> tuple[Source, ...]:
     ]
     with tempfile.TemporaryDirectory() as folder:
         found += [
-            Source(kind, path.name, path.read_bytes(), opens)
+            Source(kind, _name_of(path, Path(folder)), path.read_bytes(), opens)
             for kind, path, opens in _written(Path(folder))
         ]
     saved = FIXTURES / "keras-2.15" / "lstm.saved_model"
@@ -81,6 +81,10 @@ def sources() -> tuple[Source, ...]:
         opens = partial(open_checkpoint, prefix=path.with_name(f"{path.name.split('.')[0]}.ckpt"))
         found.append(Source("checkpoint", path.name, path.read_bytes(), opens))
     return tuple(found)
+
+
+def _name_of(path: Path, folder: Path) -> str:
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else path.name
 
 
 def _models() -> Iterator[tuple[str, Path, Any]]:

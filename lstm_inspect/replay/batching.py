@@ -14,7 +14,7 @@ _NUMBER_BYTES = 4
 def block_size(
     plan: Plan,
     outputs: Mapping[str, Shape | None],
-    recorded: int,
+    held: int,
     options: ReplayOptions,
     *,
     samples: int,
@@ -25,7 +25,7 @@ def block_size(
     Args:
         plan: The calls to compute.
         outputs: The shape of what each call gives, of all samples.
-        recorded: How many bytes are recorded of all samples, as far as that is known.
+        held: How many bytes are read and recorded of all samples, as far as that is known.
         options: The options of the replay.
         samples: How many samples there are.
         block_bytes: How much memory the arrays of a block may take.
@@ -36,7 +36,7 @@ def block_size(
     numbers = sum(
         math.prod(size or 1 for size in (outputs[call.path] or ())[1:]) for call in plan.calls
     )
-    of_sample = numbers * _NUMBER_BYTES + recorded // samples
+    of_sample = numbers * _NUMBER_BYTES + held // samples
     size = max(1, block_bytes // max(1, of_sample))
     if size >= samples or mixing_call(plan, outputs, options):
         return None

@@ -171,8 +171,9 @@ class Replay:
             known = [each for each in sizes if each is not None]
             self.nbytes = sum(known) if len(known) == len(sizes) else None
             if size is None:
+                held = sum(known) + sum(each.array.nbytes for each in given.values())
                 size = block_size(
-                    plan, gives, sum(known), options, samples=self.samples, block_bytes=block_bytes
+                    plan, gives, held, options, samples=self.samples, block_bytes=block_bytes
                 )
         self.block = size or self.samples
 

