@@ -293,7 +293,10 @@ def test_a_worker_that_is_killed_midway_changes_nothing(cluster: Any, tmp_path: 
 
 
 @pytest.mark.slow
-def test_an_address_where_no_scheduler_answers_is_one_line(tmp_path: Path) -> None:
+def test_an_address_where_no_scheduler_answers_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lstm_inspect.replay.on_cluster._PATIENCE_SECONDS", 1)
     given = ["--input", str(SAMPLES / "stacked.npy"), "--out", str(tmp_path / "d.zarr")]
     done = run(str(MODEL), *given, "--dask", "tcp://127.0.0.1:9")
     assert done.exit_code == 2

@@ -324,7 +324,7 @@ while killed:  # a step of 1 takes minutes
     out = Path(folder, str(left), "d" + suffix)
     out.parent.mkdir()
     killed = run_in_child(out, left)
-    left += 25
+    left += 60
     done = run_in_child(out, 0)
     assert (killed, done) in [(-signal.SIGKILL, 0), (0, 0)], (left, killed, done)
 """
@@ -343,7 +343,7 @@ def test_a_run_that_is_killed_at_any_change_of_the_disk_goes_on(
     arguments = [str(tmp_path / "killed"), suffix, "trace", str(MODEL), "--input", str(x)]
     subprocess.run([sys.executable, "-c", KILLED, *arguments], check=True, cwd=ROOT)
     runs = [*(tmp_path / "killed").iterdir()]
-    assert len(runs) > 5
+    assert len(runs) > 2
     for run in runs:
         assert_same_dump(run / f"d{suffix}", whole)
         others = [each.name for each in run.iterdir() if each.name != f"d{suffix}"]

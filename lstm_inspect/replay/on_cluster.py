@@ -34,6 +34,9 @@ TASK_BYTES = 256 << 20
 """About how many bytes a task reads and writes; the memory that it takes is that of a block."""
 
 
+_PATIENCE_SECONDS = 10
+
+
 @contextmanager
 def connected(address: str) -> Iterator[None]:
     """Makes a Dask cluster the one that computes, until the block ends.
@@ -49,7 +52,7 @@ def connected(address: str) -> Iterator[None]:
     from distributed import Client
 
     try:
-        client = Client(address, timeout=10)
+        client = Client(address, timeout=_PATIENCE_SECONDS)
     except (OSError, ValueError) as error:
         raise InputError(
             f"--dask {address}: expected the address of a Dask scheduler, such as "
