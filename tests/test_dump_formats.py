@@ -350,14 +350,54 @@ def change(path: Path, **changed: Any) -> None:
     node.write_text(json.dumps({**json.loads(node.read_text()), **changed}))
 
 
+def without_numbers(path: Path, shape: list[int]) -> None:
+    """Makes an array that has no number, and so no chunk."""
+    shutil.rmtree(path / "encoder/lstm/h/c")
+    change(path, shape=shape, chunk_grid=grid(*[1] * len(shape)))
+
+
+def sparse(path: Path, chunks: int, size: int) -> None:
+    """Makes an array of which each chunk is a file of zeros that takes no room on disk."""
+    shutil.rmtree(path / "encoder/lstm/h/c")
+    change(path, shape=[1, chunks << 24], chunk_grid=grid(1, 1 << 24))
+    (path / "encoder/lstm/h/c/0").mkdir(parents=True)
+    for number in range(chunks):
+        chunk = path / f"encoder/lstm/h/c/0/{number}"
+        chunk.touch()
+        os.truncate(chunk, size)
+
+
+def add_groups(path: Path, number: int, attributes: Any) -> None:
+    about = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+    for each in range(number):
+        (path / f"g{each}").mkdir()
+        (path / f"g{each}" / "zarr.json").write_text(json.dumps(about))
+
+
+def replace_by_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def grid(*chunk: int) -> dict[str, Any]:
+    return {"name": "regular", "configuration": {"chunk_shape": chunk}}
+
+
 PLAIN: list[dict[str, Any]] = [{"name": "bytes", "configuration": {"endian": "little"}}]
-GRID = {"name": "regular", "configuration": {"chunk_shape": [1 << 20, 1 << 20, 5]}}
 HOSTILE_ZARR: dict[str, Any] = {
     "a pickled codec": lambda d: change(d, codecs=[{"name": "numcodecs.pickle"}]),
     "another codec": lambda d: change(d, codecs=[*PLAIN, {"name": "zstd", "configuration": {}}]),
     "objects": lambda d: change(d, data_type="object"),
-    "very large chunks": lambda d: change(d, chunk_grid=GRID),
+    "very large chunks": lambda d: change(d, chunk_grid=grid(1 << 20, 1 << 20, 5)),
     "a very large shape": lambda d: change(d, shape=[1 << 40, 1 << 40, 1 << 40]),
+    "99,000 axes": lambda d: change(
+        d, shape=[10**19] * 99_000, chunk_grid=grid(*[10**19] * 99_000)
+    ),
+    "no numbers on a very long axis": lambda d: without_numbers(d, [0, 10**19]),
+    "no numbers on very long axes": lambda d: without_numbers(d, [0, 10**12, 10**12]),
+    "a sparse chunk": lambda d: sparse(d, 1, (1 << 31) - 1),
+    "a chunk that is a pipe": lambda d: replace_by_pipe(d / "encoder/lstm/h/c/0/0/0"),
+    "a description that is a pipe": lambda d: replace_by_pipe(d / "encoder/lstm/h/zarr.json"),
     "a negative shape": lambda d: change(d, shape=[-1, 11, 5]),
     "Zarr 2": lambda d: change(d, zarr_format=2),
     "a transformer": lambda d: change(d, storage_transformers=[{"name": "x"}]),
@@ -373,9 +413,19 @@ HOSTILE_ZARR: dict[str, Any] = {
 }
 
 
+LIMITED_ZARR: dict[str, Any] = {
+    "one row of sparse chunks": lambda d: sparse(d, 600, 4 << 24),
+    "long descriptions": lambda d: add_groups(d, 20, "x" * (1 << 20)),
+    "a very large sparse chunk": lambda d: sparse(d, 1, 1 << 40),
+    "many values": lambda d: add_groups(d, 1, [0] * 200_000),
+}
+
+
 def read_all(path: Path) -> None:
     with open_dump(path, 1, DEFAULT_LIMITS) as (arrays, _):
         for array in arrays.values():
+            for _ in array.blocks():
+                pass
             array.read()
 
 
@@ -385,6 +435,73 @@ def test_a_hostile_zarr_is_refused(attack: str, tmp_path: Path) -> None:
     HOSTILE_ZARR[attack](path)
     with pytest.raises(InputError, match=r"d\.zarr: expected a dump"):
         read_all(path)
+
+
+@pytest.mark.parametrize("attack", LIMITED_ZARR)
+def test_a_zarr_that_asks_for_much_is_refused(attack: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "d.zarr")
+    LIMITED_ZARR[attack](path)
+    with pytest.raises(InspectError, match=r"raise it with|expected \d+ bytes"):
+        read_all(path)
+
+
+def test_an_array_without_numbers_may_have_a_long_axis(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.zarr")
+    without_numbers(path, [0, 10**15])
+    with open_dump(path, 1, DEFAULT_LIMITS) as (arrays, _):
+        assert arrays["encoder/lstm/h"].read().shape == (0, 10**15)
+        assert list(arrays["encoder/lstm/h"].blocks()) == []
+
+
+def test_a_dump_that_is_a_sparse_h5_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    """A chunk of HDF5 says how many bytes it takes, up to 4 GiB."""
+    path = tmp_path / "d.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["__meta__"] = json.dumps(DOCUMENT)
+        h = file.create_dataset("a/h", (4,), "f4", chunks=(4,), shuffle=True, compression="gzip")
+        h.id.write_direct_chunk((0,), bytes(1 << 24))
+    with pytest.raises(InputError, match="expected 16 bytes, found 16777216"):
+        read_all(path)
+
+
+@each_suffix
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, Path.touch])
+def test_what_is_no_dump_is_refused(make: Any, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"d{suffix}"
+    make(path)
+    with pytest.raises(InputError, match=f"d\\{suffix}: expected a dump"):
+        load_trace(path)
+
+
+@each_suffix
+@pytest.mark.parametrize(
+    ("kept", "says"),
+    [
+        ({"places": [[0, 10**20, 1]], "of": 10**20}, "expected the size of an axis"),
+        ({"places": [[0, 10**18, 1]], "of": 10**18}, "expected 5 places"),
+        ({"places": [], "of": 3}, "expected 5 places"),
+        ({"places": [[-1, 4, 1]], "of": 5}, "places that rise within an axis"),
+        ({"places": [[0, 5, 1]], "of": 4}, "places that rise within an axis"),
+        ({"places": [[0, 3, 1], [2, 4, 1]], "of": 5}, "places that rise within an axis"),
+        ({"places": [[0, 5, 0]], "of": 5}, "must not be zero"),
+        ({"places": 5, "of": 5}, "not iterable"),
+    ],
+)
+def test_a_document_that_describes_other_axes_is_refused(
+    kept: Any, says: str, suffix: str, tmp_path: Path
+) -> None:
+    layer = {
+        "cell": "LSTM", "units": 5, "direction": "forward", "dims": ["batch", "units"],
+        "kept": {"units": kept}, "signals": {"h0": {"dims": ["batch", "units"]}},
+    }  # fmt: skip
+    path = tmp_path / f"d{suffix}"
+    with create_dump(path, lambda path: True) as dump:
+        dump.add_array("a/h0", (7, 5), np.dtype("f2"), ("batch", "units"))
+        dump.write("a/h0", (), ARRAYS["encoder/lstm/h0"])
+        about: dict[str, Any] = {"untraced": {}, "model": {}, "verification": None}
+        dump.write_document({"schema": 2, "layers": {"a": layer}, **about})
+    with pytest.raises(InputError, match=says):
+        load_trace(path)
 
 
 def test_more_files_than_a_limit_allows_are_refused(tmp_path: Path) -> None:

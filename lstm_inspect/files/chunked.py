@@ -1,6 +1,7 @@
 """Reads arrays that are stored in chunks: boxes of one shape, of which the last may stick out."""
 
 import math
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from itertools import product
@@ -29,7 +30,8 @@ class ChunkedArray:
         limits: How large a row of chunks may be.
 
     Raises:
-        ValueError: The chunks do not fit the array, or are very large.
+        ValueError: The chunks do not fit the array, or are very large; or NumPy has no arrays of
+            this shape.
     """
 
     def __init__(
@@ -45,6 +47,9 @@ class ChunkedArray:
             raise ValueError(f"{what}: chunks of {chunk} for an array of {shape}")
         if math.prod(chunk) * dtype.itemsize > _LARGEST_CHUNK:
             raise ValueError(f"{what}: chunks of more than {_LARGEST_CHUNK} bytes")
+        # NumPy multiplies the sizes that are not 0, also where the array has no numbers.
+        if math.prod(size or 1 for size in shape) * dtype.itemsize > sys.maxsize:
+            raise ValueError(f"{what}: an array of {shape} is too large for any memory")
         self.shape = shape
         self.dtype = dtype
         self._chunk = chunk
@@ -69,8 +74,10 @@ class ChunkedArray:
         if 0 in self.shape:
             return
         counts = [-(-size // step) for size, step in zip(self.shape, self._chunk, strict=True)]
-        row = np.empty((min(self._chunk[0], self.shape[0]), *self.shape[1:]), self.dtype)
-        self._limits.check("dump_bytes", row.nbytes, self._what)
+        row_shape = (min(self._chunk[0], self.shape[0]), *self.shape[1:])
+        size = math.prod(row_shape) * self.dtype.itemsize
+        self._limits.check("dump_bytes", size, self._what)
+        row = np.empty(row_shape, self.dtype)
         for first in range(counts[0]):
             for others in product(*map(range, counts[1:])):
                 numbers = np.frombuffer(self._fetch((first, *others)), self.dtype)
@@ -81,6 +88,22 @@ class ChunkedArray:
                 row[part] = numbers.reshape(self._chunk)[within]
             start = first * self._chunk[0]
             yield start, row[: self.shape[0] - start]
+
+
+def check_stored(stored: int, size: int, what: str) -> None:
+    """Refuses a chunk that takes more room than any compression of it, before it is read.
+
+    Args:
+        stored: How many bytes it takes.
+        size: How many bytes it has to become.
+        what: What to call it in errors.
+
+    Raises:
+        ModelFileError: It is too large.
+    """
+    # zlib adds at most a 32nd part and a few bytes (deflateBound in deflate.c, zlib 1.3).
+    if stored > size + size // 16 + 1024:
+        raise ModelFileError(f"{what}: a chunk is damaged (expected {size} bytes, found {stored})")
 
 
 def inflated(stored: bytes, size: int, what: str, *, wbits: int) -> bytes:

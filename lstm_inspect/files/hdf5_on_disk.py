@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstm_inspect.errors import ModelFileError
-from lstm_inspect.files.chunked import ChunkedArray, inflated
+from lstm_inspect.files.chunked import ChunkedArray, check_stored, inflated
 from lstm_inspect.files.confined import run_confined
 from lstm_inspect.files.hdf5 import check_end
 from lstm_inspect.files.hdf5_survey import survey
@@ -87,6 +87,7 @@ def _array(data: FileBytes, what: str, lies: Mapping[str, Any], limits: Limits) 
 
     def fetch(place: tuple[int, ...]) -> bytes:
         offset, stored = places[place]
+        check_stored(stored, size, what)
         content = data[offset : offset + stored]
         if not filters:
             return content

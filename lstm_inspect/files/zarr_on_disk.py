@@ -16,10 +16,10 @@ import numpy as np
 
 from lstm_inspect.arrays import NUMBERS
 from lstm_inspect.errors import ModelFileError
-from lstm_inspect.files.chunked import ChunkedArray, inflated
+from lstm_inspect.files.chunked import ChunkedArray, check_stored, inflated
 from lstm_inspect.files.json_text import parse_object
 from lstm_inspect.files.limits import Limits
-from lstm_inspect.files.whole_file import read_bytes
+from lstm_inspect.files.whole_file import opened, read_bytes, read_opened
 
 NODE = "zarr.json"
 """The file that describes a group or an array."""
@@ -27,6 +27,8 @@ NODE = "zarr.json"
 _BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
 _ENCODING = {"name": "default", "configuration": {"separator": "/"}}
 _GZIP = zlib.MAX_WBITS | 16
+_MOST_AXES = 32
+"""As many as NumPy 1 and HDF5 can have."""
 
 
 class ZarrOnDisk:
@@ -49,22 +51,21 @@ class ZarrOnDisk:
         self._folder = folder
         self._limits = limits
         self._files = set(self._walk(folder, ""))
-        nodes = {
-            name.removesuffix(NODE).rstrip("/"): self._node(name)
-            for name in sorted(self._files)
-            if name.rpartition("/")[2] == NODE
-        }
-        if nodes.get("", {}).get("node_type") != "group":
+        self._node_bytes = 0
+        root: Mapping[str, Any] = {}
+        self.arrays: dict[str, ChunkedArray] = {}
+        for name in sorted(each for each in self._files if each.rpartition("/")[2] == NODE):
+            path, about = name.removesuffix(NODE).rstrip("/"), self._node(name)
+            if about["node_type"] == "array":
+                self.arrays[path] = self._array(path, about)
+            elif not path:
+                root = about
+        if not root:
             raise self._refusal("it has no root group of Zarr version 3")
-        attributes = nodes[""].get("attributes", {})
+        attributes = root.get("attributes", {})
         if not isinstance(attributes, dict):
             raise self._refusal("its attributes are not a JSON object")
         self.attributes: Mapping[str, Any] = attributes
-        self.arrays = {
-            path: self._array(path, about)
-            for path, about in nodes.items()
-            if about.get("node_type") == "array"
-        }
         if self._files:
             raise self._refusal(f"{min(self._files)!r:.60} is no part of it")
 
@@ -90,7 +91,10 @@ class ZarrOnDisk:
 
     def _node(self, name: str) -> dict[str, Any]:
         path = self._folder / name
-        node = parse_object(read_bytes(path, self._limits, "config_bytes"), str(path), self._limits)
+        text = read_bytes(path, self._limits, "config_bytes")
+        self._node_bytes += len(text)
+        self._limits.check("config_bytes", self._node_bytes, str(self._folder), so_far=True)
+        node = parse_object(text, str(path), self._limits)
         if node.get("zarr_format") != 3 or node.get("node_type") not in ("group", "array"):
             raise self._refusal(f"{name} describes no group or array of Zarr version 3")
         self._files.remove(name)
@@ -118,7 +122,9 @@ class ZarrOnDisk:
 
             def fetch(place: tuple[int, ...]) -> bytes:
                 file = self._folder / path / "c" / "/".join(map(str, place))
-                content = read_bytes(file, self._limits, "dump_bytes")
+                with opened(file) as (descriptor, stored):
+                    check_stored(stored, size, str(file))
+                    content = read_opened(file, descriptor, stored, self._limits, "dump_bytes")
                 if is_compressed:
                     return inflated(content, size, str(file), wbits=_GZIP)
                 if len(content) != size:
@@ -129,7 +135,8 @@ class ZarrOnDisk:
             counts = [-(-whole // step) for whole, step in zip(shape, chunk, strict=True)]
             if math.prod(counts) > len(self._files):
                 raise ValueError("chunks that are missing")
-            for place in product(*map(range, counts)):
+            # product() makes a list of each range, also where another is empty.
+            for place in product(*map(range, counts)) if 0 not in counts else ():
                 self._files.remove(f"{path}/c/{'/'.join(map(str, place))}")
         except (ValueError, KeyError, TypeError) as error:
             raise self._refusal(f"{path!r:.60} is no array of a dump ({error})") from error
@@ -142,4 +149,6 @@ class ZarrOnDisk:
 def _sizes(numbers: Any) -> tuple[int, ...]:
     if not isinstance(numbers, list) or any(type(n) is not int or n < 0 for n in numbers):
         raise ValueError(f"sizes {numbers!r:.40}")
+    if len(numbers) > _MOST_AXES:
+        raise ValueError(f"{len(numbers)} axes, more than {_MOST_AXES}")
     return tuple(numbers)

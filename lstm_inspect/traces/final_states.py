@@ -36,7 +36,7 @@ def _final_state(key: str, layer: StoredLayer, signal: StoredSignal) -> Array:
     timesteps = array.shape[axis]
     steps, units = kept.get("timesteps"), kept.get("units")
     last = (0 if direction == "backward" else steps.size - 1) if steps else None
-    if timesteps == 0 or (steps and last not in (steps.places[0], steps.places[-1])):
+    if timesteps == 0 or (steps and last not in (steps.runs[0][0], steps.runs[-1][-1])):
         raise InputError(f"{key}: expected the last step that the layer reads, kept are {steps}")
     if units:
         raise InputError(f"{key}: expected all units, kept are {units}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from lstm_inspect.errors import InputError, LimitError, ModelFileError
 from lstm_inspect.files.atomic import replacing
 from lstm_inspect.files.limits import Limits
+from lstm_inspect.files.whole_file import opened
 from lstm_inspect.traces.dump_format import EXPECTED, DumpReader, DumpWriter, NewArray
 from lstm_inspect.traces.grouped import DOCUMENT, GroupedReader, GroupedWriter
 
@@ -57,10 +58,10 @@ class _H5:
         from lstm_inspect.files.hdf5_on_disk import Hdf5OnDisk
 
         try:
-            with path.open("rb") as file:
+            with opened(path) as (descriptor, _), open(descriptor, "rb", closefd=False) as file:
                 stored = Hdf5OnDisk(file, str(path), limits)
                 yield GroupedReader(stored.attributes, stored.arrays)
-        except (ModelFileError, FileNotFoundError, PermissionError) as error:
+        except ModelFileError as error:
             raise InputError(
                 f"{path}: expected {EXPECTED}, received another file ({error})"
             ) from error

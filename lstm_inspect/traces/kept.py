@@ -1,5 +1,6 @@
 """Which places of an axis a trace has, if it has a part of them."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -54,12 +55,15 @@ class Kept(NamedTuple):
             ValueError: The data have another form, or the places are no such part of an axis.
         """
         runs, size = tuple(range(*run) for run in data["places"]), data["of"]
-        if type(size) is not int or sum(map(len, runs)) != length:
-            raise ValueError(f"expected {length} places of an axis, received {data!r:.80}")
+        if type(size) is not int or size > sys.maxsize:
+            raise ValueError(f"expected the size of an axis, received {data!r:.80}")
         rises = all(run.step > 0 and run for run in runs)
-        apart = all(one[-1] < other[0] for one, other in pairwise(runs)) if rises else False
-        if not (apart and runs[0][0] >= 0 and runs[-1][-1] < size):
+        # The first place is after the start, and the last is before the end.
+        ends = [range(-1, 0), *runs, range(size, size + 1)]
+        if not (rises and all(one[-1] < other[0] for one, other in pairwise(ends))):
             raise ValueError(f"expected places that rise within an axis, received {data!r:.80}")
+        if sum(map(len, runs)) != length:
+            raise ValueError(f"expected {length} places of an axis, received {data!r:.80}")
         return cls(runs, size)
 
 
