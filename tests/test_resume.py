@@ -139,6 +139,7 @@ def test_a_full_disk_keeps_what_is_done_too(x: Path, tmp_path: Path) -> None:
     done = begin(x, tmp_path / "d.h5", failure=OSError(28, "No space left on device"))
     assert done.exit_code == 2
     assert "No space left on device" in done.stderr
+    assert "d.h5.partial has what is done" in done.stderr
     assert trace(x, tmp_path / "d.h5", "--resume").exit_code == 0
 
 
@@ -274,6 +275,33 @@ def test_a_folder_of_another_kind_is_refused_and_left_alone(
     assert done.exit_code == 2
     assert "expected what an earlier run has left" in done.stderr
     assert (folder / "thesis").exists()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"samples": 27},
+        {"samples": -7},
+        {"samples": None},
+        {"stats": {"lstm/h": ["a", "b", 0.0, 7, 0]}},
+        {"stats": {"lstm/h": [0.0, 1.0, [], 7, 0]}},
+        {"stats": []},
+        {"made_from": []},
+        {"document": 1},
+    ],
+    ids=str,
+)
+def test_a_damaged_state_is_refused_and_left_alone(
+    changed: dict[str, Any], x: Path, tmp_path: Path
+) -> None:
+    state = tmp_path / "d.zarr.partial" / "state.json"
+    begin(x, tmp_path / "d.zarr")
+    damaged = json.dumps({**json.loads(state.read_text()), **changed})
+    state.write_text(damaged)
+    done = trace(x, tmp_path / "d.zarr", "--resume")
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert "expected what an earlier run has left" in done.stderr
+    assert state.read_text() == damaged
 
 
 def test_a_second_process_is_refused(x: Path, tmp_path: Path) -> None:

@@ -103,7 +103,10 @@ def output_errors(path: Path) -> Iterator[None]:
     except InspectError:
         raise
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+        refused = OutputError(f"{path}: cannot be written ({error.strerror or error})")
+        for note in getattr(error, "__notes__", ()):
+            refused.add_note(note)
+        raise refused from error
 
 
 def resolved(path: Path) -> Path:

@@ -100,7 +100,9 @@ def resume_dump(
         OutputError: The dump cannot be written there, or there is no room for it.
         InspectError: The replay raises it; see `lstm_inspect.trace`.
     """
-    with unfinished_dump(path, origin, may_replace, compress=compress) as dump:
+    with unfinished_dump(
+        path, origin, may_replace, samples=ready.samples, compress=compress
+    ) as dump:
 
         def begin(trace: Trace, arrays: Mapping[str, NewArray]) -> None:
             free = dump.begin(arrays, ready.block, trace.document())

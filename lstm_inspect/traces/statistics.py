@@ -72,11 +72,21 @@ class RunningStats:
 
     @classmethod
     def from_json(cls, data: Sequence[Any]) -> "RunningStats":
-        """Goes on with the sums that `as_json` wrote."""
+        """Goes on with the sums that `as_json` wrote.
+
+        Raises:
+            ValueError: The data are not five numbers.
+            TypeError: As for ValueError.
+        """
         figures = cls()
-        low, high, figures._total, figures._count, figures._nonfinite = data
+        low, high, total, count, nonfinite = data
+        figures._total, figures._count, figures._nonfinite = (
+            float(total),
+            int(count),
+            int(nonfinite),
+        )
         if figures._count:
-            figures._low, figures._high = low, high
+            figures._low, figures._high = float(low), float(high)
         return figures
 
     def of(self, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> ArrayStats:

@@ -158,6 +158,7 @@ def unfinished_dump(
     made_from: Mapping[str, str],
     may_replace: Callable[[Path], bool],
     *,
+    samples: int,
     compress: bool = False,
 ) -> Iterator[UnfinishedDump]:
     """Opens what is done of a dump, or begins it; the dump gets its name when the block ends.
@@ -168,6 +169,7 @@ def unfinished_dump(
         path: The path of the dump.
         made_from: What its numbers depend on, each by the name that an error gives it.
         may_replace: Tells whether what has this name at the end may be replaced.
+        samples: How many samples it will have.
         compress: Whether to compress it.
 
     Raises:
@@ -185,6 +187,8 @@ def unfinished_dump(
         with sole_use(folder):
             state = _read_state(folder)
             _check_same(folder, state.made_from, made_from)
+            if not 0 <= state.samples < samples:
+                raise _other(folder, f"{state.samples} of {samples} samples are done")
             dump = UnfinishedDump(path, folder, state, compress=compress)
             try:
                 yield dump
@@ -225,16 +229,20 @@ def _read_state(folder: Path) -> _State:
         state = parse_object(content, str(path), DEFAULT_LIMITS)
         figures = {key: RunningStats.from_json(each) for key, each in state["stats"].items()}
         return _State(
-            {**state["made_from"]},
+            {name: str(value) for name, value in state["made_from"].items()},
             int(state["samples"]),
             defaultdict(RunningStats, figures),
             {**state["document"]},
         )
     except (ModelFileError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{folder}: expected what an earlier run has left, received another folder ({error}); "
-            "delete it, or choose another name"
-        ) from error
+        raise _other(folder, f"{error!s:.200}") from error
+
+
+def _other(folder: Path, reason: str) -> InputError:
+    return InputError(
+        f"{folder}: expected what an earlier run has left, received another folder ({reason}); "
+        "delete it, or choose another name"
+    )
 
 
 def _check_same(folder: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
@@ -243,8 +251,8 @@ def _check_same(folder: Path, before: Mapping[str, str], now: Mapping[str, str])
         expected, received = (each.get(name, "none") for each in (before, now))
         if received != expected:
             raise InputError(
-                f"{folder}: expected {name} {expected} as when it was begun, received {received}; "
-                "delete this folder, or choose another name"
+                f"{folder}: expected {name:.60} {expected:.60} as when it was begun, "
+                f"received {received:.60}; delete this folder, or choose another name"
             )
 
 
