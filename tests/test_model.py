@@ -461,6 +461,14 @@ def test_a_sequential_without_layers_is_refused(tmp_path: Path) -> None:
     assert message == "model model: expected layers, received none"
 
 
+def test_a_sequential_that_is_called_with_nothing_is_refused(tmp_path: Path) -> None:
+    inner = {**sequential(lstm("b", 2), name="inner"), "name": "inner"}
+    inner["inbound_nodes"] = [{"args": [], "kwargs": {}}]
+    config = functional(input_layer("x", 3, 2), inner, inputs=["x"], outputs=["inner"])
+    message = refusal(write_h5(tmp_path / "model.h5", config, {"b": lstm_weights("b", 2, 2)}))
+    assert message == "model inner: expected a tensor for b, received none"
+
+
 def test_of_a_model_of_somebodys_own_class_the_weights_are_known(tmp_path: Path) -> None:
     config = {"class_name": "Transducer", "config": {"name": "mine"}}
     weights = {"lstm": lstm_weights("lstm", 2, 3)}

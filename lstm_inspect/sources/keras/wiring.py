@@ -146,7 +146,13 @@ class _Writer:
         outputs = _outputs(list(refs(given)))
         for member in members:
             if not isinstance(member.part, InputPart):
-                node = Node((outputs(0),), {}, None)
+                try:
+                    node = Node((outputs(0),), {}, None)
+                except IndexError:
+                    raise ModelFileError(
+                        f"model {model.config.name}: expected a tensor for "
+                        f"{member.config.name}, received none"
+                    ) from None
                 outputs = self._apply(member, f"{around.prefix}{member.config.name}", node, around)
         return outputs
 
