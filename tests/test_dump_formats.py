@@ -459,8 +459,8 @@ def test_a_dump_that_is_a_sparse_h5_is_refused_before_it_is_read(tmp_path: Path)
     with h5py.File(path, "w") as file:
         file.attrs["__meta__"] = json.dumps(DOCUMENT)
         h = file.create_dataset("a/h", (4,), "f4", chunks=(4,), shuffle=True, compression="gzip")
-        h.id.write_direct_chunk((0,), bytes(1 << 24))
-    with pytest.raises(InputError, match="expected 16 bytes, found 16777216"):
+        h.id.write_direct_chunk((0,), bytes(60_000))  # HDF5 1.14 writes no larger one
+    with pytest.raises(InputError, match="expected 16 bytes, found 60000"):
         read_all(path)
 
 
