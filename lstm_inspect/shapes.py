@@ -241,7 +241,9 @@ def model_shapes(
 ) -> ModelShapes:
     """Works out the shapes of a model; `lstm_inspect.model_shapes` says more."""
     plan = plan_replay(model, ReplayOptions())
-    inputs, outputs = tensor_shapes(model.calls, {each.tensor: each.shape for each in model.inputs})
+    _, inputs, outputs = tensor_shapes(
+        model.calls, {each.tensor: each.shape for each in model.inputs}
+    )
     rows: dict[str, LayerShapes] = {}
     for call, recurrence in model.recurrent_calls:
         known = inputs[call.path] or (None,) * (2 + call.folds)

@@ -82,8 +82,9 @@ def test_the_command_takes_the_last_states_of_a_dump(
 
 
 def test_the_command_takes_an_npz_of_states(two_lstms: Path, tmp_path: Path) -> None:
-    states = {key: random(*array.shape) for key, array in zeros(("below", 3), ("above", 4)).items()}
-    np.savez(tmp_path / "states.npz", **states)  # type: ignore[arg-type]
+    shapes = {key: array.shape for key, array in zeros(("below", 3), ("above", 4)).items()}
+    states: dict[str, Any] = {key: random(*shape) for key, shape in shapes.items()}
+    np.savez(tmp_path / "states.npz", **states)
     np.save(tmp_path / "x.npy", random(5, 6, 2))
     arguments = ("-i", tmp_path / "x.npy", "--out", tmp_path / "out.npz", "--record", "h0,c0")
     result = traced(two_lstms, *arguments, "--initial-state", tmp_path / "states.npz")
@@ -196,9 +197,9 @@ def test_states_for_a_layer_that_the_model_gives_states_are_named() -> None:
     ],
 )
 def test_a_trace_without_its_last_states_is_refused(
-    two_lstms: Path, tmp_path: Path, options: dict[str, str], message: str
+    two_lstms: Path, tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
-    part = lstm_inspect.trace(two_lstms, random(5, 6, 2), **options)  # type: ignore[arg-type]
+    part = lstm_inspect.trace(two_lstms, random(5, 6, 2), **options)
     with pytest.raises(InputError, match=message):
         part.final_states()
     part.save(tmp_path / "part.npz")

@@ -221,19 +221,21 @@ def trace(
                         compress=compress,
                         begin=progress.begin,
                     )
-            elif resume:
-                from lstm_inspect.replay.resuming import made_from, resume_dump
-
-                ready = Replay(opened, arrays, options, block_bytes=BLOCK_BYTES)
-                said = {f"--assume {field}": value for field, value in assume.items()}
-                said["--compress"] = "given" if compress else "none"
-                origin = made_from(opened, ready, options, said)
-                written = resume_dump(
-                    ready, out, origin, may_replace, compress=compress, follower=progress
-                )
             else:
                 ready = Replay(opened, arrays, options, block_bytes=BLOCK_BYTES)
-                written = write_dump(ready, out, may_replace, compress=compress, follower=progress)
+                if resume:
+                    from lstm_inspect.replay.resuming import made_from, resume_dump
+
+                    said = {f"--assume {field}": value for field, value in assume.items()}
+                    said["--compress"] = "given" if compress else "none"
+                    origin = made_from(opened, ready, options, said)
+                    written = resume_dump(
+                        ready, out, origin, may_replace, compress=compress, follower=progress
+                    )
+                else:
+                    written = write_dump(
+                        ready, out, may_replace, compress=compress, follower=progress
+                    )
             recorded, stats, hint = written
     if format_ == "json":
         print_json(recorded.as_json(stats, out))

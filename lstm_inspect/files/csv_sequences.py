@@ -111,15 +111,14 @@ def _numbers(
     try:
         numbers = np.fromiter(map(float, cells), np.float64, len(table) * len(features))
     except ValueError:
-        line, column = next(
-            (line, column)
+        line, column, cell = next(
+            (line, column, row[column])
             for line, row in table
             for column in features
             if not _is_number(row[column])
         )
-        row = next(row for number, row in table if number == line)
         called = f"column {names[column].strip()}" if names else f"column {column}"
-        raise _refused(path, f"{row[column]!r:.40} in line {line}, {called}") from None
+        raise _refused(path, f"{cell!r:.40} in line {line}, {called}") from None
     array = numbers.reshape(len(table), len(features))
     written_whole = all(table[0][1][column].strip().lstrip("+-").isdecimal() for column in features)
     is_whole = written_whole and bool((np.abs(array) < _MOST_EXACT).all())

@@ -1,6 +1,5 @@
 """A block of a replay, and where its arrays stand in the whole."""
 
-from bisect import bisect_left
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -48,8 +47,7 @@ class Block(NamedTuple):
         if "timesteps" not in dims:
             return Place((self.samples.start,), tuple(shape)) if self.steps.start == 0 else None
         kept = layer.kept.get("timesteps")
-        places = kept.places if kept else range(self.steps.of)
         axis = dims.index("timesteps")
-        shape[axis] = len(places)
-        before = bisect_left(places, self.steps.start)
+        shape[axis] = kept.before(self.steps.of) if kept else self.steps.of
+        before = kept.before(self.steps.start) if kept else self.steps.start
         return Place((self.samples.start, *(0,) * (axis - 1), before), tuple(shape))

@@ -1,7 +1,7 @@
 """The shapes of the tensors of a model, as far as its file and its inputs tell them."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from lstm_inspect.errors import ModelFileError
 from lstm_inspect.layers import operation_shape, output_shape
@@ -17,12 +17,23 @@ from lstm_inspect.model import (
 )
 
 
-def tensor_shapes(
-    calls: Iterable[Call], given: Mapping[str, Shape | None]
-) -> tuple[dict[str, Shape | None], dict[str, Shape | None]]:
-    """The shapes of what each recurrent call reads, and of what each call gives.
+class TensorShapes(NamedTuple):
+    """The shapes of tensors, None for an unknown one.
 
-    A call may give several tensors; the first one counts.
+    Attributes:
+        given: That of what a replay starts from, by path.
+        inputs: That of what a recurrent call reads, by the path of the call.
+        outputs: That of what a call gives, by its path, and those of ``given``. A call may give
+            several tensors; the first one counts.
+    """
+
+    given: Mapping[str, Shape | None]
+    inputs: Mapping[str, Shape | None]
+    outputs: Mapping[str, Shape | None]
+
+
+def tensor_shapes(calls: Iterable[Call], given: Mapping[str, Shape | None]) -> TensorShapes:
+    """Works out the shapes of the tensors between some calls.
 
     Args:
         calls: The calls, in an order in which they can be computed.
@@ -53,7 +64,7 @@ def tensor_shapes(
             outputs[call.path] = _recurrent_output(call, call.layer, shape)
         else:
             outputs[call.path] = _layer_output(call, call.layer, shape_of)
-    return inputs, outputs
+    return TensorShapes(given, inputs, outputs)
 
 
 def _merged(found: Shape | None, stated: Shape | None) -> Shape | None:

@@ -18,10 +18,7 @@ from lstm_inspect.files.atomic_folder import replacing_folder
 from lstm_inspect.files.free_space import check_free_space
 from lstm_inspect.model import Model
 from lstm_inspect.notation import advice
-from lstm_inspect.replay.batching import mixing_call
-from lstm_inspect.replay.known_shapes import tensor_shapes
 from lstm_inspect.replay.options import ReplayOptions
-from lstm_inspect.replay.plan import plan_replay
 from lstm_inspect.replay.run import Replay
 from lstm_inspect.replay.to_dump import BLOCK_BYTES, Written, figures_of, new_arrays, parts_of
 from lstm_inspect.traces.kept import Kept
@@ -106,7 +103,7 @@ def write_on_cluster(
     options = replace(options, progress=None, engine=engine)
     (first,) = _computed(_each(given, lambda array: array[:1]))
     ready = _replay(model, first, options)
-    _check_calls(model, ready, options)
+    _check_calls(ready)
     block = next(ready.blocks())
     layers = {
         path: replace(layer, kept={**layer.kept, **kept}) for path, layer in block.layers.items()
@@ -220,11 +217,8 @@ def _check_samples_stand_alone(model: Model, options: ReplayOptions) -> None:
             )
 
 
-def _check_calls(model: Model, ready: Replay, options: ReplayOptions) -> None:
-    plan = plan_replay(model, options, ())
-    shapes = {name: each.array.shape for name, each in ready.given.items()}
-    _, outputs = tensor_shapes(plan.calls, shapes)
-    if mixing := mixing_call(plan, outputs, options):
+def _check_calls(ready: Replay) -> None:
+    if mixing := ready.mixing_call():
         raise InputError(
             f"layer {mixing}: may compute a sample from others too, so it cannot be split into "
             "tasks; trace it on one machine"

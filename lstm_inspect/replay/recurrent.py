@@ -1,5 +1,6 @@
 """Replays one call of a recurrent layer: prepares its arrays, runs the cell, and undoes that."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -125,7 +126,8 @@ def replay_recurrence(
     if reached is not None:
         states.update(reached.states)
     places = _places(recurrence, asked, part.of)
-    steps = [place - part.start for place in places if 0 <= place - part.start < x.shape[1]]
+    low, high = (bisect_left(places, part.start + at) for at in (0, x.shape[1]))
+    steps = [place - part.start for place in places[low:high]]
     units = None if asked.units is None else asked.units.places(recurrence.units)
     work = Work(cell, read, states, None if mask is None else mask[:, order][:, to_read])
     wanted = Wanted(

@@ -22,7 +22,7 @@ from lstm_inspect.layers import Value
 from lstm_inspect.model import Model, ModelInput, Ref
 from lstm_inspect.notation import advice, by_line
 from lstm_inspect.replay.account import Account
-from lstm_inspect.replay.batching import block_size
+from lstm_inspect.replay.batching import block_size, mixing_call
 from lstm_inspect.replay.block import Block
 from lstm_inspect.replay.feeding import how_to_feed, how_to_feed_x
 from lstm_inspect.replay.initial_states import InitialStates, bind_initial_states
@@ -157,7 +157,8 @@ class Replay:
                 f"inputs: expected a multiple of the model's batch size {size}, "
                 f"received {self.samples}"
             )
-        shapes = {name: each.array.shape for name, each in given.items()}
+        shapes = tensor_shapes(plan.calls, {name: each.array.shape for name, each in given.items()})
+        self._plan, self._shapes, self._options = plan, shapes, options
         self._is_stateful = size is not None
         self._parts = parts(plan, shapes, options)
         lengths = timesteps_computed(self._parts)
@@ -165,17 +166,25 @@ class Replay:
         self.nbytes: int | None = None
         self._steps: Mapping[str, int] = {}
         if block_bytes is not None:
-            reads, gives = tensor_shapes(plan.calls, shapes)
-            self._steps = timesteps_read(plan, reads, lengths)
-            sizes = recorded_bytes(plan, reads, recorded, options)
+            self._steps = timesteps_read(plan, shapes.inputs, lengths)
+            sizes = recorded_bytes(plan, shapes.inputs, recorded, options)
             known = [each for each in sizes if each is not None]
             self.nbytes = sum(known) if len(known) == len(sizes) else None
             if size is None:
                 held = sum(known) + sum(each.array.nbytes for each in given.values())
                 size = block_size(
-                    plan, gives, held, options, samples=self.samples, block_bytes=block_bytes
+                    plan,
+                    shapes.outputs,
+                    held,
+                    options,
+                    samples=self.samples,
+                    block_bytes=block_bytes,
                 )
         self.block = size or self.samples
+
+    def mixing_call(self) -> str | None:
+        """The path of a call that may compute a sample from others too; None if none may."""
+        return mixing_call(self._plan, self._shapes.outputs, self._options)
 
     def batches(self, done: int = 0) -> Iterator[tuple[slice, dict[str, Array]]]:
         """Yields the samples of each block, and the arrays that it starts from.

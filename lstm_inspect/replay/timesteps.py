@@ -9,7 +9,7 @@ from lstm_inspect.errors import InputError
 from lstm_inspect.layers import form_of, mixes_timesteps
 from lstm_inspect.model import FED_INPUT, Call, Layer, Operation, Recurrence, Ref, Shape, refs
 from lstm_inspect.notation import advice
-from lstm_inspect.replay.known_shapes import tensor_shapes
+from lstm_inspect.replay.known_shapes import TensorShapes
 from lstm_inspect.replay.options import ReplayOptions
 from lstm_inspect.replay.plan import FED_MASK, Plan, needs_of
 
@@ -63,12 +63,12 @@ class Part(NamedTuple):
         }
 
 
-def parts(plan: Plan, given: Mapping[str, Shape], options: ReplayOptions) -> Sequence[Part]:
+def parts(plan: Plan, shapes: TensorShapes, options: ReplayOptions) -> Sequence[Part]:
     """Divides a replay along time, and leaves out timesteps that nothing recorded depends on.
 
     Args:
         plan: The calls to compute.
-        given: The shapes of the arrays that the replay starts from.
+        shapes: The shapes of the tensors.
         options: The options of the replay. ``time_chunk`` is the length of a part, rounded up to
             whole blocks of timesteps, so that the parts give the same bits as the whole.
 
@@ -76,16 +76,15 @@ def parts(plan: Plan, given: Mapping[str, Shape], options: ReplayOptions) -> Seq
         InputError: A call needs other timesteps than those of one part; the error names it.
     """
     if options.time_chunk is not None:
-        return _pieces(plan, given, options, _in_blocks(options.time_chunk))
+        return _pieces(plan, shapes, options, _in_blocks(options.time_chunk))
     if options.steps is None:
         return [Part(None, {}, frozenset())]
-    inputs, _ = tensor_shapes(plan.calls, given)
-    needed = _needed(plan, given, options)
+    needed = _needed(plan, shapes, options)
     of_calls = {}
     for call in plan.calls:
         count, whole = needed[call.path]
         if not whole:
-            timesteps = _timesteps(call, inputs.get(call.path))
+            timesteps = _timesteps(call, shapes.inputs.get(call.path))
             of_calls[call.path] = Steps(0, count, timesteps or count)
     return [Part(None, of_calls, frozenset())]
 
@@ -98,17 +97,15 @@ def timesteps_computed(divided: Sequence[Part]) -> Mapping[str, int]:
     }
 
 
-def _pieces(
-    plan: Plan, given: Mapping[str, Shape], options: ReplayOptions, length: int
-) -> list[Part]:
+def _pieces(plan: Plan, shapes: TensorShapes, options: ReplayOptions, length: int) -> list[Part]:
     option = advice(python="time_chunk", command_line="--time-chunk")
-    needed = _needed(plan, given, options)
+    given, needed = shapes.given, _needed(plan, shapes, options)
     recurrent = [call.path for call in plan.calls if isinstance(call.layer, Recurrence)]
     for path, (count, whole) in needed.items():
         if whole and (count or path in recurrent):
             raise InputError(f"{option}: expected timesteps that can be computed in order; {whole}")
     divided = {name for name in given if name in needed and needed[name].steps}
-    lengths = {name: given[name][1] or 0 for name in sorted(divided)}
+    lengths = {name: shape[1] or 0 for name in sorted(divided) if (shape := given[name])}
     if len({*lengths.values()}) != 1:
         sizes = ", ".join(f"{name} {size}" for name, size in lengths.items())
         raise InputError(f"{option}: expected inputs of one length, received {sizes or 'none'}")
@@ -121,11 +118,8 @@ def _pieces(
     ]
 
 
-def _needed(
-    plan: Plan, given: Mapping[str, Shape], options: ReplayOptions
-) -> Mapping[str, _Needed]:
+def _needed(plan: Plan, shapes: TensorShapes, options: ReplayOptions) -> Mapping[str, _Needed]:
     """What is needed of the output of each call and of each given array."""
-    inputs, outputs = tensor_shapes(plan.calls, given)
     recurrences = {
         each.path: each.layer for each in plan.calls if isinstance(each.layer, Recurrence)
     }
@@ -148,13 +142,13 @@ def _needed(
         steps, whole = needed.get(call.path, _Needed())
         needs = needs_of(call, options.feed)
         if not isinstance(call.layer, Recurrence):
-            if _may_mix(call, call.layer, outputs, options):
+            if _may_mix(call, call.layer, shapes.outputs, options):
                 whole = whole or f"{call.path} may compute a timestep from others"
             for ref in needs:
                 read(ref, steps, whole, call.path)
             continue
         recurrence = call.layer
-        timesteps = _timesteps(call, inputs.get(call.path))
+        timesteps = _timesteps(call, shapes.inputs.get(call.path))
         if timesteps is None:
             whole = whole or f"the length of what {call.path} reads is not known"
         else:
@@ -178,7 +172,7 @@ def _needed(
                 read(ref, 0, f"{call.path} starts from {ref.path}", call.path)
             else:
                 read(ref, steps, whole, call.path)
-        if call.path + FED_INPUT in given:
+        if call.path + FED_INPUT in shapes.given:
             need(call.path + FED_INPUT, steps, whole)
     return needed
 

@@ -220,13 +220,14 @@ class Walk:
                 wired_mask = folding.fold(self._value(wired)).array
                 mask = fitted_mask(call.path, wired_mask[:, : folded.array.shape[1]], folded.array)
         cell, steps = self._cells[recurrence], self._steps_of(call.path, folded.array)
-        engine = self._engines.setdefault(call.path, choose(options.engine, cell, steps))
+        if call.path not in self._engines:
+            self._engines[call.path] = choose(options.engine, cell, steps)
         outputs, recorded = replay_recurrence(
             call.path,
             recurrence,
             folded,
             cell=cell,
-            engine=engine,
+            engine=self._engines[call.path],
             mask=mask,
             initial_state=[folding.fold(each).array for each in self._start(call, recurrence)],
             reached=self._reached.pop(call.path, None) if part and part.start else None,

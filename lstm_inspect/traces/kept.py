@@ -31,6 +31,10 @@ class Kept(NamedTuple):
         """The places; the first stands at index 0 of the array."""
         return tuple(place for run in self.runs for place in run)
 
+    def before(self, place: int) -> int:
+        """How many of the places stand before a place of the axis."""
+        return sum(len(range(run.start, min(run.stop, place), run.step)) for run in self.runs)
+
     @property
     def taking(self) -> slice | list[int]:
         """The index that takes these places from an axis; a slice takes them without a copy."""
