@@ -16,7 +16,6 @@ from lstm_inspect.arrays import Array
 from lstm_inspect.files.hdf5_survey import h5py
 from lstm_inspect.files.interruptions import interruptions_held
 
-_VERSIONS = ("v110", "v110")
 _LEVEL = 1
 # What NAME says of an axis without coordinates (netCDF-C, nc4internal.h, `DIM_WITHOUT_VARIABLE`).
 _NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable.{:>10}"
@@ -96,9 +95,18 @@ class Hdf5Writer:
             yield
         self._pending.drain()
 
+    def _add_groups_above(self, path: str) -> None:
+        above = path.split("/")[:-1]
+        for depth in range(1, len(above) + 1):
+            group = "/".join(above[:depth])
+            if group not in self._root:
+                group_options = _timeless(h5py.h5p.create(h5py.h5p.GROUP_CREATE))
+                h5py.h5g.create(self._root.id, group.encode(), gcpl=group_options)
+
     def add_axis(self, path: str, size: int, places: Sequence[int] | None) -> None:
         """Adds an axis: its path, its size, and the places that it stands for, if it has any."""
         with self._call():
+            self._add_groups_above(path)
             scale = self._root.create_dataset(path, data=places, shape=(size,), dtype="i8")
             name = path.rpartition("/")[2]
             scale.make_scale(_NO_VARIABLE.format(size) if places is None else name)
@@ -121,6 +129,7 @@ class Hdf5Writer:
         if compress and layout:
             layout |= {"compression": _LEVEL, "shuffle": True}
         with self._call():
+            self._add_groups_above(path)
             array = self._root.create_dataset(path, shape, np.int8 if is_bool else dtype, **layout)
             if is_bool:
                 array.attrs["dtype"] = "bool"
@@ -145,10 +154,29 @@ def writing_hdf5(file: BinaryIO) -> Iterator[Hdf5Writer]:
     """Makes an HDF5 file of an empty file, which is complete when the block ends."""
     pending = _Pending(file)
     with interruptions_held():
-        root = h5py.File(pending, "w", libver=_VERSIONS, track_order=True)
+        root = _new_file(pending)
     try:
         yield Hdf5Writer(pending, root)
     finally:
         with interruptions_held():
             root.close()
     pending.finish()
+
+
+def _new_file(pending: _Pending) -> Any:
+    """A new HDF5 file; what `h5py.File` makes of one has the time in it."""
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
+    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, pending)
+    options = _timeless(h5py.h5p.create(h5py.h5p.FILE_CREATE))
+    name = repr(pending).encode()
+    return h5py.File(h5py.h5f.create(name, h5py.h5f.ACC_TRUNC, fcpl=options, fapl=access))
+
+
+def _timeless(options: Any) -> Any:
+    """Sets the options of a group that keeps the order of what is in it, and no time."""
+    options.set_obj_track_times(False)
+    options.set_link_creation_order(h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED)
+    options.set_attr_creation_order(h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED)
+    return options
