@@ -33,6 +33,7 @@ PUBLISHED = {
     "shapes.1.json": "cc842ebe466d7944",
     "shapes.2.json": "badd69491dac749a",
     "shapes.3.json": "767ee926da4fd0f6",
+    "stats.1.json": "6f9e97a304ed0884",
     "trace.1.json": "f6e11b09195fee35",
     "trace.2.json": "42992895c4707628",
     "verify.1.json": "3d7215e47160ac08",
@@ -142,6 +143,27 @@ def test_trace_prints_what_its_schema_says(tmp_path: Path) -> None:
         )
         validate(value, "trace.2.json")
     assert value["arrays"][0]["mean"] is None
+
+
+def test_stats_prints_what_its_schema_says(tmp_path: Path) -> None:
+    x = np.load(SAMPLES / "bidirectional_masking.npy")
+    x[1, 2] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    for given in (SAMPLES / "bidirectional_masking.npy", tmp_path / "x.npy"):
+        printed(
+            *(
+                "trace",
+                SAMPLES / "bidirectional_masking.keras",
+                "--input",
+                given,
+                "--record",
+                "all",
+            ),
+            *("--allow-nonfinite", "--out", tmp_path / "s.npz", "--format", "json"),
+        )
+        value = printed("stats", tmp_path / "s.npz", "--json")
+        validate(value, "stats.1.json")
+    assert [note["kind"] for note in value["notes"]].count("nonfinite") > 4
 
 
 def test_a_verification_is_of_its_schema() -> None:

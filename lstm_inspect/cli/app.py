@@ -14,6 +14,8 @@ from lstm_inspect.cli.diff_command import diff
 from lstm_inspect.cli.messages import say_error, say_failure, say_notes, warnings_as_lines
 from lstm_inspect.cli.shapes_command import shapes
 from lstm_inspect.cli.shared_options import debug_option
+from lstm_inspect.cli.show_command import show
+from lstm_inspect.cli.stats_command import stats
 from lstm_inspect.cli.trace_command import trace
 from lstm_inspect.cli.verify_command import verify
 from lstm_inspect.cli.weights_command import weights
@@ -176,5 +178,5 @@ def cli() -> None:
     """
 
 
-for _command in (shapes, weights, trace, verify, check, contract, diff):
+for _command in (shapes, weights, trace, show, stats, verify, check, contract, diff):
     cli.add_command(debug_option(_command))

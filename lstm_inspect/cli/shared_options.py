@@ -71,6 +71,14 @@ feed_option = click.option(
 )
 
 
+recorded_layers_option = click.option(
+    "--layer",
+    "layers",
+    metavar="GLOB",
+    multiple=True,
+    help="Take only the recorded layers that match this; may be repeated.",
+)
+
 out_option = click.option(
     "--out",
     "-o",

@@ -1,12 +1,13 @@
 """A trace of which the arrays are read piece by piece: a dump, which may be larger than memory."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lstm_inspect.errors import InputError, InspectError
+from lstm_inspect.errors import InputError, InspectError, SelectionError
 from lstm_inspect.files.limits import Limits
 from lstm_inspect.traces.dump_format import StoredArray
 from lstm_inspect.traces.dumps import open_dump
@@ -44,6 +45,25 @@ class StoredTrace:
     untraced: Mapping[str, str]
     model: Mapping[str, str | None]
     verification: Mapping[str, Any] | None
+
+    def selected(self, patterns: Sequence[str]) -> "StoredTrace":
+        """Returns the trace of the layers whose paths match one of some globs; of none, all.
+
+        Raises:
+            SelectionError: A glob matches no layer.
+        """
+        for pattern in patterns:
+            if not any(fnmatchcase(path, pattern) for path in self.layers):
+                there = ", ".join(self.layers) or "none"
+                raise SelectionError(
+                    f"layer {pattern}: matches no recorded layer; there are {there}"
+                )
+        layers = {
+            path: layer
+            for path, layer in self.layers.items()
+            if not patterns or any(fnmatchcase(path, pattern) for pattern in patterns)
+        }
+        return replace(self, layers=layers)
 
 
 @contextmanager

@@ -13,14 +13,28 @@ from lstm_inspect.views.colors import shows_colors
 from lstm_inspect.views.reports import FORMATS, markdown
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
 # Wider than any table, so that output in a file or a CI log is never cut or folded.
 _PIPED_WIDTH = 100_000
 
 
+# What is drawn is as wide as most windows and files of text.
+_DRAWN_WIDTH = 100
+
+
 def print_view(view: "RenderableType") -> None:
     """Prints a view to standard output; a terminal gets lines of its own width."""
+    _print(view, _PIPED_WIDTH)
+
+
+def print_drawing(view: "RenderableType") -> None:
+    """Prints what becomes as wide as it may be, and an empty line behind it."""
+    _print(view, _DRAWN_WIDTH)
+    print()
+
+
+def _print(view: "RenderableType", piped_width: int) -> None:
     from rich.console import Console
 
     class Output(Console):
@@ -28,9 +42,18 @@ def print_view(view: "RenderableType") -> None:
             """Leaves a closed pipe to the command line; Rich would exit with 1: a difference."""
             raise BrokenPipeError
 
-    width = None if sys.stdout.isatty() else _PIPED_WIDTH
+    width = None if sys.stdout.isatty() else piped_width
     colors: Literal["auto"] | None = "auto" if shows_colors(sys.stdout) else None
     Output(width=width, color_system=colors, highlight=False, emoji=False).print(view)
+
+
+def can_write(console: "Console", text: str) -> bool:
+    """Whether the encoding of a console has some characters."""
+    try:
+        text.encode(console.encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def print_heading(path: Path, *, is_first: bool) -> None:

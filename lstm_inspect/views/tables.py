@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -15,9 +16,11 @@ from lstm_inspect.notation import advice, by_line, counted, place_text, printabl
 from lstm_inspect.views.fitted_table import FittedTable
 
 if TYPE_CHECKING:  # a view only reads these, and need not wait for their imports
+    from lstm_inspect.checks.state_notes import StateNote
     from lstm_inspect.checks.verification import Verification
     from lstm_inspect.model import ModelInput
     from lstm_inspect.shapes import LayerShapes, ModelShapes, Size
+    from lstm_inspect.traces.figures import LayerFigures
     from lstm_inspect.traces.statistics import ArrayStats
 
 
@@ -181,6 +184,31 @@ def stats_table(stats: "Iterable[ArrayStats]") -> FittedTable:
             f"{row.high:.4g}",
             Text(str(row.nonfinite), style="bold red" if row.nonfinite else ""),
         )
+    return table
+
+
+def figures_view(layers: "Iterable[LayerFigures]", notes: "Iterable[StateNote]") -> Group:
+    """A row for each recorded signal, then a line for each note."""
+    lines = [note.text for note in notes]
+    return _page([figures_table(layers)], lines or ["nothing is notable"])
+
+
+def figures_table(layers: "Iterable[LayerFigures]") -> FittedTable:
+    """A row for each recorded signal."""
+    figures = ("min", "mean", "max", "std", "< 0.05", "> 0.95", "half-life")
+    table = FittedTable("layer", "signal", "shape", *figures, right=figures)
+    for layer in layers:
+        for number, each in enumerate(layer.signals):
+            lives = each.half_life
+            table.add_row(
+                _text("" if number else layer.path, "bold"),
+                each.signal,
+                shape_text(each.shape),
+                *(f"{figure:.4g}" for figure in (each.low, each.mean, each.high, each.std)),
+                *("" if share is None else f"{share:.0%}" for share in (each.closed, each.opened)),
+                "" if not lives else f"{median(lives):.3g}",
+            )
+        table.add_gap()
     return table
 
 

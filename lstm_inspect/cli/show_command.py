@@ -1,0 +1,70 @@
+"""``lstm-inspect show``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lstm_inspect.cli.shared_options import limit_option, recorded_layers_option
+
+if TYPE_CHECKING:
+    from lstm_inspect.files.limits import Limits
+
+_EXAMPLES = """\b
+Examples:
+  lstm-inspect show states.npz
+  lstm-inspect show states.npz --layer lstm --signal c,f --sample 3
+  lstm-inspect show states.npz --signal c --units 0,5,8:16
+"""
+
+
+@click.command(epilog=_EXAMPLES)
+@click.argument("states", type=click.Path(path_type=Path))
+@recorded_layers_option
+@click.option(
+    "--signal",
+    "signals",
+    metavar="SIGNALS",
+    multiple=True,
+    help="Show these signals, separated by commas; or all. Default: h and c.",
+)
+@click.option(
+    "--sample", type=click.IntRange(0), default=0, show_default=True, help="Show this sample."
+)
+@click.option(
+    "--units",
+    metavar="PLACES",
+    help="Draw a line for each of these units in place of a heat map: 0,5,8:16.",
+)
+@limit_option
+def show(
+    states: Path,
+    layers: Sequence[str],
+    signals: Sequence[str],
+    sample: int,
+    units: str | None,
+    limits: "Limits",
+) -> None:
+    """Draw recorded states in the terminal: units downwards, timesteps to the right.
+
+    STATES is a dump (.npz, .h5, .zarr), which `trace` writes. A terminal gets colors; elsewhere the
+    numbers are shades of plain text.
+
+    Exit status: 0 done; 2 an error.
+    """
+    from lstm_inspect.replay.cuts import read_cut
+    from lstm_inspect.traces.sequences import units_over_time
+    from lstm_inspect.traces.stored_trace import open_trace
+    from lstm_inspect.views.heat_map import HeatMap
+    from lstm_inspect.views.printing import print_drawing
+    from lstm_inspect.views.sparklines import Sparklines
+
+    wanted = [signal.strip() for each in signals for signal in each.split(",")]
+    cut = read_cut("units", units)
+    with open_trace(states, limits) as trace:
+        for shown in units_over_time(trace.selected(layers), wanted, sample):
+            if cut is None:
+                print_drawing(HeatMap(shown))
+            else:
+                print_drawing(Sparklines(shown.at_units(cut.places(max(shown.units) + 1))))
