@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from lstm_inspect.traces.sequences import UnitsOverTime
-from lstm_inspect.views.heat_map import HeatMap
-from lstm_inspect.views.sparklines import Sparklines
+from lstm_inspect.pictures.heat_map import HeatMap
+from lstm_inspect.pictures.sparklines import Sparklines
+from lstm_inspect.pictures.units_over_time import UnitsOverTime
 from tests.conftest import Array, random
 from tests.test_cli import run
 from tests.test_state_notes import ordinary, trace_of
@@ -26,6 +26,7 @@ def shown(numbers: Array, signal: str = "h", masked: Any = None) -> UnitsOverTim
         steps=range(timesteps),
         units=range(units),
         masked=masked,
+        is_gate=signal == "f",
     )
 
 

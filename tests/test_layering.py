@@ -14,6 +14,7 @@ MODULES = sorted([*PACKAGE.rglob("*.py"), PACKAGE / "__init__.pyi"])
 FLOORS = [
     {"arrays", "nested", "notation", "version"},
     {"cells", "errors", "notebooks"},
+    {"pictures"},
     {"files", "model"},
     {"engines", "layers"},
     {"genuine"},
@@ -48,7 +49,7 @@ FORBIDDEN = {
 THIRD_PARTY: dict[str, set[str]] = {
     "numpy": {
         *("arrays", "cells", "checks", "engines", "files", "genuine", "layers", "model", "replay"),
-        *("sources", "traces"),
+        *("pictures", "sources", "traces"),
     },
     "onnx": {"engines"},
     "onnxruntime": {"engines"},
@@ -57,7 +58,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "distributed": {"replay"},
     "google_crc32c": {"files"},
     "h5py": {"files"},
-    "rich": {"views"},
+    "rich": {"pictures", "views"},
     "click": {"cli"},
     "pytest": {"pytest_plugin"},
     "keras": {"genuine"},

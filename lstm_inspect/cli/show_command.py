@@ -53,12 +53,12 @@ def show(
 
     Exit status: 0 done; 2 an error.
     """
+    from lstm_inspect.pictures.heat_map import HeatMap
+    from lstm_inspect.pictures.sparklines import Sparklines
     from lstm_inspect.replay.cuts import read_cut
     from lstm_inspect.traces.sequences import units_over_time
     from lstm_inspect.traces.stored_trace import open_trace
-    from lstm_inspect.views.heat_map import HeatMap
     from lstm_inspect.views.printing import print_drawing
-    from lstm_inspect.views.sparklines import Sparklines
 
     wanted = [signal.strip() for each in signals for signal in each.split(",")]
     cut = read_cut("units", units)

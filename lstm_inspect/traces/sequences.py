@@ -1,93 +1,17 @@
 """Takes single sequences out of a trace: what the units of a layer do over the timesteps."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
 from math import prod
-from typing import NamedTuple
 
 import numpy as np
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.errors import InputError, SelectionError
+from lstm_inspect.pictures.units_over_time import UnitsOverTime
 from lstm_inspect.traces.figures import GATES
 from lstm_inspect.traces.kept import Kept
 from lstm_inspect.traces.rows import check_alike, rows_of, timesteps_of, width_of
 from lstm_inspect.traces.stored_trace import StoredLayer, StoredSignal, StoredTrace
-
-
-class Cells(NamedTuple):
-    """Numbers in as many cells as there is room for.
-
-    Attributes:
-        means: The mean of each cell, row by row; not finite if one of its numbers is not.
-        of_units: Which units each row has, by their index.
-        of_steps: Which timesteps each column has, by their index.
-    """
-
-    means: Sequence[Sequence[float]]
-    of_units: Sequence[slice]
-    of_steps: Sequence[slice]
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class UnitsOverTime:
-    """One signal of one sequence.
-
-    Attributes:
-        layer: The path of the layer.
-        signal: The signal.
-        sample: The number of the sample.
-        numbers: (timesteps, units).
-        steps: The timestep at each index.
-        units: The unit at each index.
-        masked: Whether each timestep is masked; None if the mask was not recorded.
-    """
-
-    layer: str
-    signal: str
-    sample: int
-    numbers: Array
-    steps: Sequence[int]
-    units: Sequence[int]
-    masked: Sequence[bool] | None
-
-    @property
-    def is_gate(self) -> bool:
-        """Whether the numbers lie between 0 and 1."""
-        return self.signal in GATES
-
-    def cells(self, rows: int, columns: int) -> Cells:
-        """Fits it into cells: units downwards, timesteps to the right.
-
-        Args:
-            rows: How many rows there may be.
-            columns: How many columns there may be.
-        """
-        of_units = _groups(len(self.units), min(rows, len(self.units)))
-        of_steps = _groups(len(self.steps), min(columns, len(self.steps)))
-        means: list[list[float]] = _means(self.numbers.T, of_units, of_steps).tolist()
-        return Cells(means, of_units, of_steps)
-
-    @property
-    def ends(self) -> list[tuple[float, float]]:
-        """The smallest and the largest finite number of each unit; NaN if it has none."""
-        numbers = np.where(np.isfinite(self.numbers), self.numbers, np.nan)
-        low, high = np.fmin.reduce(numbers), np.fmax.reduce(numbers)
-        return [(float(least), float(most)) for least, most in zip(low, high, strict=True)]
-
-    def at_units(self, wanted: Sequence[int]) -> "UnitsOverTime":
-        """Some of the units.
-
-        Raises:
-            InputError: One of them was not recorded.
-        """
-        places = {unit: place for place, unit in enumerate(self.units)}
-        for unit in wanted:
-            if unit not in places:
-                raise InputError(f"{self.layer}/{self.signal}: unit {unit} was not recorded")
-        at = [places[unit] for unit in wanted]
-        return replace(self, numbers=self.numbers[:, at], units=wanted)
 
 
 def units_over_time(
@@ -137,6 +61,7 @@ def _of_signal(layer: StoredLayer, name: str, sample: int) -> UnitsOverTime:
         steps=_places(layer.kept.get("timesteps"), timesteps_of(signal)),
         units=_places(layer.kept.get("units") if name != "x" else None, width_of(signal)),
         masked=None if mask is None else (~_rows(mask, number)[:, 0]).tolist(),
+        is_gate=name in GATES,
     )
 
 
@@ -167,20 +92,3 @@ def _rows(signal: StoredSignal, sequence: int) -> Array:
 
 def _places(kept: Kept | None, size: int) -> Sequence[int]:
     return range(size) if kept is None or len(kept.places) != size else kept.places
-
-
-def _groups(size: int, count: int) -> list[slice]:
-    """Divides an axis into cells that differ by one index at most."""
-    ends = [size * number // count for number in range(count + 1)]
-    return [slice(start, stop) for start, stop in pairwise(ends)]
-
-
-def _means(numbers: Array, rows: Sequence[slice], columns: Sequence[slice]) -> Array:
-    """The mean of each cell; one with a number that is not finite is not finite."""
-    wide = numbers.astype(np.float64)
-    of_rows = np.add.reduceat(wide, [row.start for row in rows], axis=0)
-    sums = np.add.reduceat(of_rows, [column.start for column in columns], axis=1)
-    heights = np.array([row.stop - row.start for row in rows])
-    widths = np.array([column.stop - column.start for column in columns])
-    means: Array = sums / (heights[:, np.newaxis] * widths)
-    return means

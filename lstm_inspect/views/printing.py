@@ -13,7 +13,7 @@ from lstm_inspect.views.colors import shows_colors
 from lstm_inspect.views.reports import FORMATS, markdown
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
 # Wider than any table, so that output in a file or a CI log is never cut or folded.
 _PIPED_WIDTH = 100_000
@@ -45,15 +45,6 @@ def _print(view: "RenderableType", piped_width: int) -> None:
     width = None if sys.stdout.isatty() else piped_width
     colors: Literal["auto"] | None = "auto" if shows_colors(sys.stdout) else None
     Output(width=width, color_system=colors, highlight=False, emoji=False).print(view)
-
-
-def can_write(console: "Console", text: str) -> bool:
-    """Whether the encoding of a console has some characters."""
-    try:
-        text.encode(console.encoding)
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def print_heading(path: Path, *, is_first: bool) -> None:

@@ -9,8 +9,8 @@ from rich.style import Style
 from rich.text import Text
 
 from lstm_inspect.notation import printable
-from lstm_inspect.traces.sequences import UnitsOverTime
-from lstm_inspect.views.printing import can_write
+from lstm_inspect.pictures.characters import can_write
+from lstm_inspect.pictures.units_over_time import UnitsOverTime
 
 _MOST_LINES = 24
 _WIDEST_CELL = 4

@@ -7,8 +7,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from lstm_inspect.notation import printable
-from lstm_inspect.traces.sequences import UnitsOverTime
-from lstm_inspect.views.printing import can_write
+from lstm_inspect.pictures.characters import can_write
+from lstm_inspect.pictures.units_over_time import UnitsOverTime
 
 _BARS = "▁▂▃▄▅▆▇█"
 _PLAIN_BARS = "_.-=+*#@"
