@@ -63,7 +63,7 @@ def show(
     wanted = [signal.strip() for each in signals for signal in each.split(",")]
     cut = read_cut("units", units)
     with open_trace(states, limits) as trace:
-        for shown in units_over_time(trace.selected(layers), wanted, sample):
+        for shown in units_over_time(trace.selected(layers), wanted, [sample]):
             if cut is None:
                 print_drawing(HeatMap(shown))
             else:

@@ -1,7 +1,7 @@
 """Reads a recorded signal as rows: one for each timestep of each sequence, a few at a time."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -49,6 +49,28 @@ def rows_of(signal: StoredSignal) -> Iterator[tuple[int, Array]]:
             pending, size = [joined[whole:]], size - whole
     if size:
         yield row, np.concatenate(pending).reshape(-1, width)
+
+
+def sequences_of(signal: StoredSignal, numbers: Iterable[int]) -> Iterator[Array]:
+    """Yields some of the sequences of a signal, (timesteps, width) each.
+
+    Args:
+        signal: The signal.
+        numbers: Which sequences; the numbers rise.
+    """
+    timesteps, width = timesteps_of(signal), width_of(signal)
+    pieces = rows_of(signal)
+    start, rows = 0, np.empty((0, width), signal.array.dtype)
+    for number in numbers:
+        found = np.empty((timesteps, width), signal.array.dtype)
+        first, filled = number * timesteps, 0
+        while filled < timesteps:
+            taken = rows[first + filled - start :][: timesteps - filled]
+            found[filled : filled + len(taken)] = taken
+            filled += len(taken)
+            if filled < timesteps:
+                start, rows = next(pieces)
+        yield found
 
 
 def check_alike(layer: StoredLayer) -> None:

@@ -1,33 +1,41 @@
 """Takes single sequences out of a trace: what the units of a layer do over the timesteps."""
 
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 from math import prod
 
-import numpy as np
-
-from lstm_inspect.arrays import Array
 from lstm_inspect.errors import InputError, SelectionError
 from lstm_inspect.pictures.units_over_time import UnitsOverTime
 from lstm_inspect.traces.figures import GATES
 from lstm_inspect.traces.kept import Kept
-from lstm_inspect.traces.rows import check_alike, rows_of, timesteps_of, width_of
+from lstm_inspect.traces.rows import check_alike, sequences_of, timesteps_of, width_of
 from lstm_inspect.traces.stored_trace import StoredLayer, StoredSignal, StoredTrace
 
 
+def samples_of(trace: StoredTrace) -> Sequence[int]:
+    """The samples that were recorded, by their numbers in the input."""
+    for layer in trace.layers.values():
+        for array, _ in layer.signals.values():
+            return _places(layer.kept.get("batch"), array.shape[0])
+    return ()
+
+
 def units_over_time(
-    trace: StoredTrace, signals: Sequence[str], sample: int
+    trace: StoredTrace, signals: Sequence[str], samples: Sequence[int]
 ) -> Iterator[UnitsOverTime]:
-    """Takes one sample of some signals of each layer; the rest of a dump is not kept in memory.
+    """Takes samples out of a trace one after the other: of each, some signals of each layer.
+
+    The rest of a dump is not kept in memory.
 
     Args:
         trace: The trace.
         signals: The signals; those that a layer does not have are left out. ``"all"`` is all. None
             given are h and c, as far as they were recorded.
-        sample: The number of the sample.
+        samples: The numbers of the samples, which rise.
 
     Raises:
         SelectionError: No layer has one of the signals.
-        InputError: The sample was not recorded.
+        InputError: A sample was not recorded.
     """
     recorded = {
         name: None
@@ -40,54 +48,48 @@ def units_over_time(
             there = ", ".join(recorded) or "none"
             raise SelectionError(f"signal {name}: was not recorded; there are {there}")
     signals = signals or [name for name in ("h", "c") if name in recorded] or ["all"]
-    for layer in trace.layers.values():
-        check_alike(layer)
-        for name in recorded:
-            if name in layer.signals and (name in signals or "all" in signals):
-                yield _of_signal(layer, name, sample)
+    taken = [
+        _of_signal(layer, name, samples)
+        for layer in trace.layers.values()
+        for name in recorded
+        if name in layer.signals and (name in signals or "all" in signals)
+    ]
+    for of_sample in zip(*taken, strict=True):
+        yield from of_sample
 
 
-def _of_signal(layer: StoredLayer, name: str, sample: int) -> UnitsOverTime:
+def _of_signal(layer: StoredLayer, name: str, samples: Sequence[int]) -> Iterator[UnitsOverTime]:
+    check_alike(layer)
     signal = layer.signals[name]
     if 0 in signal.array.shape:
         raise InputError(f"{layer.path}/{name}: expected numbers, received an empty array")
-    number = _sequence(layer, signal, sample)
+    numbers = _sequences(layer, signal, samples)
     mask = layer.signals.get("mask")
-    return UnitsOverTime(
-        layer=layer.path,
-        signal=name,
-        sample=sample,
-        numbers=_rows(signal, number),
-        steps=_places(layer.kept.get("timesteps"), timesteps_of(signal)),
-        units=_places(layer.kept.get("units") if name != "x" else None, width_of(signal)),
-        masked=None if mask is None else (~_rows(mask, number)[:, 0]).tolist(),
-        is_gate=name in GATES,
-    )
+    masks = repeat(None) if mask is None else sequences_of(mask, numbers)
+    for sample, found, counts in zip(samples, sequences_of(signal, numbers), masks, strict=False):
+        yield UnitsOverTime(
+            layer=layer.path,
+            signal=name,
+            sample=sample,
+            numbers=found,
+            steps=_places(layer.kept.get("timesteps"), timesteps_of(signal)),
+            units=_places(layer.kept.get("units") if name != "x" else None, width_of(signal)),
+            masked=None if counts is None else (~counts[:, 0].astype(bool)).tolist(),
+            is_gate=name in GATES,
+        )
 
 
-def _sequence(layer: StoredLayer, signal: StoredSignal, sample: int) -> int:
-    """Which of the sequences in an array is the first one of a sample."""
-    samples = _places(layer.kept.get("batch"), signal.array.shape[0])
-    if sample not in samples:
-        there = layer.kept.get("batch") or f"0 to {len(samples) - 1}"
-        raise InputError(f"sample {sample}: expected one of {there}")
+def _sequences(layer: StoredLayer, signal: StoredSignal, samples: Sequence[int]) -> list[int]:
+    """Which of the sequences in an array is the first one of each sample."""
+    recorded = _places(layer.kept.get("batch"), signal.array.shape[0])
+    at = {sample: place for place, sample in enumerate(recorded)}
+    for sample in samples:
+        if sample not in at:
+            there = layer.kept.get("batch") or f"0 to {len(recorded) - 1}"
+            raise InputError(f"sample {sample}: expected one of {there}")
     # Inside of a TimeDistributed, a sample has a sequence for each outer timestep.
-    outer = signal.array.shape[1 : signal.dims.index("timesteps")]
-    return samples.index(sample) * prod(outer)
-
-
-def _rows(signal: StoredSignal, sequence: int) -> Array:
-    """The timesteps of a sequence, (timesteps, width)."""
-    timesteps = timesteps_of(signal)
-    first, stop = sequence * timesteps, (sequence + 1) * timesteps
-    found = np.empty((timesteps, width_of(signal)), signal.array.dtype)
-    for start, rows in rows_of(signal):
-        if start >= stop:
-            break
-        lower, upper = max(first, start), min(stop, start + len(rows))
-        if lower < upper:
-            found[lower - first : upper - first] = rows[lower - start : upper - start]
-    return found
+    outer = prod(signal.array.shape[1 : signal.dims.index("timesteps")])
+    return [at[sample] * outer for sample in samples]
 
 
 def _places(kept: Kept | None, size: int) -> Sequence[int]:
