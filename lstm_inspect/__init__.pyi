@@ -4,6 +4,7 @@ from lstm_inspect.api import model_shapes as model_shapes
 from lstm_inspect.api import trace as trace
 from lstm_inspect.api import trace_dask as trace_dask
 from lstm_inspect.api import verify as verify
+from lstm_inspect.api import write_report as write_report
 from lstm_inspect.checks.comparison import Comparison as Comparison
 from lstm_inspect.checks.contract.contracts import Contract as Contract
 from lstm_inspect.checks.contract.contracts import read_contract as read_contract

@@ -17,13 +17,16 @@ from lstm_inspect.checks.verification import Verification, compare, replay_to_co
 from lstm_inspect.errors import InputError, InspectWarning
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.model import Model
-from lstm_inspect.replay.cuts import Places
+from lstm_inspect.page.contents import Beside, page_of
+from lstm_inspect.page.writing import drawing_library, write_page
+from lstm_inspect.replay.cuts import Places, read_cut
 from lstm_inspect.replay.on_cluster import write_on_cluster
 from lstm_inspect.replay.options import CustomLayer, Progress, ReplayOptions
 from lstm_inspect.replay.run import IN_MEMORY, Replay
 from lstm_inspect.shapes import ModelShapes
 from lstm_inspect.sources import open_model
 from lstm_inspect.traces.recording import Trace
+from lstm_inspect.traces.sequences import samples_of
 from lstm_inspect.traces.statistics import ArrayStats
 
 
@@ -205,6 +208,47 @@ def trace_dask(
     for path, why in written.trace.untraced.items():
         warnings.warn(InspectWarning(f"{path}: not traced: {why}"), stacklevel=2)
     return written.stats
+
+
+def write_report(
+    trace: Trace,
+    out: str | Path,
+    *,
+    model: Model | str | Path | None = None,
+    signals: Sequence[str] = ("all",),
+    samples: Places = None,
+    labels: Sequence[Sequence[str]] | None = None,
+) -> None:
+    """Writes a page about a trace that opens in any browser, without a network.
+
+    For example ``write_report(trace, "report.html", model="model.keras", labels=[tokens])``.
+
+    Args:
+        trace: What `trace` or `load_trace` returned. Of a dump that is larger than memory, the
+            command line writes a page.
+        out: The path of the page; what has this name is replaced.
+        model: The model, of which the page then has the shapes.
+        signals: The signals of which the page has the numbers: ``["h", "c"]``.
+        samples: The samples of which it has the numbers, as for `trace`; all if there is room.
+        labels: Names of the timesteps: one list for all samples, or one for each.
+
+    Raises:
+        MissingExtraError: Plotly is not installed.
+        InputError: A sample was not recorded, or there are other labels than timesteps.
+        SelectionError: A signal was not recorded.
+        OutputError: The page cannot be written there.
+    """
+    library = drawing_library()
+    stored = trace.stored()
+    cut = read_cut("samples", samples)
+    page = page_of(
+        stored,
+        trace.model.get("name") or "a trace",
+        Beside(shapes=None if model is None else model_shapes(model), labels=labels),
+        signals=signals,
+        samples=cut and cut.places(max(samples_of(stored), default=-1) + 1),
+    )
+    write_page(Path(out), page, library, lambda path: True)
 
 
 def verify(

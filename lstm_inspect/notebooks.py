@@ -1,6 +1,6 @@
-"""Writes what notebooks show: a line of text and tables, as plain HTML."""
+"""Writes lines and tables as plain HTML, for notebooks and pages."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lstm_inspect.notation import printable, shape_text
@@ -13,13 +13,14 @@ def as_html(line: str, *tables: Iterable[Mapping[str, Any]]) -> str:
         line: The line above the tables.
         tables: The rows of each table, as JSON data with one set of keys. The keys are its head.
     """
-    return f"<p>{_text(line)}</p>" + "".join(_table([*rows]) for rows in tables)
+    return f"<p>{text_as_html(line)}</p>" + "".join(table_as_html([*rows]) for rows in tables)
 
 
-def _table(rows: list[Mapping[str, Any]]) -> str:
+def table_as_html(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Writes the rows of a table as HTML; no rows are no table."""
     if not rows:
         return ""
-    head = "".join(f"<th>{_text(name)}</th>" for name in rows[0])
+    head = "".join(f'<th scope="col">{text_as_html(name)}</th>' for name in rows[0])
     body = "".join(
         f"<tr>{''.join(f'<td>{_cell(value)}</td>' for value in row.values())}</tr>" for row in rows
     )
@@ -37,14 +38,17 @@ def _cell(value: Any) -> str:
         case float():
             return f"{value:.4g}"
         case list() | tuple():
-            return _text(shape_text(value))
+            return text_as_html(shape_text(value))
         case dict():
-            return "<br>".join(f"{_text(name)} {_cell(each)}" for name, each in value.items())
+            return "<br>".join(
+                f"{text_as_html(name)} {_cell(each)}" for name, each in value.items()
+            )
         case _:
-            return _text(str(value))
+            return text_as_html(str(value))
 
 
-def _text(text: str) -> str:
+def text_as_html(text: str) -> str:
+    """Writes a text as HTML, in which nothing is markup; it may stand in an attribute too."""
     from html import escape  # a command shows no HTML and need not wait for it
 
     return escape(printable(text))

@@ -77,7 +77,7 @@ def assert_states_close(request: pytest.FixtureRequest) -> "Callable[..., None]"
             pytest.fail(
                 f"{path}: no golden states; write them with pytest --lstm-update", pytrace=False
             )
-        findings = diff_traces(load_trace(path), trace, path, tolerance)
+        findings = diff_traces(load_trace(path).stored(), trace.stored(), path, tolerance)
         if findings:
             lines = [f"{path}: {finding.message}" for finding in findings]
             lines.append("If this change is intended, run pytest --lstm-update")

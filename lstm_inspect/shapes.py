@@ -182,8 +182,12 @@ class ModelShapes:
 
     def _repr_html_(self) -> str:
         """The shapes of all recurrent layers, for notebooks."""
-        rows = ({name: row[name] for name in _SHOWN} for row in self.as_json()["layers"])
-        return as_html(repr(self), rows)
+        return as_html(repr(self), self.rows)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """What a short table has of each recurrent layer, as JSON data."""
+        return [{name: row[name] for name in _SHOWN} for row in self.as_json()["layers"]]
 
     @property
     def incomplete(self) -> tuple[str, ...]:

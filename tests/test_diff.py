@@ -309,8 +309,8 @@ def test_another_cell_and_another_direction_are_told(tmp_path: Path) -> None:
         "lstm: direction: expected forward, found backward",
     ]
     assert lines(one, other) == told
-    traces = lstm_inspect.load_trace(one), lstm_inspect.load_trace(other)
-    findings = diff_traces(*traces, file=other, tolerance=Tolerance())
+    before, after = (lstm_inspect.load_trace(each).stored() for each in (one, other))
+    findings = diff_traces(before, after, file=other, tolerance=Tolerance())
     assert [finding.message for finding in findings] == told
 
 

@@ -22,7 +22,8 @@ FLOORS = [
     {"replay"},
     {"shapes", "weight_dump"},
     {"checks"},
-    {"api", "views"},
+    {"page", "views"},
+    {"api"},
     {"pytest_plugin", "__init__"},
     {"cli"},
     {"__main__"},
@@ -41,6 +42,8 @@ FORBIDDEN = {
     ("views", "sources"): "nor in the views",
     ("views", "files"): "a view is handed what it shows",
     ("views", "cells"): "a view is handed what it shows",
+    ("page", "sources"): "nor in the page",
+    ("page", "replay"): "a page is handed what it shows",
     ("traces", "model"): "a trace is read without the model",
     ("traces", "cells"): "a trace is read without the model",
 }
@@ -49,7 +52,7 @@ FORBIDDEN = {
 THIRD_PARTY: dict[str, set[str]] = {
     "numpy": {
         *("arrays", "cells", "checks", "engines", "files", "genuine", "layers", "model", "replay"),
-        *("pictures", "sources", "traces"),
+        *("page", "pictures", "sources", "traces"),
     },
     "onnx": {"engines"},
     "onnxruntime": {"engines"},
@@ -59,6 +62,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "google_crc32c": {"files"},
     "h5py": {"files"},
     "rich": {"pictures", "views"},
+    "plotly": {"page"},
     "click": {"cli"},
     "pytest": {"pytest_plugin"},
     "keras": {"genuine"},
@@ -70,7 +74,14 @@ THIRD_PARTY: dict[str, set[str]] = {
 
 ONLY_IN: dict[str, set[str]] = {
     "zipfile": set(),  # files reads and writes zips
-    "json": {"checks", "files", "genuine", "traces", "views"},  # a stranger's JSON: files alone
+    "json": {
+        "checks",
+        "files",
+        "genuine",
+        "page",
+        "traces",
+        "views",
+    },  # a stranger's JSON: files alone
     # __init__: lazy exports; genuine: is Keras installed? engines: is onnxruntime?
     "importlib": {"__init__", "engines", "genuine"},
     "html": {"notebooks"},

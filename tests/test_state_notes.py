@@ -67,6 +67,12 @@ def test_the_first_timestep_that_is_not_finite_is_named() -> None:
     assert figures(h=h)["h"].high == np.nanmax(np.where(np.isinf(h), np.nan, h))
 
 
+def test_the_largest_numbers_have_figures_without_a_warning() -> None:
+    found = figures(h=np.array([[[1e300], [-1e300]]]))["h"]
+    assert (found.high, found.mean, found.std) == (1e300, 0.0, np.inf)
+    assert found.as_json()["std"] is None
+
+
 def test_units_without_a_finite_number_are_not_called_dead() -> None:
     h = ordinary(2, 8, 3)
     h[..., 1] = np.nan

@@ -12,6 +12,7 @@ import click
 from lstm_inspect.cli.check_command import check, contract
 from lstm_inspect.cli.diff_command import diff
 from lstm_inspect.cli.messages import say_error, say_failure, say_notes, warnings_as_lines
+from lstm_inspect.cli.report_command import report
 from lstm_inspect.cli.shapes_command import shapes
 from lstm_inspect.cli.shared_options import debug_option
 from lstm_inspect.cli.show_command import show
@@ -178,5 +179,5 @@ def cli() -> None:
     """
 
 
-for _command in (shapes, weights, trace, show, stats, verify, check, contract, diff):
+for _command in (shapes, weights, trace, show, stats, report, verify, check, contract, diff):
     cli.add_command(debug_option(_command))

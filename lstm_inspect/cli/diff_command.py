@@ -10,9 +10,11 @@ from lstm_inspect.cli.messages import say_lacking
 from lstm_inspect.cli.model_arguments import ModelPath, open_given
 from lstm_inspect.cli.shared_options import (
     assume_option,
+    atol_option,
     exit_zero_option,
     limit_option,
     report_option,
+    rtol_option,
 )
 from lstm_inspect.errors import InputError
 
@@ -30,20 +32,8 @@ Examples:
 @click.command(epilog=_EXAMPLES)
 @click.argument("first", metavar="A", type=ModelPath())
 @click.argument("second", metavar="B", type=ModelPath())
-@click.option(
-    "--atol",
-    type=click.FloatRange(min=0),
-    default=0.0,
-    show_default=True,
-    help="Absolute tolerance: how far apart two numbers may be.",
-)
-@click.option(
-    "--rtol",
-    type=click.FloatRange(min=0),
-    default=0.0,
-    show_default=True,
-    help="Relative tolerance: the same, as a share of the number in A.",
-)
+@atol_option
+@rtol_option
 @report_option
 @exit_zero_option
 @assume_option

@@ -169,3 +169,19 @@ stateful_option = click.option(
     is_flag=True,
     help="Take the input as several batches in order; stateful layers keep their states.",
 )
+
+atol_option = click.option(
+    "--atol",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="Absolute tolerance of a comparison: how far apart two numbers may be.",
+)
+
+rtol_option = click.option(
+    "--rtol",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="Relative tolerance: the same, as a share of the number that was there before.",
+)

@@ -150,7 +150,8 @@ def _of_signal(
         finite_count += count
         nonfinite += rows.size - count
         total += float(np.nansum(numbers))
-        squares += float(np.nansum(numbers * numbers))
+        with np.errstate(over="ignore"):  # of numbers beyond 1e154 the std is infinite
+            squares += float(np.nansum(numbers * numbers))
         if name == "c":
             np.maximum.at(of_step, steps, np.nan_to_num(np.fmax.reduce(abs(numbers), axis=1)))
         if is_gate:

@@ -205,6 +205,7 @@ class Trace(Mapping[str, LayerTrace]):
                     direction=layer.direction,
                     dims=layer.dims,
                     kept=layer.kept,
+                    engine=layer.engine,
                     signals={
                         signal: StoredSignal(ArrayInMemory(array), layer.dims_of(signal))
                         for signal, array in layer.signals.items()
@@ -296,6 +297,7 @@ def load_trace(path: str | Path, *, limits: Limits = DEFAULT_LIMITS) -> Trace:
                     direction=layer.direction,
                     dims=layer.dims,
                     kept=layer.kept,
+                    engine=layer.engine,
                     signals={signal: each.array.read() for signal, each in layer.signals.items()},
                 )
                 for name, layer in stored.layers.items()

@@ -34,6 +34,7 @@ class StoredLayer:
     direction: str
     dims: tuple[str, ...]
     kept: Mapping[str, Kept]
+    engine: str | None
     signals: Mapping[str, StoredSignal]
 
 
@@ -88,6 +89,7 @@ def open_trace(path: Path, limits: Limits) -> Iterator[StoredTrace]:
                     direction=str(layer["direction"]),
                     dims=tuple(layer["dims"]),
                     kept=_kept_of(name, layer, arrays),
+                    engine=_engine_of(layer),
                     signals={
                         signal: StoredSignal(
                             arrays[f"{name}/{signal}"], tuple(map(str, stated["dims"]))
@@ -133,6 +135,11 @@ def _kept_of(
             if dim in stated:
                 kept[dim] = Kept.from_json(stated[dim], length)
     return kept
+
+
+def _engine_of(layer: Mapping[str, Any]) -> str | None:
+    engine = layer.get("engine")
+    return None if engine is None else str(engine)
 
 
 @contextmanager

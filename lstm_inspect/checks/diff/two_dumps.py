@@ -9,7 +9,6 @@ from lstm_inspect.checks.findings import Finding
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.notation import place_text
 from lstm_inspect.traces.kept import Kept
-from lstm_inspect.traces.recording import Trace
 from lstm_inspect.traces.stored_trace import StoredLayer, StoredTrace, open_trace
 
 _FACTS = ("cell", "direction")
@@ -39,12 +38,14 @@ def diff_dumps(
     """
     one, other = Path(one), Path(other)
     with open_trace(one, limits) as mine, open_trace(other, limits) as its:
-        return list(_diff(mine, its, other, tolerance))
+        return diff_traces(mine, its, other, tolerance)
 
 
-def diff_traces(one: Trace, other: Trace, file: Path, tolerance: Tolerance) -> list[Finding]:
-    """Compares two traces in memory, as `diff_dumps` does; the findings name ``file``."""
-    return list(_diff(one.stored(), other.stored(), file, tolerance))
+def diff_traces(
+    one: StoredTrace, other: StoredTrace, file: Path, tolerance: Tolerance
+) -> list[Finding]:
+    """Compares two traces as `diff_dumps` does; the findings name ``file``."""
+    return list(_diff(one, other, file, tolerance))
 
 
 def _diff(
