@@ -19,16 +19,16 @@ from lstm_inspect.notation import printable
 _LONGEST = 300
 
 
-def one_line(text: str) -> str:
-    """Makes a message safe to print: one line, escaped, at most 300 characters.
+def one_line(text: str, longest: int = _LONGEST) -> str:
+    """Makes a message safe to print: one line, escaped, at most 300 characters or so many.
 
     A message may quote a file. If it is too long, its middle is cut, because the start says what
     it is about and the end says what to do next.
     """
     line = printable(text)
-    if len(line) <= _LONGEST:
+    if len(line) <= longest:
         return line
-    kept = (_LONGEST - 5) // 2
+    kept = (longest - 5) // 2
     return f"{line[:kept]} ... {line[-kept:]}"
 
 

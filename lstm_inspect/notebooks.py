@@ -1,4 +1,4 @@
-"""Writes lines and tables as plain HTML, for notebooks and pages."""
+"""Writes lines, tables and pictures as plain HTML, for notebooks and pages."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,6 +14,25 @@ def as_html(line: str, *tables: Iterable[Mapping[str, Any]]) -> str:
         tables: The rows of each table, as JSON data with one set of keys. The keys are its head.
     """
     return f"<p>{text_as_html(line)}</p>" + "".join(table_as_html([*rows]) for rows in tables)
+
+
+def lines_as_html(text: str) -> str:
+    """Writes lines of characters, all of one width."""
+    lines = "\n".join(map(text_as_html, text.splitlines()))
+    return f"<pre>{lines}</pre>"
+
+
+def image_as_html(png: bytes, alt: str) -> str:
+    """Writes a picture.
+
+    Args:
+        png: The bytes of a PNG.
+        alt: What is to be seen, in words.
+    """
+    from base64 import b64encode
+
+    data = f"data:image/png;base64,{b64encode(png).decode()}"
+    return f'<img src="{data}" alt="{text_as_html(alt)}" style="max-width: 100%">'
 
 
 def table_as_html(rows: Sequence[Mapping[str, Any]]) -> str:

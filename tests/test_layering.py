@@ -63,6 +63,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "h5py": {"files"},
     "rich": {"pictures", "views"},
     "plotly": {"page"},
+    "matplotlib": {"pictures"},
     "click": {"cli"},
     "pytest": {"pytest_plugin"},
     "keras": {"genuine"},

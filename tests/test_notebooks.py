@@ -1,15 +1,22 @@
 """Tests how models and results show themselves: one line in a console, tables in a notebook."""
 
+import re
+import sys
+from base64 import b64decode
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import lstm_inspect
-from lstm_inspect import Comparison, InputError, LayerTrace, Trace, Verification
+from lstm_inspect import Comparison, InputError, LayerTrace, SelectionError, Trace, Verification
+from lstm_inspect.traces.kept import Kept
 from tests.conftest import (
     SAMPLES,
+    Array,
     load_dump,
     lstm,
     lstm_weights,
@@ -19,6 +26,8 @@ from tests.conftest import (
     sequential,
     write_h5,
 )
+from tests.test_cli import run
+from tests.test_import import imported_by
 
 MODEL = SAMPLES / "encoder_decoder.keras"
 NAME = "<b>\x1b[31mbad\n</b>"
@@ -33,7 +42,7 @@ class _Tables(HTMLParser):
         self.tags: set[str] = set()
         self.feed(html)
 
-    def handle_starttag(self, tag: str, attrs: object) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         if tag == "tr":
             self.rows.append([])
@@ -183,3 +192,150 @@ def test_a_dump_whose_document_cannot_be_shown_is_refused(field: str, tmp_path: 
     save_dump(path, arrays, {**document, field: "text"})
     with pytest.raises(InputError, match="its document does not describe its arrays"):
         lstm_inspect.load_trace(path)
+
+
+# --- pictures
+
+
+class _Pictures(_Tables):
+    """The pictures of a page: the bytes and the words of each."""
+
+    def __init__(self, html: str) -> None:
+        self.pictures: list[tuple[bytes, str]] = []
+        super().__init__(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        super().handle_starttag(tag, attrs)
+        if tag == "img":
+            given = dict(attrs)
+            kind, _, data = (given["src"] or "").partition(",")
+            assert kind == "data:image/png;base64"
+            self.pictures.append((b64decode(data), given["alt"] or ""))
+
+
+def layer_of(path: str = "lstm", **others: Any) -> LayerTrace:
+    signals = {"h": random(2, 5, 3), "c": random(2, 5, 3), "f": abs(random(2, 5, 3))}
+    given = {"path": path, "cell": "lstm", "units": 3, "direction": "forward", "signals": signals}
+    return LayerTrace(**{**given, **others})
+
+
+@pytest.fixture
+def _no_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+
+
+@pytest.mark.parametrize(
+    ("options", "command"),
+    [
+        ({}, ["--signal", "h,c"]),
+        ({"signals": "c, f", "sample": 1}, ["--signal", "c,f", "--sample", "1"]),
+        ({"signals": ["c", "f"], "sample": 1}, ["--signal", "c,f", "--sample", "1"]),
+        ({"signals": "all", "units": [0, 2]}, ["--signal", "all", "--units", "0,2"]),
+        ({"signals": "all", "units": range(1, 3)}, ["--signal", "all", "--units", "1:3"]),
+    ],
+    ids=str,
+)
+def test_a_picture_is_what_the_commands_draw(
+    options: dict[str, Any], command: list[str], tmp_path: Path
+) -> None:
+    layer = layer_of()
+    dump, out = tmp_path / "s.npz", tmp_path / "p.png"
+    Trace(layers={"lstm": layer}, model={}).save(dump)
+    picture = layer.show(**options)
+    assert repr(picture) + "\n\n" == run("show", str(dump), *command).stdout
+    assert run("plot", str(dump), "--out", str(out), *command).exit_code == 0
+    ((png, _),) = _Pictures(picture._repr_html_()).pictures
+    assert png == out.read_bytes()
+
+
+def test_a_picture_has_words_for_who_cannot_see_it() -> None:
+    pages = [_Pictures(layer_of().show("h,f", units=units)._repr_html_()) for units in (None, [1])]
+    assert [words for page in pages for _, words in page.pictures] == [
+        "lstm, sample 0: heat maps of h, f over 5 timesteps",
+        "lstm, sample 0: lines of h, f over 5 timesteps",
+    ]
+
+
+@pytest.mark.usefixtures("_no_matplotlib")
+def test_without_matplotlib_a_picture_is_text_and_says_how_to_get_more() -> None:
+    picture = layer_of().show()
+    page = picture._repr_html_()
+    assert _Pictures(page).pictures == []
+    assert "install it with: pip install &quot;lstm-inspect[plot]&quot;</p><pre>" in page
+    for line in repr(picture).splitlines():
+        assert escape(line) in page
+
+
+def test_a_notebook_shows_the_statistics_and_the_states_of_a_layer() -> None:
+    layer = layer_of()
+    page = _Pictures(layer._repr_html_())
+    assert [row[0] for row in page.rows] == ["key", "lstm/h", "lstm/c", "lstm/f"]
+    assert escape(repr(layer)) in layer._repr_html_()
+    ((png, words),) = page.pictures
+    assert words == "lstm, sample 0: heat maps of h, c over 5 timesteps"
+    assert [(png, words)] == _Pictures(layer.show()._repr_html_()).pictures
+
+
+@pytest.mark.usefixtures("_no_matplotlib")
+def test_without_matplotlib_a_notebook_shows_the_statistics_of_a_layer() -> None:
+    page = layer_of()._repr_html_()
+    assert [row[0] for row in _Tables(page).rows] == ["key", "lstm/h", "lstm/c", "lstm/f"]
+    assert "pip install &quot;lstm-inspect[plot]&quot;" in page
+
+
+def test_a_notebook_shows_the_first_sample_that_was_recorded() -> None:
+    layer = layer_of(kept={"batch": Kept.of([4, 6], 9)})
+    ((_, words),) = _Pictures(layer._repr_html_()).pictures
+    assert words.startswith("lstm, sample 4: ")
+
+
+@pytest.mark.parametrize(
+    ("signals", "why"),
+    [
+        ({"h0": random(2, 3)}, "lstm: no signal that has timesteps was recorded"),
+        ({"h": np.zeros((0, 5, 3))}, "lstm/h: expected numbers, received an empty array"),
+        ({"h": np.full((1, 2, 3), 1e301)}, "lstm/h: expected numbers up to 1e+300"),
+    ],
+)
+def test_a_notebook_says_why_there_is_no_picture(signals: dict[str, Array], why: str) -> None:
+    page = layer_of(signals=signals)._repr_html_()
+    assert len(_Tables(page).rows) == 2
+    assert why in page
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"signals": "q"}, SelectionError, "signal q: was not recorded; there are h, c, f"),
+        ({"sample": 2}, InputError, "sample 2: expected one of 0 to 1"),
+        ({"units": [3]}, InputError, "lstm/h: unit 3 was not recorded"),
+        ({"units": [-1]}, InputError, "lstm/h: unit -1 was not recorded"),
+    ],
+    ids=str,
+)
+def test_a_picture_of_what_was_not_recorded_is_refused(
+    options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        layer_of().show(**options)
+
+
+@pytest.mark.parametrize("units", [None, [0]])
+def test_a_picture_takes_no_name_as_markup(units: list[int] | None) -> None:
+    picture = layer_of(NAME).show(units=units)
+    assert "\x1b" not in repr(picture)
+    html = picture._repr_html_()
+    assert _Pictures(html).tags == {"img"}
+    assert "\x1b" not in html
+
+
+@pytest.mark.usefixtures("_no_matplotlib")
+def test_the_text_of_a_picture_takes_no_name_as_markup() -> None:
+    html = layer_of(NAME).show()._repr_html_()
+    assert _Pictures(html).tags == {"p", "pre"}
+    assert "\x1b" not in html
+
+
+def test_a_layer_is_shown_without_waiting_for_what_draws() -> None:
+    modules = imported_by("import lstm_inspect; lstm_inspect.load_trace, lstm_inspect.LayerTrace")
+    assert not modules & {"rich", "matplotlib"}

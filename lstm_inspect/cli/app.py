@@ -12,6 +12,7 @@ import click
 from lstm_inspect.cli.check_command import check, contract
 from lstm_inspect.cli.diff_command import diff
 from lstm_inspect.cli.messages import say_error, say_failure, say_notes, warnings_as_lines
+from lstm_inspect.cli.plot_command import plot
 from lstm_inspect.cli.report_command import report
 from lstm_inspect.cli.shapes_command import shapes
 from lstm_inspect.cli.shared_options import debug_option
@@ -179,5 +180,5 @@ def cli() -> None:
     """
 
 
-for _command in (shapes, weights, trace, show, stats, report, verify, check, contract, diff):
+for _command in (shapes, weights, trace, show, plot, stats, report, verify, check, contract, diff):
     cli.add_command(debug_option(_command))

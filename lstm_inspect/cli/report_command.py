@@ -20,6 +20,7 @@ from lstm_inspect.cli.shared_options import (
     nonfinite_option,
     recorded_layers_option,
     rtol_option,
+    signals_option,
     stateful_option,
 )
 from lstm_inspect.errors import InputError
@@ -57,13 +58,7 @@ Examples:
 @feed_option
 @stateful_option
 @recorded_layers_option
-@click.option(
-    "--signal",
-    "signals",
-    metavar="SIGNALS",
-    multiple=True,
-    help="Show the numbers of these signals, separated by commas. Default: all.",
-)
+@signals_option("Show the numbers of these signals, separated by commas. Default: all.")
 @click.option("--samples", metavar="PLACES", help="Show the numbers of these samples: 0,5,8:16.")
 @click.option(
     "--labels",
@@ -150,7 +145,7 @@ def report(
         opened = open_given(
             file, config, replace_config=replace_config, assume=assume, limits=limits
         )
-    wanted = [signal.strip() for each in signals for signal in each.split(",")] or ["all"]
+    wanted = signals or ["all"]
     with ExitStack() as stack:
         if is_replayed and opened:
             options = ReplayOptions(

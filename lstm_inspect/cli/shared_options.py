@@ -79,6 +79,28 @@ recorded_layers_option = click.option(
     help="Take only the recorded layers that match this; may be repeated.",
 )
 
+
+def _names(ctx: click.Context, option: click.Parameter, given: Sequence[str]) -> list[str]:
+    return [name.strip() for each in given for name in each.split(",")]
+
+
+def signals_option(help_: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """``--signal``, which may be repeated and take several names."""
+    return click.option(
+        "--signal", "signals", metavar="SIGNALS", multiple=True, callback=_names, help=help_
+    )
+
+
+sample_option = click.option(
+    "--sample", type=click.IntRange(0), default=0, show_default=True, help="Show this sample."
+)
+
+units_option = click.option(
+    "--units",
+    metavar="PLACES",
+    help="Draw a line for each of these units in place of a heat map: 0,5,8:16.",
+)
+
 out_option = click.option(
     "--out",
     "-o",

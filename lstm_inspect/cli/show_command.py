@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lstm_inspect.cli.shared_options import limit_option, recorded_layers_option
+from lstm_inspect.cli.shared_options import (
+    limit_option,
+    recorded_layers_option,
+    sample_option,
+    signals_option,
+    units_option,
+)
 
 if TYPE_CHECKING:
     from lstm_inspect.files.limits import Limits
@@ -22,21 +28,9 @@ Examples:
 @click.command(epilog=_EXAMPLES)
 @click.argument("states", type=click.Path(path_type=Path))
 @recorded_layers_option
-@click.option(
-    "--signal",
-    "signals",
-    metavar="SIGNALS",
-    multiple=True,
-    help="Show these signals, separated by commas; or all. Default: h and c.",
-)
-@click.option(
-    "--sample", type=click.IntRange(0), default=0, show_default=True, help="Show this sample."
-)
-@click.option(
-    "--units",
-    metavar="PLACES",
-    help="Draw a line for each of these units in place of a heat map: 0,5,8:16.",
-)
+@signals_option("Show these signals, separated by commas; or all. Default: h and c.")
+@sample_option
+@units_option
 @limit_option
 def show(
     states: Path,
@@ -60,10 +54,9 @@ def show(
     from lstm_inspect.traces.stored_trace import open_trace
     from lstm_inspect.views.printing import print_drawing
 
-    wanted = [signal.strip() for each in signals for signal in each.split(",")]
     cut = read_cut("units", units)
     with open_trace(states, limits) as trace:
-        for shown in units_over_time(trace.selected(layers), wanted, [sample]):
+        for shown in units_over_time(trace.selected(layers), signals, [sample]):
             if cut is None:
                 print_drawing(HeatMap(shown))
             else:

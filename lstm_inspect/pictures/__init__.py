@@ -2,3 +2,6 @@
 
 They stand below the traces, so that a trace can show itself.
 """
+
+TEXT_WIDTH = 100
+"""How many columns a picture has outside of a terminal: most windows and files are as wide."""

@@ -49,7 +49,8 @@ class HeatMap:
         columns = max(1, options.max_width - margin)
         means, of_units, of_steps = shown.cells(_MOST_LINES * (2 if colored else 1), columns)
         wide = max(1, min(_WIDEST_CELL, columns // len(of_steps)))
-        scale = _Scale.of(means, shown.is_gate, has_few=console.color_system == "standard")
+        has_few = console.color_system == "standard"
+        scale = _Scale(*shown.scale(means), shown.is_gate, has_few)
         yield Text(printable(f"{shown.layer}/{shown.signal}, sample {shown.sample}"), style="bold")
         per_line = 2 if colored else 1
         for row in range(0, len(means), per_line):
@@ -92,14 +93,6 @@ class _Scale:
     high: float
     is_gate: bool
     has_few: bool
-
-    @classmethod
-    def of(cls, rows: Sequence[Sequence[float]], is_gate: bool, *, has_few: bool) -> "_Scale":
-        if is_gate:
-            return cls(0.0, 1.0, is_gate, has_few)
-        sizes = (abs(number) for row in rows for number in row if isfinite(number))
-        largest = max(sizes, default=0.0) or 1.0
-        return cls(-largest, largest, is_gate, has_few)
 
     def place(self, number: float) -> float:
         """Where a number stands between the ends, from 0 to 1."""

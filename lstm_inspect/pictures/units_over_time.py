@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
@@ -60,6 +61,14 @@ class UnitsOverTime:
         of_steps = _groups(len(self.steps), min(columns, len(self.steps)))
         means: list[list[float]] = _means(self.numbers.T, of_units, of_steps).tolist()
         return Cells(means, of_units, of_steps)
+
+    def scale(self, means: Sequence[Sequence[float]]) -> tuple[float, float]:
+        """The ends of the scale of some cells: 0 and 1 for a gate; else even around 0."""
+        if self.is_gate:
+            return 0.0, 1.0
+        sizes = (abs(number) for row in means for number in row if isfinite(number))
+        largest = max(sizes, default=0.0) or 1.0
+        return -largest, largest
 
     @property
     def ends(self) -> list[tuple[float, float]]:

@@ -1,13 +1,13 @@
 """The trace that a replay records."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lstm_inspect.arrays import Array
-from lstm_inspect.errors import SelectionError, one_line
+from lstm_inspect.errors import InputError, SelectionError, one_line
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.notation import sizes_text
 from lstm_inspect.notebooks import as_html
@@ -15,6 +15,7 @@ from lstm_inspect.traces.dump_format import ArrayInMemory
 from lstm_inspect.traces.dumps import NamedAxes, save_dump
 from lstm_inspect.traces.final_states import final_states
 from lstm_inspect.traces.kept import Kept
+from lstm_inspect.traces.sequences import units_over_time
 from lstm_inspect.traces.statistics import ArrayStats, stats_of
 from lstm_inspect.traces.stored_trace import (
     SCHEMA,
@@ -24,6 +25,9 @@ from lstm_inspect.traces.stored_trace import (
     open_trace,
 )
 from lstm_inspect.version import __version__
+
+if TYPE_CHECKING:
+    from lstm_inspect.pictures.in_notebook import Picture
 
 JSON_SCHEMA = 2
 """That of what `Trace.as_json` returns."""
@@ -67,6 +71,52 @@ class LayerTrace:
         """What was recorded, in one line."""
         what = f"{self.cell}, {self.direction}"
         return one_line(f"<LayerTrace {self.path}: {what}; {self._sizes}>")
+
+    def _repr_html_(self) -> str:
+        """The statistics of every signal, and heat maps of h and c, for notebooks."""
+        stats = as_html(repr(self), (each.as_json() for each in stats_of(self._alone.arrays())))
+        sample = self.kept["batch"].places[0] if "batch" in self.kept else 0
+        try:
+            return stats + self.show(sample=sample)._repr_html_()
+        except InputError as error:  # there is nothing to draw
+            return stats + as_html(str(error))
+
+    def show(
+        self,
+        signals: str | Collection[str] | None = None,
+        *,
+        sample: int = 0,
+        units: Sequence[int] | None = None,
+    ) -> "Picture":
+        """Returns a picture of what was recorded, for notebooks and consoles.
+
+        For example ``layer.show("c,f", sample=3)``. A notebook shows what ``lstm-inspect plot``
+        draws, which takes the extra ``[plot]``; a console what ``lstm-inspect show`` prints.
+
+        Args:
+            signals: The signals: ``"c,f"`` or ``["c", "f"]``; ``"all"`` is all; None are h and
+                c, as far as they were recorded.
+            sample: The number of the sample.
+            units: Draws a line for each of these units, in place of heat maps: ``range(8, 16)``.
+
+        Raises:
+            SelectionError: A signal was not recorded.
+            InputError: The sample or a unit was not recorded, or nothing was.
+        """
+        from lstm_inspect.pictures.in_notebook import Picture
+
+        names = signals.split(",") if isinstance(signals, str) else signals or ()
+        wanted = [name.strip() for name in names]
+        shown = [*units_over_time(self._alone.stored(), wanted, [sample])]
+        if not shown:
+            raise InputError(f"{self.path}: no signal that has timesteps was recorded")
+        if units is None:
+            return Picture.of_heat_maps(shown)
+        return Picture.of_lines([each.at_units(units) for each in shown])
+
+    @property
+    def _alone(self) -> "Trace":
+        return Trace(layers={self.path: self}, model={})
 
     @property
     def _sizes(self) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lstm_inspect.checks.findings import Report
 from lstm_inspect.notation import printable
+from lstm_inspect.pictures import TEXT_WIDTH
 from lstm_inspect.views.colors import shows_colors
 from lstm_inspect.views.reports import FORMATS, markdown
 
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 _PIPED_WIDTH = 100_000
 
 
-# What is drawn is as wide as most windows and files of text.
-_DRAWN_WIDTH = 100
-
-
 def print_view(view: "RenderableType") -> None:
     """Prints a view to standard output; a terminal gets lines of its own width."""
     _print(view, _PIPED_WIDTH)
@@ -30,7 +27,7 @@ def print_view(view: "RenderableType") -> None:
 
 def print_drawing(view: "RenderableType") -> None:
     """Prints what becomes as wide as it may be, and an empty line behind it."""
-    _print(view, _DRAWN_WIDTH)
+    _print(view, TEXT_WIDTH)
     print()
 
 
