@@ -1,6 +1,8 @@
 """Paths of the sample models, and functions that write small model files for the tests."""
 
 import json
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,15 @@ def parsed_here(monkeypatch: pytest.MonkeyPatch) -> None:
     to open the file. `test_fixtures` opens every fixture in one.
     """
     monkeypatch.setattr("lstm_inspect.files.confined.IS_CONFINED", False)
+
+
+def chromium() -> str:
+    """The path of Chromium; a test is skipped without it, but not in CI."""
+    path = shutil.which("chromium")
+    if path is None:
+        assert not os.environ.get("CI"), "Chromium is not installed"
+        pytest.skip("Chromium is not installed")
+    return path
 
 
 def sample_input(name: str) -> Array | dict[str, Array]:

@@ -8,6 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.conftest import chromium
+
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "pictures"
 MADE = sorted({path.name for path in FOLDER.iterdir() if path.is_file()} - {"make.py"})
@@ -17,6 +19,7 @@ SHOWN = re.compile(r"!\[(?P<alt>[^]]*)\]\((?P<path>[^)]*)\)")
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two folders with the pictures, which two processes made."""
+    chromium()
     folders = [tmp_path_factory.mktemp("pictures") for _ in range(2)]
     for folder in folders:
         subprocess.run([sys.executable, FOLDER / "make.py", folder], check=True)

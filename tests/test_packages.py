@@ -92,7 +92,8 @@ def test_a_wheel_holds_the_package_and_nothing_else(packages: Path, where: str) 
     (wheel,) = (packages / where).glob("*.whl")
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     package = ROOT / "lstm_inspect"
-    files = {path for path in package.rglob("*.*") if path.suffix in (".py", ".pyi", ".typed")}
+    suffixes = (".py", ".pyi", ".typed", ".css", ".html", ".js")
+    files = {path for path in package.rglob("*.*") if path.suffix in suffixes}
     assert names == {str(path.relative_to(ROOT)) for path in files}
     assert {"lstm_inspect/py.typed", "lstm_inspect/__init__.pyi"} <= names
 

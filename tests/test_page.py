@@ -1,7 +1,5 @@
 """What the page of `report` does in a browser: a headless Chromium."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +8,7 @@ import numpy as np
 import pytest
 
 from lstm_inspect import LayerTrace, Trace
-from tests.conftest import Array, random
+from tests.conftest import Array, chromium, random
 from tests.test_cli import run
 from tests.test_state_notes import MODEL, ordinary
 
@@ -69,15 +67,13 @@ class Opened:
 
 @pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
-    chromium = shutil.which("chromium")
-    if not chromium and not os.environ.get("CI"):
-        pytest.skip("Chromium is not installed")
+    executable = chromium()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
         started = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-quic", *quiet]
+            executable_path=executable, args=["--no-sandbox", "--disable-quic", *quiet]
         )
         yield started
         started.close()

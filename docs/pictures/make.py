@@ -1,10 +1,11 @@
 """Makes the pictures of README.md from a sample model: ``python docs/pictures/make.py [FOLDER]``.
 
-One function makes one picture, and `PICTURES` names its file. With the same versions of Matplotlib
-and Rich it has the same bytes.
+One function makes one picture, and `PICTURES` names its file. With the same versions of Matplotlib,
+Rich and Chromium it has the same bytes.
 """
 
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from io import StringIO
@@ -12,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from playwright.sync_api import sync_playwright
 from rich.console import Console
 
 import lstm_inspect
@@ -21,6 +23,7 @@ from lstm_inspect.pictures.heat_map import HeatMap
 HERE = Path(__file__).parent
 MODEL = HERE.parents[1] / "sample_models" / "encoder_decoder.keras"
 INPUTS = ("encoder_input", "decoder_input")
+TOKENS = ("let", "us", "inspect", "all", "the", "states", "now")
 
 
 def plot(states: Path, out: Path) -> None:
@@ -42,7 +45,31 @@ def show(states: Path, out: Path) -> None:
     out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-PICTURES: dict[str, Callable[[Path, Path], None]] = {"plot.svg": plot, "show.svg": show}
+def report(states: Path, out: Path) -> None:
+    """The upper part of what ``lstm-inspect report states.npz --labels tokens.txt`` writes."""
+    page, tokens = states.with_name("report.html"), states.with_name("tokens.txt")
+    tokens.write_text("\n".join(TOKENS), encoding="utf-8")
+    cli(["report", str(states), "--labels", str(tokens), "--out", str(page)], standalone_mode=False)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        tab = browser.new_page(viewport={"width": 1000, "height": 830})
+        tab.goto(page.as_uri())
+        tab.wait_for_selector("html[data-drawn]")
+        tab.focus("#heat-map")
+        for key in ("ArrowRight", "ArrowRight", "ArrowDown", "ArrowDown", "ArrowDown", "ArrowDown"):
+            tab.keyboard.press(key)
+        tab.locator("#cell", has_text="step 2 (inspect), unit 4").wait_for()
+        tab.screenshot(path=out)
+        browser.close()
+
+
+PICTURES: dict[str, Callable[[Path, Path], None]] = {
+    "plot.svg": plot,
+    "report.png": report,
+    "show.svg": show,
+}
 
 
 def main(folder: Path = HERE) -> None:

@@ -17,11 +17,12 @@ _WIDEST_CELL = 4
 _LEGEND = 21
 _TICKS = 10  # columns between two numbers of the ruler, at least
 
-# Blue for negative, red for positive numbers. 0 is a grey that shows on dark and light terminals.
-# From the scales RdBu of ColorBrewer and viridis of Matplotlib, which color-blind people can read.
-_DIVERGING = ((33, 102, 172), (146, 197, 222), (128, 128, 128), (244, 165, 130), (178, 24, 43))
+# Blue for negative, red for positive numbers, which color-blind people can tell apart. 0 is a grey
+# that shows on dark and light terminals. A number stands out more, the further it is from 0.
+_DIVERGING = ((25, 110, 225), (128, 128, 128), (220, 40, 40))
+# That of Matplotlib's viridis.
 _SEQUENTIAL = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))
-_FEW_DIVERGING = ("blue", "bright_blue", "bright_black", "bright_red", "red")
+_FEW_DIVERGING = ("bright_blue", "blue", "bright_black", "red", "bright_red")
 _FEW_SEQUENTIAL = ("bright_black", "blue", "cyan", "green", "bright_yellow")
 _NOT_FINITE = (255, 0, 255)
 
