@@ -45,12 +45,12 @@ class Opened:
         """What is said of the cell under the cursor."""
         return self.page.inner_text("#cell")
 
-    def point(self, unit: int, step: int) -> tuple[float, float]:
+    def point(self, unit: int, step: int, units: int = UNITS) -> tuple[float, float]:
         """The middle of a cell on the screen."""
         box = self.page.locator("#heat-map .nsewdrag[data-subplot=xy]").bounding_box()
         assert box
         x = box["x"] + box["width"] * (step + 0.5) / STEPS
-        return x, box["y"] + box["height"] * (unit + 0.5) / UNITS
+        return x, box["y"] + box["height"] * (unit + 0.5) / units
 
     def wait_for_cell(self, text: str) -> None:
         self.page.locator("#cell", has_text=text).wait_for()
@@ -162,6 +162,15 @@ def test_hover_shows_the_number_of_a_cell(opened: Opened, traced: Trace) -> None
     told = f"sample 0, step 6 (<i>6), unit 3\nh {number(traced['lstm'].h, 0, 6, 3)}"
     opened.page.locator("#tip", has_text="step 6").wait_for()
     assert opened.page.inner_text("#tip") == told
+
+
+def test_hover_says_what_is_no_number(opened: Opened) -> None:
+    opened.page.select_option("#layer", NAME)
+    opened.wait_for_cell("bold")
+    for unit in (1, 2):
+        opened.page.mouse.move(*opened.point(unit, 4, UNITS + 1))
+    opened.page.locator("#tip", has_text="unit 2").wait_for()
+    assert opened.page.inner_text("#tip") == "sample 0, step 4 (<i>4), unit 2\nh NaN"
 
 
 def test_a_click_shows_the_course_of_a_unit_with_its_gates(opened: Opened, traced: Trace) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _MARK = b"<!DOCTYPE html>\n<!-- lstm-inspect report -->\n"
 _FOLDER = Path(__file__).parent
+_SCRIPTS = ("numbers", "naming", "heat_map", "course", "controls")  # each uses those before it
 
 # The page asks for nothing from a network, and a name in a dump cannot make it.
 _POLICY = (
@@ -116,8 +117,9 @@ def _parts(page: Page, library: str) -> Iterator[str]:
     # The script shows the first sample while the browser reads the others.
     first, *others = page.explorer.numbers
     yield from _packed(first)
-    yield f"<script>\n{_asset('page.js')}</script>\n"
-    yield from _packed({"library": packed_bytes(library.encode())})
+    for name in _SCRIPTS:
+        yield f"<script>\n{_asset(f'script/{name}.js')}</script>\n"
+    yield from _packed({"plotly": packed_bytes(library.encode())})
     for numbers in others:
         yield from _packed(numbers)
     yield "</body>\n</html>\n"
