@@ -1,4 +1,4 @@
-"""Runs the commands of README.md and docs/questions.md; UPDATE_GOLDEN=1 writes what they print."""
+"""Runs the commands of README.md and of some of docs/; UPDATE_GOLDEN=1 writes what they print."""
 
 import doctest
 import os
@@ -13,6 +13,7 @@ from lstm_inspect.cli import cli
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+LOOKING = ROOT / "docs" / "looking.md"
 QUESTIONS = ROOT / "docs" / "questions.md"
 BLOCK = re.compile(r"```(console|pycon)\n(.*?)```", re.DOTALL)
 
@@ -49,7 +50,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
 
 
-@pytest.mark.parametrize("document", [README, QUESTIONS], ids=lambda path: path.name)
+@pytest.mark.parametrize("document", [README, LOOKING, QUESTIONS], ids=lambda path: path.name)
 def test_every_command_prints_what_the_document_shows(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     examples = doctest.DocTestParser()

@@ -291,8 +291,7 @@ def test_a_page_has_the_notes_the_figures_and_where_the_numbers_come_from(tmp_pa
     for each in ("model", "1 recurrent layer, 2 samples, from states.npz", "0" * 64, "3.15.1"):
         assert each in page.said
     at = page.said.index("Figures")
-    assert page.said[at + 12 : at + 15] == ["lstm", "h", "(2, 8, 3)"]
-    assert page.said[at + 15] == f"{h.min():.4g}"
+    assert page.said[at + 14 : at + 18] == ["lstm", "h", "(2, 8, 3)", f"{h.min():.4g}"]
     assert "h (2, 8, 3) float32" in page.said
     assert "numpy" in page.said
 

@@ -100,7 +100,9 @@ def test_a_saturated_gate_is_named_with_both_shares() -> None:
     f[0, 1, :2] = 0.5
     note = notes(f=f + ordinary(1, 4, 5) * 1e-3)["saturated"]
     assert note.value == 0.9
-    assert note.text == "lstm/f: 90% of the gate is saturated: 25% below 0.05, 65% above 0.95"
+    assert note.text == (
+        "lstm/f: 90% of the gate is saturated: 25% below 0.05, 65% above 0.95; notable from 50%"
+    )
 
 
 def test_masked_timesteps_do_not_count_for_gates() -> None:
@@ -109,7 +111,8 @@ def test_masked_timesteps_do_not_count_for_gates() -> None:
     mask = np.array([[True, True, False, False]])
     masked, whole = figures(f=f, mask=mask)["f"], figures(f=f)["f"]
     assert (masked.closed, whole.closed) == (0.0, 0.5)
-    assert notes(f=f, mask=mask)["masked"].text == "lstm: 50% of the timesteps are masked"
+    told = notes(f=f, mask=mask)["masked"].text
+    assert told == "lstm: 50% of the timesteps are masked; notable from 50%"
 
 
 @pytest.mark.parametrize(("direction", "growth"), [("forward", 4.0), ("backward", 0.25)])
@@ -125,7 +128,7 @@ def test_a_cell_state_that_grows_is_named() -> None:
     found = notes(c=c)
     assert found["growing"].text == (
         "lstm/c: the largest |c| in the last quarter of the timesteps is 9 times that in the first "
-        "half"
+        "half; notable from 1.5"
     )
     assert found["large"].text == "lstm/c: reaches 9; beyond 5, tanh(c) is flat"
 
@@ -138,7 +141,8 @@ def test_the_half_life_is_that_of_the_forget_gate() -> None:
         "lstm/f: unit 2 keeps half of its state for ever; the sequences have 8"
     )
     assert notes(f=f[..., :1])["forgetful"].text == (
-        "lstm/f: half of the state is gone after 1 timesteps (median of the units)"
+        "lstm/f: half of the state is gone after 1 timestep, in the median of the units; notable "
+        "up to 1"
     )
 
 

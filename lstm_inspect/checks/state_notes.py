@@ -84,7 +84,8 @@ def _of_layer(layer: LayerFigures) -> Iterator[StateNote]:
             signal=None,
             value=layer.masked,
             threshold=_MASKED,
-            text=f"{layer.path}: {layer.masked:.0%} of the timesteps are masked",
+            text=f"{layer.path}: {layer.masked:.0%} of the timesteps are masked; notable from "
+            f"{_MASKED:.0%}",
         )
     for figures in layer.signals:
         yield from _of_signal(figures)
@@ -120,28 +121,32 @@ def _of_signal(figures: SignalFigures) -> Iterator[StateNote]:
                 share,
                 _SATURATED,
                 f"{share:.0%} of the gate is saturated: {figures.closed:.0%} below {LOW}, "
-                f"{figures.opened:.0%} above {HIGH}",
+                f"{figures.opened:.0%} above {HIGH}; notable from {_SATURATED:.0%}",
             )
     largest = max(abs(figures.low), abs(figures.high))
     if signal == "c" and largest >= _LARGE:
-        yield note("large", largest, _LARGE, f"reaches {largest:.3g}; beyond 5, tanh(c) is flat")
+        yield note(
+            "large", largest, _LARGE, f"reaches {largest:.3g}; beyond {_LARGE:g}, tanh(c) is flat"
+        )
     if figures.growth is not None and figures.growth >= _GROWING:
         yield note(
             "growing",
             figures.growth,
             _GROWING,
             f"the largest |c| in the last quarter of the timesteps is {figures.growth:.3g} times "
-            "that in the first half",
+            f"that in the first half; notable from {_GROWING:g}",
         )
     if figures.half_life:
         middle, longest = median(figures.half_life), max(figures.half_life)
         timesteps = figures.shape[-2]
         if middle <= _FORGETFUL:
+            time = f"{middle:.2g}"
             yield note(
                 "forgetful",
                 middle,
                 _FORGETFUL,
-                f"half of the state is gone after {middle:.2g} timesteps (median of the units)",
+                f"half of the state is gone after {time} timestep{'' if time == '1' else 's'}, in "
+                f"the median of the units; notable up to {_FORGETFUL:g}",
             )
         if longest >= timesteps:
             unit = figures.half_life.index(longest)

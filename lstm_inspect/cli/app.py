@@ -144,6 +144,7 @@ Completion, by a line in the file that the shell reads when it starts:
 \b
 Documents: README.md and docs/ in the source of this tool
   docs/questions.md    what the shapes and states mean
+  docs/looking.md      states in a terminal, in figures, as pictures and pages
   docs/formats.md      which files and layers it reads
   docs/ci.md           contracts, reports, GitHub Actions, pre-commit, pytest
   docs/json.md         what --format json prints

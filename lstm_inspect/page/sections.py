@@ -47,6 +47,8 @@ def figures_section(layers: "Iterable[LayerFigures]") -> Section:
             "below 0.05": _share(each.closed),
             "above 0.95": _share(each.opened),
             "half-life": median(each.half_life) if each.half_life else None,
+            "growth": each.growth,
+            "masked": _share(layer.masked),
             "NaN or infinite": each.nonfinite,
         }
         for layer in layers

@@ -195,7 +195,7 @@ def figures_view(layers: "Iterable[LayerFigures]", notes: "Iterable[StateNote]")
 
 def figures_table(layers: "Iterable[LayerFigures]") -> FittedTable:
     """A row for each recorded signal."""
-    figures = ("min", "mean", "max", "std", "< 0.05", "> 0.95", "half-life")
+    figures = ("min", "mean", "max", "std", "< 0.05", "> 0.95", "half-life", "growth", "masked")
     table = FittedTable("layer", "signal", "shape", *figures, right=figures)
     for layer in layers:
         for number, each in enumerate(layer.signals):
@@ -207,6 +207,8 @@ def figures_table(layers: "Iterable[LayerFigures]") -> FittedTable:
                 *(f"{figure:.4g}" for figure in (each.low, each.mean, each.high, each.std)),
                 *("" if share is None else f"{share:.0%}" for share in (each.closed, each.opened)),
                 "" if not lives else f"{median(lives):.3g}",
+                "" if each.growth is None else f"{each.growth:.3g}",
+                "" if number or layer.masked is None else f"{layer.masked:.0%}",
             )
         table.add_gap()
     return table
