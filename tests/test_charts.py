@@ -33,8 +33,12 @@ def drawn(figure: Figure) -> Array:
         return np.asarray(image.convert("RGB")) / 255
 
 
-def has_color(figure: Figure, color: tuple[float, ...]) -> bool:
-    return bool(np.isclose(drawn(figure), color, atol=0.01).all(axis=-1).any())
+def has_color(figure: Figure, axes: Axes, color: tuple[float, ...]) -> bool:
+    """Whether a pixel in the frame of some axes has a color."""
+    pixels, box = drawn(figure), axes.get_window_extent()
+    top, left = len(pixels) - int(box.y1), int(box.x0)
+    inside = pixels[top : top + int(box.height), left : left + int(box.width)]
+    return bool(np.isclose(inside, color, atol=0.01).all(axis=-1).any())
 
 
 def maps_of(figure: Figure) -> dict[str, Axes]:
@@ -148,6 +152,19 @@ def test_a_label_says_of_how_many_a_cell_is_the_mean() -> None:
     assert means.mean() == pytest.approx(numbers.mean(), abs=1e-3)
 
 
+@pytest.mark.parametrize("draw", [heat_maps, line_plots])
+@pytest.mark.parametrize("size", [1e-8, 1e-4, 1, 1e9, 1e30])
+def test_nothing_that_is_written_is_cut(size: float, draw: Any) -> None:
+    signals = [shown(random(1200, 4) * size, name, masked=[True] * 1200) for name in "hcifgox"]
+    figure = draw([replace(each, units=[7, 70, 700, 7000]) for each in signals])
+    image_of(figure, ".png")
+    (width, height), used = figure.get_size_inches(), figure.get_tightbbox()
+    assert used.x0 > 0
+    assert used.y0 > 0
+    assert used.x1 < width
+    assert used.y1 < height
+
+
 def test_masked_timesteps_have_a_bar_above_them() -> None:
     masked = [False, True, True, False, True]
     (axes,) = maps_of(figure := heat_maps([shown(random(5, 2), masked=masked)])).values()
@@ -155,7 +172,7 @@ def test_masked_timesteps_have_a_bar_above_them() -> None:
     ends = [path.get_extents().intervalx.tolist() for path in bars.get_paths()]
     assert ends == [[0.5, 2.5], [3.5, 4.5]]
     assert legend_of(figure) == ["masked timestep"]
-    assert has_color(figure, GREY)
+    np.testing.assert_allclose(np.ravel(bars.get_facecolor())[:3], GREY)
 
 
 @pytest.mark.parametrize("masked", [None, [False] * 5])
@@ -172,10 +189,11 @@ def test_numbers_that_are_not_finite_have_a_color_of_their_own(
     draw: Any, signal: str, number: float
 ) -> None:
     numbers = ordinary(5, 3)
-    assert not has_color(draw([shown(numbers, signal)]), MAGENTA)
+    figure = draw([shown(numbers, signal)])
+    assert not has_color(figure, figure.axes[0], MAGENTA)
     numbers[2, 1] = number
     figure = draw([shown(numbers, signal)])
-    assert has_color(figure, MAGENTA)
+    assert has_color(figure, figure.axes[0], MAGENTA)
     assert legend_of(figure)[-1] == "NaN or infinite"
 
 

@@ -38,7 +38,7 @@ _SIDE_BY_SIDE = 4
 # All sizes are inches.
 _WIDTH = 10.0
 _TITLE = 0.4
-_LEFT, _RIGHT = 0.7, 0.1  # of a panel, for labels
+_LEFT, _LEFT_OF_LINES, _RIGHT = 0.7, 1.0, 0.1  # of a panel, for labels
 _LEAST_MAP, _UNIT, _MOST_MAP = 0.7, 0.2, 2.0
 _ABOVE_MAP, _BELOW_MAP = 0.3, 1.05
 _ABOVE_SCALE, _SCALE = 0.5, 0.1
@@ -158,8 +158,8 @@ def line_plots(shown: Sequence[UnitsOverTime]) -> "Figure":
         figure, tops = _figure(layers, heights, [*lines, *_meaning_of_marks(shown)])
         for top, layer in zip(tops, layers, strict=True):
             for place, each in enumerate(layer):
-                width = _WIDTH - _LEFT - _RIGHT
-                axes = _axes(figure, _LEFT, top + place * _LINES, width, _LINES - _BETWEEN_LINES)
+                width, height = _WIDTH - _LEFT_OF_LINES - _RIGHT, _LINES - _BETWEEN_LINES
+                axes = _axes(figure, _LEFT_OF_LINES, top + place * _LINES, width, height)
                 draw_lines(axes, each, styles, is_last=each is layer[-1])
     return figure
 

@@ -123,6 +123,7 @@ def draw_lines(
         xlim=(each.steps[0] - margin, each.steps[-1] + margin),
     )
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+    axes.yaxis.set_major_formatter("{x:.3g}")
     _mark_masked(axes, each, each.steps)
 
 
