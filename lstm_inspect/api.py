@@ -19,12 +19,12 @@ from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.model import Model
 from lstm_inspect.page.contents import Beside, page_of
 from lstm_inspect.page.writing import drawing_library, write_page
-from lstm_inspect.replay.cuts import Places, read_cut
 from lstm_inspect.replay.on_cluster import write_on_cluster
 from lstm_inspect.replay.options import CustomLayer, Progress, ReplayOptions
 from lstm_inspect.replay.run import IN_MEMORY, Replay
 from lstm_inspect.shapes import ModelShapes
 from lstm_inspect.sources import open_model
+from lstm_inspect.traces.cuts import Places, read_cut
 from lstm_inspect.traces.recording import Trace
 from lstm_inspect.traces.sequences import samples_of
 from lstm_inspect.traces.statistics import ArrayStats
@@ -246,7 +246,7 @@ def write_report(
         trace.model.get("name") or "a trace",
         Beside(shapes=None if model is None else model_shapes(model), labels=labels),
         signals=signals,
-        samples=cut and cut.places(max(samples_of(stored), default=-1) + 1),
+        samples=cut and cut.among(samples_of(stored)),
     )
     write_page(Path(out), page, library, lambda path: True)
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+import lstm_inspect
 from lstm_inspect.pictures.heat_map import HeatMap
 from lstm_inspect.pictures.sparklines import Sparklines
 from lstm_inspect.pictures.units_over_time import UnitsOverTime
-from tests.conftest import Array, random
+from tests.conftest import SAMPLES, Array, random
 from tests.test_cli import run
 from tests.test_state_notes import ordinary, trace_of
 
@@ -158,3 +159,14 @@ def test_names_cannot_write_to_the_terminal() -> None:
     numbers = replace(shown(random(2, 2)), layer="a\x1b[2J")
     for view in (HeatMap(numbers), Sparklines(numbers)):
         assert plain(view)[0] == "a\\x1b[2J/h, sample 0"
+
+
+def test_a_slice_of_units_takes_those_that_were_recorded(tmp_path: Path) -> None:
+    trace = lstm_inspect.trace(
+        SAMPLES / "stacked.keras", np.load(SAMPLES / "stacked.npy"), units="1:12:3", select="lstm"
+    )
+    trace.save(tmp_path / "s.npz")
+    lines = run("show", str(tmp_path / "s.npz"), "--signal", "h", "--units", "2:8").stdout
+    assert [line.split()[:2] for line in lines.splitlines()[1:3]] == [["unit", "4"], ["unit", "7"]]
+    result = run("show", str(tmp_path / "s.npz"), "--units", "4,5")
+    assert (result.exit_code, result.stderr) == (2, "error: lstm/h: unit 5 was not recorded\n")

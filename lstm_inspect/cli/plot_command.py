@@ -68,7 +68,7 @@ def plot(
         line_plots,
         suffix_of,
     )
-    from lstm_inspect.replay.cuts import read_cut
+    from lstm_inspect.traces.cuts import read_cut
     from lstm_inspect.traces.sequences import units_over_time
     from lstm_inspect.traces.stored_trace import open_trace
 
@@ -83,7 +83,7 @@ def plot(
         if cut is None:
             figure = heat_maps([*wanted])
         else:
-            figure = line_plots([each.at_units(cut.places(max(each.units) + 1)) for each in wanted])
+            figure = line_plots([each.at_units(cut.among(each.units)) for each in wanted])
     image = image_of(figure, suffix)
     with replacing(out, may_replace) as file:
         file.write(image)

@@ -121,9 +121,9 @@ def report(
     from lstm_inspect.page.contents import Beside, page_of
     from lstm_inspect.page.labels import read_labels
     from lstm_inspect.page.writing import drawing_library, is_page, write_page
-    from lstm_inspect.replay.cuts import read_cut
     from lstm_inspect.replay.options import ReplayOptions
     from lstm_inspect.shapes import model_shapes
+    from lstm_inspect.traces.cuts import read_cut
     from lstm_inspect.traces.sequences import samples_of
     from lstm_inspect.traces.stored_trace import open_trace
 
@@ -173,7 +173,7 @@ def report(
                 labels=read_labels(labels) if labels else None,
             ),
             signals=wanted,
-            samples=cut and cut.places(max(samples_of(trace), default=-1) + 1),
+            samples=cut and cut.among(samples_of(trace)),
         )
     write_page(out, page, library, may_replace)
     if is_replayed and trace.untraced:

@@ -49,7 +49,7 @@ def show(
     """
     from lstm_inspect.pictures.heat_map import HeatMap
     from lstm_inspect.pictures.sparklines import Sparklines
-    from lstm_inspect.replay.cuts import read_cut
+    from lstm_inspect.traces.cuts import read_cut
     from lstm_inspect.traces.sequences import units_over_time
     from lstm_inspect.traces.stored_trace import open_trace
     from lstm_inspect.views.printing import print_drawing
@@ -60,4 +60,4 @@ def show(
             if cut is None:
                 print_drawing(HeatMap(shown))
             else:
-                print_drawing(Sparklines(shown.at_units(cut.places(max(shown.units) + 1))))
+                print_drawing(Sparklines(shown.at_units(cut.among(shown.units))))

@@ -10,7 +10,7 @@ from lstm_inspect.errors import InputError
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.model import Layer
 from lstm_inspect.notation import advice
-from lstm_inspect.replay.cuts import read_cut
+from lstm_inspect.traces.cuts import read_cut
 
 Progress = Callable[[str, int, int], None]
 """Called with (path of a recurrent layer, steps done, steps in all), of all sequences together."""

@@ -13,9 +13,9 @@ from lstm_inspect.errors import InputError
 from lstm_inspect.layers import Value
 from lstm_inspect.model import Recurrence
 from lstm_inspect.replay.account import Account
-from lstm_inspect.replay.cuts import Cut
 from lstm_inspect.replay.outputs import begun, outputs_of
 from lstm_inspect.replay.timesteps import Steps
+from lstm_inspect.traces.cuts import Cut
 from lstm_inspect.traces.kept import Kept
 
 

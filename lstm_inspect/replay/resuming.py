@@ -16,10 +16,10 @@ from lstm_inspect.files.mapped_file import pieces
 from lstm_inspect.model import Model
 from lstm_inspect.notation import advice, counted
 from lstm_inspect.replay.block import Block
-from lstm_inspect.replay.cuts import Cut
 from lstm_inspect.replay.options import ReplayOptions
 from lstm_inspect.replay.run import Replay
 from lstm_inspect.replay.to_dump import Follower, Written, figures_of, write_behind, write_block
+from lstm_inspect.traces.cuts import Cut
 from lstm_inspect.traces.dump_format import NewArray
 from lstm_inspect.traces.recording import Trace
 from lstm_inspect.traces.unfinished import unfinished_dump

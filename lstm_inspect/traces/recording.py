@@ -1,7 +1,7 @@
 """The trace that a replay records."""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from lstm_inspect.errors import InputError, SelectionError, one_line
 from lstm_inspect.files.limits import DEFAULT_LIMITS, Limits
 from lstm_inspect.notation import sizes_text
 from lstm_inspect.notebooks import as_html
+from lstm_inspect.traces.cuts import Places, read_cut
 from lstm_inspect.traces.dump_format import ArrayInMemory
 from lstm_inspect.traces.dumps import NamedAxes, save_dump
 from lstm_inspect.traces.final_states import final_states
@@ -86,7 +87,7 @@ class LayerTrace:
         signals: str | Collection[str] | None = None,
         *,
         sample: int = 0,
-        units: Sequence[int] | None = None,
+        units: Places = None,
     ) -> "Picture":
         """Returns a picture of what was recorded, for notebooks and consoles.
 
@@ -97,7 +98,8 @@ class LayerTrace:
             signals: The signals: ``"c,f"`` or ``["c", "f"]``; ``"all"`` is all; None are h and
                 c, as far as they were recorded.
             sample: The number of the sample.
-            units: Draws a line for each of these units, in place of heat maps: ``range(8, 16)``.
+            units: Draws a line for each of these units, in place of heat maps: ``"0,5,8:16"``, or
+                as for `lstm_inspect.trace`.
 
         Raises:
             SelectionError: A signal was not recorded.
@@ -110,9 +112,10 @@ class LayerTrace:
         shown = [*units_over_time(self._alone.stored(), wanted, [sample])]
         if not shown:
             raise InputError(f"{self.path}: no signal that has timesteps was recorded")
-        if units is None:
+        cut = read_cut("units", units)
+        if cut is None:
             return Picture.of_heat_maps(shown)
-        return Picture.of_lines([each.at_units(units) for each in shown])
+        return Picture.of_lines([each.at_units(cut.among(each.units)) for each in shown])
 
     @property
     def _alone(self) -> "Trace":

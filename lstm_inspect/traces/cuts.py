@@ -53,6 +53,23 @@ class Cut(NamedTuple):
             )
         return tuple(sorted(found))
 
+    def among(self, recorded: Sequence[int]) -> tuple[int, ...]:
+        """The places on an axis of which only some were recorded.
+
+        A slice takes those of its places that were recorded. A single place stays, so that who
+        looks it up can say that it is missing.
+
+        Args:
+            recorded: The places that were recorded, in rising order.
+
+        Raises:
+            InputError: A place lies behind the last one, or there are none.
+        """
+        size = max(recorded, default=-1) + 1
+        single = {part % size for part in self.parts if isinstance(part, int) and size}
+        there = {*recorded, *single}
+        return tuple(place for place in self.places(size) if place in there)
+
 
 def read_cut(option: str, given: Places | Cut) -> Cut | None:
     """Reads which places of an axis are wanted.
