@@ -48,7 +48,10 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def content(path: Path) -> bytes | None:
+def content(path: Path) -> bytes | dict[str, bytes] | None:
+    """What a file has, or each file of a folder."""
+    if path.is_dir():
+        return {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file()}
     return path.read_bytes() if path.exists() else None
 
 
@@ -198,12 +201,15 @@ def test_whichever_call_fails_the_old_file_stays_and_nothing_else(
 
 
 class _TreeFaults:
-    """Lets one of the calls fail that make, fill, bring to disk and name a folder."""
+    """Lets a call fail that makes, fills, brings to disk or names a folder; see `Faults`."""
 
-    def __init__(self, fail_at: int, code: int, patch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, fail_at: int, code: int, patch: pytest.MonkeyPatch, *, lasting: bool
+    ) -> None:
         self.calls: list[str] = []
         self._fail_at = fail_at
         self._code = code
+        self._lasting = lasting
         for call in ("mkdir", "fsync", "rename", "replace"):
             patch.setattr(os, call, self._counting(call, getattr(os, call)))
         patch.setattr(Path, "open", self._counting("open", Path.open))
@@ -217,7 +223,7 @@ class _TreeFaults:
             if call == "mkdir" and Path(args[0]).is_dir():
                 return real(*args, **options)  # which fails already, and may do so
             self.calls.append(call)
-            if len(self.calls) == self._fail_at:
+            if len(self.calls) == self._fail_at or (self._lasting and self.has_fired):
                 raise OSError(self._code, os.strerror(self._code))
             return real(*args, **options)
 
@@ -226,9 +232,11 @@ class _TreeFaults:
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO], ids=["disk-full", "io-error"])
 @pytest.mark.parametrize("is_there", [False, True], ids=["new", "replaced"])
+@pytest.mark.parametrize("lasting", [False, True], ids=["once", "from-then-on"])
 def test_whichever_call_fails_the_old_folder_stays_and_nothing_else(
-    is_there: bool, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lasting: bool, is_there: bool, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """If no folder can be renamed any more, the error says what name the old one has."""
     target = tmp_path / "states.zarr"
     old = {"lstm/h": np.zeros(5)}
     failed: list[str] = []
@@ -238,7 +246,7 @@ def test_whichever_call_fails_the_old_folder_stays_and_nothing_else(
             save_dump(target, old, META)
         refused: OutputError | None = None
         with monkeypatch.context() as patch:
-            faults = _TreeFaults(fail_at, code, patch)
+            faults = _TreeFaults(fail_at, code, patch, lasting=lasting)
             try:
                 save_dump(target, ARRAYS, META)
             except OutputError as error:
@@ -249,6 +257,11 @@ def test_whichever_call_fails_the_old_folder_stays_and_nothing_else(
         where = f"call {fail_at}: {failed[-1]}"
         assert refused is not None, where
         assert str(refused) == f"{target}: cannot be written ({os.strerror(code)})", where
+        if is_there and not target.exists():
+            assert lasting, where
+            (kept,) = tmp_path.iterdir()
+            assert refused.__notes__ == [f"{kept} is what had the name before; rename it"]
+            kept.rename(target)
         assert names(tmp_path) == ([target.name] if target.exists() else []), where
         if target.exists():
             # A failure after the naming, such as in fsync of the folder, cannot undo the name.
@@ -516,7 +529,10 @@ def test_a_full_disk_is_an_error_and_keeps_the_old(
 # --- signals
 
 
-KILLS_PER_SIGNAL = 20
+KILLS = 12
+"""How many runs are ended by each signal, in each format."""
+
+LEFT = re.compile(r"\.lstm-inspect\.[0-9a-f]{16}\.tmp")
 STATUSES = {
     signal.SIGKILL: {-signal.SIGKILL},
     signal.SIGTERM: {-signal.SIGTERM, 128 + signal.SIGTERM},
@@ -526,14 +542,26 @@ STATUSES = {
 each_signal = pytest.mark.parametrize("number", STATUSES, ids=lambda number: number.name)
 
 
-@pytest.fixture(scope="module")
-def duration(reference: bytes, tmp_path_factory: pytest.TempPathFactory) -> float:
-    """How long a run takes."""
-    folder = tmp_path_factory.mktemp("timed")
+class Undisturbed(NamedTuple):
+    """The name and content of the dump of a run that nothing ends, and how long the run takes."""
+
+    name: str
+    content: bytes | dict[str, bytes] | None
+    seconds: float
+
+
+@pytest.fixture(scope="module", params=[".npz", ".h5", ".zarr"])
+def undisturbed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Undisturbed:
+    targets = [tmp_path_factory.mktemp("timed") / f"states{request.param}" for _ in range(2)]
     started = time.monotonic()
-    for each in range(2):
-        assert run(*TRACE, str(folder / f"{each}.npz")).status == 0
-    return (time.monotonic() - started) / 2
+    for target in targets:
+        assert run(*TRACE, str(target)).status == 0
+    seconds = (time.monotonic() - started) / 2
+    first, second = map(content, targets)
+    assert first == second
+    return Undisturbed(targets[0].name, first, seconds)
 
 
 def kill_after(seconds: float, number: int, target: Path) -> Ended:
@@ -559,25 +587,31 @@ def is_of_the_start_of_python(ended: Ended) -> bool:
 
 @each_signal
 def test_a_run_that_is_ended_at_any_time_leaves_all_or_nothing(
-    number: signal.Signals, duration: float, reference: bytes, earlier: bytes, tmp_path: Path
+    number: signal.Signals, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
     rng = random.Random(number)
     ended_early = 0
-    for each in range(KILLS_PER_SIGNAL):
-        target = tmp_path / str(each) / "states.npz"
+    for each in range(KILLS):
+        target = tmp_path / str(each) / undisturbed.name
         target.parent.mkdir()
-        before = earlier if each % 2 else None
-        if before is not None:
-            target.write_bytes(before)
-        seconds = rng.uniform(0, 1.15) * duration
+        if each % 2:
+            save_dump(target, {}, META)
+        before = content(target)
+        seconds = rng.uniform(0, 1.15) * undisturbed.seconds
         ended = kill_after(seconds, number, target)
-        where = f"run {each}, {seconds:.3f} of {duration:.3f} s: {ended}"
-        assert content(target) in (before, reference), where
-        assert names(target.parent) == ([] if not target.exists() else [target.name]), where
+        where = f"run {each}, {seconds:.3f} of {undisturbed.seconds:.3f} s: {ended}"
+        others = [path for path in target.parent.iterdir() if path != target]
+        if number == signal.SIGKILL and target.suffix == ".zarr":
+            assert all(LEFT.fullmatch(path.name) for path in others), where
+            is_between = not target.exists() and before in map(content, others)
+        else:
+            assert others == [], where
+            is_between = False
+        assert is_between or content(target) in (before, undisturbed.content), where
         assert is_of_the_start_of_python(ended) or (
             ended.status in {0, *STATUSES[number]} and "Traceback" not in ended.err
         ), where
-        assert ended.status or content(target) == reference, where
+        assert ended.status or content(target) == undisturbed.content, where
         ended_early += bool(ended.status)
     assert ended_early > 0
 
@@ -663,7 +697,7 @@ def waiting(real):
     return call
 
 os.open, np.lib.format.write_array_header_1_0 = open_, write_header
-if where in ("fsync", "link", "replace"):
+if where in ("fsync", "link", "replace", "rename"):
     setattr(os, where, waiting(getattr(os, where)))
 main()
 """
@@ -711,7 +745,7 @@ def test_a_run_that_is_ended_while_it_writes_leaves_the_old(
     if number == signal.SIGKILL and not nameless:
         # No process is left to clean up; the name of the file shows that it is not a result.
         assert len(others) == 1
-        assert re.fullmatch(r"\.lstm-inspect\.[0-9a-f]{16}\.tmp", others[0])
+        assert LEFT.fullmatch(others[0])
     else:
         assert others == []
 
@@ -754,6 +788,28 @@ def test_a_run_that_is_killed_while_it_replaces_leaves_the_old_or_the_new(
     ended = kill_at(where, signal.SIGKILL, target, nameless=True)
     assert ended.status == -signal.SIGKILL
     assert target.read_bytes() == (earlier if where == "link" else reference)
+
+
+@each_signal
+def test_a_run_that_is_ended_between_the_two_renames_of_a_folder(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    """A folder cannot replace another in one step; docs/safety.md says what a kill leaves."""
+    target = tmp_path / "states.zarr"
+    save_dump(target, {}, META)
+    before = content(target)
+    ended = kill_at("rename", number, target, nameless=True)
+    assert ended.status in STATUSES[number]
+    if number == signal.SIGKILL:
+        assert not target.exists()
+        assert all(map(LEFT.fullmatch, names(tmp_path)))
+        old, new = sorted(tmp_path.iterdir(), key=lambda path: content(path) != before)
+        assert content(old) == before
+        assert len(load_trace(new).arrays()) > 10
+    else:
+        assert "Traceback" not in ended.err
+        assert names(tmp_path) == [target.name]
+        assert len(load_trace(target).arrays()) > 10
 
 
 # --- streams

@@ -89,8 +89,11 @@ def name_folder(path: Path, beside: Path, may_replace: Callable[[Path], bool]) -
     path.rename(old)
     try:
         beside.rename(path)
-    except BaseException:
-        old.rename(path)
+    except BaseException as error:
+        try:
+            old.rename(path)
+        except OSError:
+            error.add_note(f"{old} is what had the name before; rename it")
         raise
     try:
         sync(path.parent)
