@@ -15,6 +15,7 @@ import h5py
 from lstm_inspect.files.hdf5 import SIGNATURE
 from lstm_inspect.files.limits import DEFAULT_LIMITS
 from lstm_inspect.files.tensor_bundle import _table
+from lstm_inspect.traces.grouped import DOCUMENT
 from tests.checkpoints import table
 from tests.fuzz_sources import Source, sources
 
@@ -183,12 +184,21 @@ def mutate_member(rng: random.Random, content: bytes) -> tuple[bytes, list[str]]
 
 
 def mutate_config(rng: random.Random, content: bytes) -> tuple[bytes, list[str]]:
-    """Changes the config in an attribute of an HDF5 file, and lets HDF5 write it."""
+    """Changes the JSON text in an attribute of an HDF5 file, and lets HDF5 write it."""
     image = io.BytesIO(content)
     with h5py.File(image, "r+") as file:
-        config, recipe = mutate_json(rng, file.attrs["model_config"].encode())
-        file.attrs["model_config"] = config.decode()
-    return image.getvalue(), ["in model_config", *recipe]
+        name = "model_config" if "model_config" in file.attrs else DOCUMENT
+        config, recipe = mutate_json(rng, file.attrs[name].encode())
+        file.attrs[name] = config.decode()
+    return image.getvalue(), [f"in {name}", *recipe]
+
+
+def mutate_document(rng: random.Random, content: bytes) -> tuple[bytes, list[str]]:
+    """Changes the document of a Zarr dump, which is a JSON text in JSON."""
+    node = json.loads(content)
+    document, recipe = mutate_json(rng, node["attributes"][DOCUMENT].encode())
+    node["attributes"][DOCUMENT] = document.decode()
+    return json.dumps(node).encode(), [f"in {DOCUMENT}", *recipe]
 
 
 def mutate_table(rng: random.Random, content: bytes) -> tuple[bytes, list[str]]:
@@ -207,10 +217,12 @@ def mutate(rng: random.Random, source: Source) -> tuple[bytes, list[str]]:
     data, changes = source.data, [mutate_bytes]
     if data.startswith(b"PK"):
         changes = [mutate_member] * 4 + [mutate_bytes]
+    elif source.name.endswith(".json") and DOCUMENT.encode() in data:
+        changes = [mutate_document] * 3 + [mutate_json] * 2 + [mutate_bytes]
     elif source.name.endswith(".json"):
         changes = [mutate_json] * 4 + [mutate_bytes]
     elif source.name.endswith(".index"):
         changes = [mutate_table] * 4 + [mutate_bytes]
-    elif data.startswith(SIGNATURE) and b"model_config" in data:
+    elif data.startswith(SIGNATURE) and (b"model_config" in data or DOCUMENT.encode() in data):
         changes = [mutate_config] * 2 + [mutate_bytes] * 3
     return rng.choice(changes)(rng, data)

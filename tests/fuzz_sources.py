@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import h5py
@@ -25,6 +26,9 @@ from lstm_inspect.files.confined import run_confined
 from lstm_inspect.files.csv_sequences import read_csv
 from lstm_inspect.files.hdf5 import SIGNATURE, read_hdf5
 from lstm_inspect.files.npy import read_arrays
+from lstm_inspect.replay.options import ReplayOptions
+from lstm_inspect.replay.resuming import resume_dump
+from lstm_inspect.replay.run import Replay
 from tests import hostile
 from tests.checkpoints import Graph, metadata_of, write_saved_model
 from tests.conftest import FIXTURES, SAMPLES, lstm_weights
@@ -108,13 +112,17 @@ def _written(folder: Path) -> Iterator[tuple[str, Path, Callable[[Path], object]
         traced.save(folder / f"dump{suffix}")
         yield "dump", folder / f"dump{suffix}", open_dump
     traced.save(folder / "dump.zarr", compress=True)
-    tree = {
-        path.relative_to(folder): path.read_bytes()
-        for path in sorted((folder / "dump.zarr").rglob("*"))
-        if path.is_file()
-    }
+    tree = _files_in(folder / "dump.zarr")
     for within in tree:
-        yield "dump", folder / within, partial(open_dump_folder, tree=tree, within=within)
+        opens = partial(open_dump_folder, tree=tree, within=within)
+        yield "dump", folder / "dump.zarr" / within, opens
+    (folder / "resumed").mkdir()
+    with suppress(KeyboardInterrupt):
+        resume(folder / "resumed", _interrupted())
+    tree = _files_in(folder / "resumed")
+    state = next(path for path in tree if path.name == "state.json")
+    opens = partial(resume_with, tree=tree, within=state)
+    yield "dump", folder / "resumed" / state, opens
     (folder / "x.csv").write_text("id,x\na,1\nb,2.5\na,-3e2\nb,4\n")
     yield "array", folder / "x.csv", partial(read_csv, batch="id", limits=LIMITS)
     np.savez(folder / "inputs.npz", a=x, b=x.astype(">i2"))
@@ -212,10 +220,49 @@ def open_dump(path: Path) -> None:
 def open_dump_folder(path: Path, tree: Mapping[Path, bytes], within: Path) -> None:
     """Opens a dump that is a folder, of which one file is another."""
     with tempfile.TemporaryDirectory() as name:
-        for each, content in {**tree, within: path.read_bytes()}.items():
-            (Path(name) / each).parent.mkdir(parents=True, exist_ok=True)
-            (Path(name) / each).write_bytes(content)
-        open_dump(Path(name) / within.parts[0])
+        write_files(Path(name), {**tree, within: path.read_bytes()})
+        open_dump(Path(name))
+
+
+def resume_with(path: Path, tree: Mapping[Path, bytes], within: Path) -> None:
+    """Goes on with a dump of which one file is another, and opens it."""
+    with tempfile.TemporaryDirectory() as name:
+        write_files(Path(name), {**tree, within: path.read_bytes()})
+        resume(Path(name), lambda size: None)
+        open_dump(Path(name) / "d.zarr")
+
+
+def resume(folder: Path, wrote: Callable[[int], None]) -> None:
+    """Begins or goes on with a dump in a folder, one sample at a time."""
+    x = np.repeat(np.load(MODEL.with_suffix(".npy")), 4, axis=0)
+    ready = Replay(open_model(MODEL), x, ReplayOptions(engine="numpy"), block_bytes=1)
+    follower = SimpleNamespace(begin=lambda size, free: None, wrote=wrote)
+    made = {"the model": "one", "--compress": "none"}
+    resume_dump(
+        ready, folder / "d.zarr", made, lambda path: True, compress=False, follower=follower
+    )
+
+
+def _interrupted() -> Callable[[int], None]:
+    """A follower's ``wrote`` that interrupts the third sample; each has h and c."""
+    calls = iter(range(6))
+
+    def wrote(size: int) -> None:
+        if next(calls) == 5:
+            raise KeyboardInterrupt
+
+    return wrote
+
+
+def write_files(folder: Path, tree: Mapping[Path, bytes]) -> None:
+    for within, content in tree.items():
+        (folder / within).parent.mkdir(parents=True, exist_ok=True)
+        (folder / within).write_bytes(content)
+
+
+def _files_in(folder: Path) -> dict[Path, bytes]:
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder): path.read_bytes() for path in paths}
 
 
 def check_arrays(path: Path) -> None:
