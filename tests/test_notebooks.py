@@ -249,7 +249,8 @@ def test_a_picture_is_what_the_commands_draw(
 
 
 def test_a_picture_has_words_for_who_cannot_see_it() -> None:
-    pages = [_Pictures(layer_of().show("h,f", units=units)._repr_html_()) for units in (None, "1:2")]
+    drawn = [layer_of().show("h,f", units=units) for units in (None, "1:2")]
+    pages = [_Pictures(each._repr_html_()) for each in drawn]
     assert [words for page in pages for _, words in page.pictures] == [
         "lstm, sample 0: heat maps of h, f over 5 timesteps",
         "lstm, sample 0: lines of h, f over 5 timesteps",
