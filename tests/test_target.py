@@ -529,7 +529,7 @@ def test_a_full_disk_is_an_error_and_keeps_the_old(
 # --- signals
 
 
-KILLS = 12
+KILLS = 6
 """How many runs are ended by each signal, in each format."""
 
 LEFT = re.compile(r"\.lstm-inspect\.[0-9a-f]{16}\.tmp")
