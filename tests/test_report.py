@@ -287,7 +287,7 @@ def test_a_page_has_the_notes_the_figures_and_where_the_numbers_come_from(tmp_pa
     h = ordinary(2, 8, 3)
     h[..., 1] = 0.25
     page = written(trace_of(h=h), tmp_path)
-    assert "lstm/h: 1 of 3 units never move by more than 1e-06: 1" in page.said
+    assert "lstm/h: 1 unit never moves by more than 1e-06: 1" in page.said
     for each in ("model", "1 recurrent layer, 2 samples, from states.npz", "0" * 64, "3.15.1"):
         assert each in page.said
     at = page.said.index("Figures")

@@ -33,7 +33,7 @@ PUBLISHED = {
     "shapes.1.json": "cc842ebe466d7944",
     "shapes.2.json": "badd69491dac749a",
     "shapes.3.json": "767ee926da4fd0f6",
-    "stats.1.json": "6f9e97a304ed0884",
+    "stats.1.json": "f7c3a754f106589a",
     "trace.1.json": "f6e11b09195fee35",
     "trace.2.json": "42992895c4707628",
     "verify.1.json": "3d7215e47160ac08",

@@ -1,6 +1,7 @@
 """What `stats` says of recorded states."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 from lstm_inspect import LayerTrace, Trace
 from lstm_inspect.checks.state_notes import StateNote, notes_of
 from lstm_inspect.traces import rows
-from lstm_inspect.traces.figures import SignalFigures, figures_of
-from tests.conftest import SAMPLES, Array, random
+from lstm_inspect.traces.figures import LayerFigures, SignalFigures, figures_of
+from lstm_inspect.traces.kept import Kept
+from tests.conftest import Array, random
 from tests.test_cli import run
 
 MODEL: dict[str, str | None] = {"name": "model", "sha256": "0" * 64, "keras_version": "3.15.1"}
@@ -91,7 +93,7 @@ def test_a_dump_whose_signals_do_not_fit_together_is_refused(tmp_path: Path) -> 
 def test_units_that_never_move_are_named() -> None:
     h = ordinary(2, 8, 3)
     h[..., 1] = 0.25
-    assert notes(h=h)["dead"].text == "lstm/h: 1 of 3 units never move by more than 1e-06: 1"
+    assert notes(h=h)["dead"].text == "lstm/h: 1 unit never moves by more than 1e-06: 1"
 
 
 def test_a_saturated_gate_is_named_with_both_shares() -> None:
@@ -113,6 +115,59 @@ def test_masked_timesteps_do_not_count_for_gates() -> None:
     assert (masked.closed, whole.closed) == (0.0, 0.5)
     told = notes(f=f, mask=mask)["masked"].text
     assert told == "lstm: 50% of the timesteps are masked; notable from 50%"
+
+
+def test_masked_timesteps_do_not_count_for_units_that_never_move() -> None:
+    h = ordinary(1, 4, 2)
+    h[0, :, 1] = [0.5, 0.5, 0.1, 0.2]
+    mask = np.array([[True, True, False, False]])
+    assert figures(h=h, mask=mask)["h"].dead == (1,)
+    assert figures(h=h, mask=~mask)["h"].dead == ()
+    assert figures(h=h, mask=mask & False)["h"].dead is None
+
+
+def test_one_timestep_says_nothing_about_who_moves() -> None:
+    assert figures(h=ordinary(1, 1, 2))["h"].dead is None
+    assert figures(h=np.ones((3, 1, 2)))["h"].dead == (0, 1)
+
+
+def test_numbers_that_are_not_finite_do_not_count_for_gates() -> None:
+    f = np.full((1, 8, 3), 0.5, "float32")
+    f[0, 4:, 0] = f[0, :, 1] = np.nan
+    found = figures(f=f)["f"]
+    assert found.half_life == pytest.approx((1.0, np.nan, 1.0), nan_ok=True)
+    assert found.middle_half_life == pytest.approx(1.0)
+    assert found.as_json()["half_life"][1] is None
+    f[0, :4, 0] = 0.001
+    assert figures(f=f)["f"].closed == 4 / 12
+    only = figures(f=np.full((1, 8, 3), np.nan))["f"]
+    assert (only.closed, only.half_life, only.middle_half_life) == (None, None, None)
+
+
+def test_a_spread_around_a_large_number_keeps_its_digits() -> None:
+    x = 1.7e9 + np.arange(60.0).reshape(2, 10, 3)
+    found = figures(x=x)["x"]
+    assert (found.mean, found.std) == pytest.approx((x.mean(), x.std()), rel=1e-12)
+
+
+def test_the_first_timestep_of_a_backward_layer_is_the_last_one() -> None:
+    h = ordinary(1, 8, 2)
+    h[0, :6, 0] = np.nan
+    assert figures("backward", h=h)["h"].first_nonfinite == 5
+    assert figures("forward", h=h)["h"].first_nonfinite == 0
+
+
+def test_an_initial_state_has_no_first_timestep() -> None:
+    h0 = np.array([[np.nan, 0.5]])
+    assert notes(h=ordinary(1, 4, 2), h0=h0)["nonfinite"].text == (
+        "lstm/h0: 1 number is NaN or infinite"
+    )
+
+
+@pytest.mark.parametrize("timesteps", [4, 6, 7, 9])
+def test_growth_compares_the_last_quarter_with_the_first_half(timesteps: int) -> None:
+    c = np.arange(1.0, timesteps + 1).reshape(1, timesteps, 1)
+    assert figures(c=c)["c"].growth == timesteps / (timesteps // 2)
 
 
 @pytest.mark.parametrize(("direction", "growth"), [("forward", 4.0), ("backward", 0.25)])
@@ -189,13 +244,51 @@ def test_dumps_of_every_format_have_the_same_figures(tmp_path: Path, suffix: str
     assert layer["signals"] == json.loads(json.dumps(expected))
 
 
-def test_steps_and_units_have_the_numbers_of_the_whole(tmp_path: Path) -> None:
-    x = SAMPLES / "thirty_units_sequences_state.npy"
-    given = ("trace", str(x.with_suffix(".keras")), "--input", str(x), "--out")
-    cut = ("--steps", "3:", "--units", "7,9")
-    assert run(*given, str(tmp_path / "s.npz"), *cut).exit_code == 0
-    printed = json.loads(run("stats", str(tmp_path / "s.npz"), "--layer", "*", "--json").stdout)
-    assert printed["layers"][0]["signals"][0]["shape"][2] == 2
+def part_of(**signals: Any) -> dict[str, SignalFigures]:
+    """The figures of the timesteps 3, 4, 5, 9 of 60, and of the units 2 and 40 of 64."""
+    kept = {"timesteps": Kept.of((3, 4, 5, 9), 60), "units": Kept.of((2, 40), 64)}
+    layer = replace(trace_of(**signals).layers["lstm"], kept=kept)
+    (found,) = figures_of(Trace(layers={"lstm": layer}, model=MODEL).stored())
+    return {each.signal: each for each in found.signals}
+
+
+def test_steps_and_units_have_the_numbers_of_the_whole() -> None:
+    h = ordinary(1, 4, 2)
+    h[0, 3, 0], h[..., 1] = np.nan, 0.25
+    f = np.full((1, 4, 2), 0.5, "float32")
+    f[..., 1] = 1
+    found = part_of(h=h, f=f, c=ordinary(1, 4, 2))
+    assert (found["h"].first_nonfinite, found["h"].dead) == (9, (40,))
+    assert (found["f"].timesteps, found["f"].units) == (60, (2, 40))
+    assert found["c"].growth is None
+    layer = LayerFigures(path="lstm", cell="lstm", masked=None, signals=[found["f"]])
+    lasting = {note.kind: note for note in notes_of([layer])}["lasting"]
+    assert lasting.text == (
+        "lstm/f: unit 40 keeps half of its state for ever; the sequences have 60"
+    )
+
+
+def test_the_length_of_the_sequences_is_that_of_their_axis() -> None:
+    layer = LayerTrace(
+        path="conv",
+        cell="conv_lstm",
+        units=2,
+        direction="forward",
+        dims=("batch", "timesteps", "rows", "columns", "units"),
+        signals={"f": np.full((1, 50, 3, 2, 2), 0.9, "float32")},
+    )
+    trace = Trace(layers={"conv": layer}, model=MODEL)
+    (found,) = figures_of(trace.stored())
+    assert found.signals[0].timesteps == 50
+    assert {note.kind for note in notes_of([found])} == {"dead"}
+
+
+def test_names_of_a_dump_are_escaped_in_the_terminal(tmp_path: Path) -> None:
+    signals: dict[str, Any] = {"h\x1b[31m": ordinary(1, 4, 2)}
+    trace_of(**signals).save(tmp_path / "s.npz")
+    printed = run("stats", str(tmp_path / "s.npz")).stdout
+    assert "\x1b" not in printed
+    assert "h\\x1b[31m" in printed
 
 
 def test_a_layer_that_was_not_recorded_is_refused(states: Path) -> None:

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import inf
+from math import inf, isnan
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from lstm_inspect.notation import counted, with_nulls
@@ -107,12 +106,13 @@ def _of_signal(figures: SignalFigures) -> Iterator[StateNote]:
         verb = "is" if figures.nonfinite == 1 else "are"
         what = f"{counted(figures.nonfinite, 'number')} {verb} NaN or infinite"
         step = figures.first_nonfinite
-        yield note("nonfinite", figures.nonfinite, 1, f"{what}, first at timestep {step}")
+        when = "" if step is None else f", first at timestep {step}"
+        yield note("nonfinite", figures.nonfinite, 1, f"{what}{when}")
     if figures.dead:
-        units = figures.shape[-1]
         count = len(figures.dead)
-        says = f"{count} of {counted(units, 'unit')} never move by more than {STILL:g}"
-        yield note("dead", count, 1, f"{says}: {_listed(figures.dead)}")
+        never = "units never move" if count > 1 else "unit never moves"
+        says = f"{count} {never} by more than {STILL:g}: {_listed(figures.dead)}"
+        yield note("dead", count, 1, says)
     if figures.closed is not None and figures.opened is not None:
         share = figures.closed + figures.opened
         if share >= _SATURATED:
@@ -136,9 +136,9 @@ def _of_signal(figures: SignalFigures) -> Iterator[StateNote]:
             f"the largest |c| in the last quarter of the timesteps is {figures.growth:.3g} times "
             f"that in the first half; notable from {_GROWING:g}",
         )
-    if figures.half_life:
-        middle, longest = median(figures.half_life), max(figures.half_life)
-        timesteps = figures.shape[-2]
+    middle = figures.middle_half_life
+    if figures.half_life and middle is not None and figures.timesteps:
+        longest = max(life for life in figures.half_life if not isnan(life))
         if middle <= _FORGETFUL:
             time = f"{middle:.2g}"
             yield note(
@@ -148,14 +148,16 @@ def _of_signal(figures: SignalFigures) -> Iterator[StateNote]:
                 f"half of the state is gone after {time} timestep{'' if time == '1' else 's'}, in "
                 f"the median of the units; notable up to {_FORGETFUL:g}",
             )
-        if longest >= timesteps:
-            unit = figures.half_life.index(longest)
+        if longest >= figures.timesteps:
+            place = figures.half_life.index(longest)
+            unit = figures.units[place] if figures.units else place
             lasting = "for ever" if longest == inf else f"for {longest:.3g} timesteps"
             yield note(
                 "lasting",
                 longest,
-                timesteps,
-                f"unit {unit} keeps half of its state {lasting}; the sequences have {timesteps}",
+                figures.timesteps,
+                f"unit {unit} keeps half of its state {lasting}; the sequences have "
+                f"{figures.timesteps}",
             )
 
 

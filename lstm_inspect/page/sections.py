@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from lstm_inspect.errors import InputError
@@ -46,7 +45,7 @@ def figures_section(layers: "Iterable[LayerFigures]") -> Section:
             "std": each.std,
             "below 0.05": _share(each.closed),
             "above 0.95": _share(each.opened),
-            "half-life": median(each.half_life) if each.half_life else None,
+            "half-life": each.middle_half_life,
             "growth": each.growth,
             "masked": _share(layer.masked),
             "NaN or infinite": each.nonfinite,

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import isfinite
+from math import isfinite, isnan
+from statistics import median
 from typing import Any
 
 import numpy as np
 
 from lstm_inspect.arrays import Array
 from lstm_inspect.notation import with_nulls
+from lstm_inspect.traces.kept import Kept
 from lstm_inspect.traces.rows import check_alike, rows_of, timesteps_of, width_of
 from lstm_inspect.traces.stored_trace import StoredLayer, StoredSignal, StoredTrace
 
@@ -38,20 +40,26 @@ class SignalFigures:
         high: Its largest finite number.
         std: The standard deviation of its finite numbers.
         nonfinite: How many of its numbers are NaN or infinite.
-        first_nonfinite: The earliest timestep with one of them.
-        closed: Of a gate, the share of numbers below `LOW`. Masked steps do not count here and in
-            the next two.
-        opened: Of a gate, the share of numbers above `HIGH`.
+        timesteps: How many the sequences have, of which perhaps a part was recorded; None for an
+            initial state.
+        units: The unit at each place of the next ones, if only some were recorded; None for all.
+        first_nonfinite: The first timestep that the layer reads with a number that is not finite.
+        closed: Of a gate, the share of finite numbers below `LOW`. Masked timesteps do not count
+            here and in the next three.
+        opened: Of a gate, the share of finite numbers above `HIGH`.
         half_life: Of a gate that keeps a state, after how many timesteps half of it is left, for
-            each unit: ``-1 / mean(log2(gate))``. Infinite if the gate is always open.
-        dead: The units that never move over all samples and timesteps.
+            each unit: ``-1 / mean(log2(gate))``, where no gate is below 2**-126. Infinite if the
+            gate is always open, NaN without a finite number.
+        dead: The units that never move over two timesteps or more, of all samples together.
         growth: Of c, the largest |c| in the last quarter of the timesteps that the layer reads,
-            divided by that in the first half.
+            divided by that in the first half; None if only some timesteps were recorded.
     """
 
     layer: str
     signal: str
     shape: tuple[int, ...]
+    timesteps: int | None
+    units: tuple[int, ...] | None
     low: float
     mean: float
     high: float
@@ -68,6 +76,15 @@ class SignalFigures:
     def key(self) -> str:
         """Its key in a dump."""
         return f"{self.layer}/{self.signal}"
+
+    @property
+    def middle_half_life(self) -> float | None:
+        """The median of the half-lives of the units that have one."""
+        return (
+            None
+            if self.half_life is None
+            else median(life for life in self.half_life if not isnan(life))
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The figures as plain JSON data, with None for NaN and infinity."""
@@ -129,86 +146,147 @@ def _of_signal(
 ) -> SignalFigures:
     timesteps, width = timesteps_of(signal), width_of(signal)
     is_over_time = "timesteps" in signal.dims
-    is_gate = name in GATES
-    low, high = np.full(width, np.inf), np.full(width, -np.inf)
+    kept = layer.kept.get("timesteps") if is_over_time else None
+    whole, unmasked = _Numbers(width), _Numbers(width)
+    gates = _Gates(width)
     of_step = np.zeros(timesteps)
-    finite_count = nonfinite = closed = opened = gate_count = 0
-    total = squares = 0.0
-    logs = np.zeros(width)
-    first_nonfinite: int | None = None
+    is_bad = np.zeros(timesteps, bool)
     for start, rows in rows_of(signal):
         steps = np.arange(start, start + len(rows)) % timesteps
         finite = np.isfinite(rows)
-        if not finite.all():
-            bad = steps[~finite.all(axis=1)]
-            first = int(bad.min())
-            first_nonfinite = first if first_nonfinite is None else min(first_nonfinite, first)
+        is_bad[steps[~finite.all(axis=1)]] = True
         numbers = np.where(finite, rows, np.nan).astype(np.float64)
-        low = np.fmin(low, np.fmin.reduce(numbers))
-        high = np.fmax(high, np.fmax.reduce(numbers))
-        count = int(finite.sum())
-        finite_count += count
-        nonfinite += rows.size - count
-        total += float(np.nansum(numbers))
-        with np.errstate(over="ignore"):  # of numbers beyond 1e154 the std is infinite
-            squares += float(np.nansum(numbers * numbers))
+        read = numbers if counts is None else numbers[counts[start : start + len(rows)]]
+        whole.add(numbers)
+        if is_over_time:
+            unmasked.add(read)
         if name == "c":
             np.maximum.at(of_step, steps, np.nan_to_num(np.fmax.reduce(abs(numbers), axis=1)))
-        if is_gate:
-            read = numbers if counts is None else numbers[counts[start : start + len(rows)]]
-            gate_count += len(read)
-            closed += int((read < LOW).sum())
-            opened += int((read > HIGH).sum())
-            logs += np.nansum(np.log2(np.clip(read, np.finfo(np.float32).tiny, 1)), axis=0)
-    mean = total / finite_count if finite_count else np.nan
-    spread = squares / finite_count - mean * mean if finite_count else np.nan
-    kept = layer.kept.get("timesteps")
+        if name in GATES:
+            gates.add(read)
+    # A layer that reads backward meets the last timestep first.
+    reading = slice(None, None, -1 if layer.direction == "backward" else 1)
+    bad = np.flatnonzero(is_bad)[reading]
+    units = layer.kept.get("units")
+    places = units.places if units and len(units.places) == width and name != "x" else None
+    dead = unmasked.still if is_over_time and name != "x" and unmasked.rows > 1 else None
     return SignalFigures(
         layer=layer.path,
         signal=name,
         shape=tuple(signal.array.shape),
-        low=float(low.min(initial=np.inf)) if finite_count else np.nan,
-        mean=mean,
-        high=float(high.max(initial=-np.inf)) if finite_count else np.nan,
-        std=float(np.sqrt(max(spread, 0.0))) if finite_count else np.nan,
-        nonfinite=nonfinite,
-        first_nonfinite=_place(kept.places if kept else None, first_nonfinite),
-        closed=closed / (gate_count * width) if gate_count else None,
-        opened=opened / (gate_count * width) if gate_count else None,
-        half_life=_half_lives(logs, gate_count) if name in KEEPING and gate_count else None,
-        dead=_dead(layer, low, high) if is_over_time and name != "x" else None,
-        growth=_growth(of_step[:: -1 if layer.direction == "backward" else 1])
-        if name == "c"
-        else None,
+        timesteps=None if not is_over_time else kept.size if kept else timesteps,
+        units=places,
+        low=whole.lowest,
+        mean=whole.mean,
+        high=whole.highest,
+        std=whole.std,
+        nonfinite=whole.rows * width - whole.count,
+        first_nonfinite=_place(kept, int(bad[0])) if is_over_time and bad.size else None,
+        closed=gates.share(gates.closed) if name in GATES else None,
+        opened=gates.share(gates.opened) if name in GATES else None,
+        half_life=gates.half_lives if name in KEEPING and gates.counts.any() else None,
+        dead=None if dead is None else tuple(places[at] if places else at for at in dead),
+        growth=_growth(of_step[reading]) if name == "c" and kept is None else None,
     )
+
+
+class _Numbers:
+    """The figures of numbers that come in rows, with NaN for what is not finite.
+
+    Args:
+        width: How many numbers a row has.
+    """
+
+    def __init__(self, width: int) -> None:
+        self.rows = self.count = 0
+        self._low, self._high = np.full(width, np.inf), np.full(width, -np.inf)
+        self._shift: float | None = None
+        self._total = self._squares = 0.0
+
+    def add(self, rows: Array) -> None:
+        self.rows += len(rows)
+        if not len(rows):
+            return
+        self._low = np.fmin(self._low, np.fmin.reduce(rows))
+        self._high = np.fmax(self._high, np.fmax.reduce(rows))
+        count = int(np.isfinite(rows).sum())
+        if not count:
+            return
+        self.count += count
+        if self._shift is None:  # of numbers around a large one, squares lose what tells them apart
+            self._shift = float(rows[np.isfinite(rows)][0])
+        with np.errstate(over="ignore"):  # of numbers beyond 1e154 the std is infinite
+            apart = rows - self._shift
+            self._total += float(np.nansum(apart))
+            self._squares += float(np.nansum(apart * apart))
+
+    @property
+    def lowest(self) -> float:
+        return float(self._low.min()) if self.count else np.nan
+
+    @property
+    def highest(self) -> float:
+        return float(self._high.max()) if self.count else np.nan
+
+    @property
+    def mean(self) -> float:
+        return self._total / self.count + (self._shift or 0.0) if self.count else np.nan
+
+    @property
+    def std(self) -> float:
+        if not self.count:
+            return np.nan
+        if self._squares == np.inf:
+            return np.inf
+        mean = self._total / self.count
+        return float(np.sqrt(max(self._squares / self.count - mean * mean, 0.0)))
+
+    @property
+    def still(self) -> list[int]:
+        """The places of a row whose numbers never differ."""
+        found = np.flatnonzero((self._high >= self._low) & (self._high - self._low <= STILL))
+        return [int(place) for place in found]
+
+
+class _Gates:
+    """How far gates are open, of numbers that come in rows, with NaN for what is not finite."""
+
+    def __init__(self, width: int) -> None:
+        self.closed = self.opened = 0
+        self.counts = np.zeros(width, np.int64)
+        self._logs = np.zeros(width)
+
+    def add(self, rows: Array) -> None:
+        self.closed += int((rows < LOW).sum())
+        self.opened += int((rows > HIGH).sum())
+        self.counts += np.isfinite(rows).sum(axis=0)
+        self._logs += np.nansum(np.log2(np.clip(rows, np.finfo(np.float32).tiny, 1)), axis=0)
+
+    def share(self, count: int) -> float | None:
+        numbers = int(self.counts.sum())
+        return count / numbers if numbers else None
+
+    @property
+    def half_lives(self) -> tuple[float, ...]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            means = self._logs / self.counts
+            lives = np.where(means < 0, -1 / means, np.where(self.counts, np.inf, np.nan))
+        return tuple(map(float, lives))
 
 
 def _or_none(number: float) -> float | None:
     return number if isfinite(number) else None
 
 
-def _place(places: Sequence[int] | None, index: int | None) -> int | None:
-    """The step or unit that stands at an index, of which perhaps a part was kept."""
-    return index if places is None or index is None else places[index]
-
-
-def _half_lives(logs: Array, count: int) -> tuple[float, ...]:
-    means = logs / count
-    with np.errstate(divide="ignore"):
-        return tuple(float(each) for each in np.where(means < 0, -1 / means, np.inf))
-
-
-def _dead(layer: StoredLayer, low: Array, high: Array) -> tuple[int, ...]:
-    kept = layer.kept.get("units")
-    places = kept.places if kept and len(kept.places) == len(low) else None
-    found = np.flatnonzero((high >= low) & (high - low <= STILL))
-    return tuple(int(unit) if places is None else places[unit] for unit in found)
+def _place(kept: Kept | None, index: int) -> int:
+    """The timestep that stands at an index, of which perhaps a part was kept."""
+    return kept.places[index] if kept else index
 
 
 def _growth(of_step: Array) -> float | None:
     """The growth of what is largest in each timestep, in the order in which they are read."""
-    quarter = len(of_step) // 4
+    half, quarter = len(of_step) // 2, len(of_step) // 4
     if not quarter:
         return None
-    before, last = float(of_step[: 2 * quarter].max()), float(of_step[-quarter:].max())
+    before, last = float(of_step[:half].max()), float(of_step[-quarter:].max())
     return last / before if before else None

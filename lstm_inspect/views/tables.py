@@ -5,7 +5,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -199,15 +198,13 @@ def figures_table(layers: "Iterable[LayerFigures]") -> FittedTable:
     table = FittedTable("layer", "signal", "shape", *figures, right=figures)
     for layer in layers:
         for number, each in enumerate(layer.signals):
-            lives = each.half_life
             table.add_row(
                 _text("" if number else layer.path, "bold"),
-                each.signal,
+                _text(each.signal),
                 shape_text(each.shape),
                 *(f"{figure:.4g}" for figure in (each.low, each.mean, each.high, each.std)),
                 *("" if share is None else f"{share:.0%}" for share in (each.closed, each.opened)),
-                "" if not lives else f"{median(lives):.3g}",
-                "" if each.growth is None else f"{each.growth:.3g}",
+                *("" if n is None else f"{n:.3g}" for n in (each.middle_half_life, each.growth)),
                 "" if number or layer.masked is None else f"{layer.masked:.0%}",
             )
         table.add_gap()
