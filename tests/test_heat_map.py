@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 import lstm_inspect
+from lstm_inspect import LayerTrace, Trace
 from lstm_inspect.pictures.heat_map import HeatMap
 from lstm_inspect.pictures.sparklines import Sparklines
 from lstm_inspect.pictures.units_over_time import UnitsOverTime
@@ -66,14 +67,15 @@ def test_masked_timesteps_are_marked() -> None:
     assert "  m: masked timesteps" in drawn
 
 
-@pytest.mark.parametrize("width", [40, 80, 200])
+@pytest.mark.parametrize("width", [24, 40, 63, 80, 200])
 @pytest.mark.parametrize("system", [None, "standard", "256", "truecolor"])
-@pytest.mark.parametrize("size", [(3, 1), (1000, 512)], ids=str)
+@pytest.mark.parametrize("size", [(3, 1), (70, 5), (1000, 512)], ids=str)
 def test_a_heat_map_fits_the_width(size: tuple[int, int], system: Any, width: int) -> None:
     console = Console(width=width, color_system=system, force_terminal=True)
-    lines = console.render_lines(HeatMap(shown(random(*size))), pad=False)
-    assert all(sum(segment.cell_length for segment in line) <= width for line in lines)
-    assert len(lines) <= 32
+    drawn: list[Any] = [*HeatMap(shown(random(*size))).__rich_console__(console, console.options)]
+    lines = [line for line in drawn if "mean of up to" not in line.plain]  # words may fold
+    assert max(line.cell_len for line in lines) <= width
+    assert len(drawn) <= 32
 
 
 def test_the_cells_of_more_units_and_steps_than_fit_are_means_and_say_so() -> None:
@@ -170,3 +172,63 @@ def test_a_slice_of_units_takes_those_that_were_recorded(tmp_path: Path) -> None
     assert [line.split()[:2] for line in lines.splitlines()[1:3]] == [["unit", "4"], ["unit", "7"]]
     result = run("show", str(tmp_path / "s.npz"), "--units", "4,5")
     assert (result.exit_code, result.stderr) == (2, "error: lstm/h: unit 5 was not recorded\n")
+
+
+def test_the_first_recorded_sample_is_shown_unless_one_is_asked_for(tmp_path: Path) -> None:
+    trace = lstm_inspect.trace(
+        SAMPLES / "stacked.keras", np.load(SAMPLES / "stacked.npy"), samples="1:"
+    )
+    trace.save(tmp_path / "s.npz")
+    assert run("show", str(tmp_path / "s.npz")).stdout.startswith("lstm/h, sample 1\n")
+    result = run("show", str(tmp_path / "s.npz"), "--sample", "0")
+    assert result.stderr.startswith("error: sample 0: expected one of 1 of 2")
+
+
+def test_nothing_is_drawn_before_an_error(tmp_path: Path) -> None:
+    small, large = trace_of(h=random(1, 3, 2)), trace_of(h=random(1, 3, 5))
+    layers = {name: replace(each["lstm"], path=name) for name, each in (("a", large), ("b", small))}
+    Trace(layers=layers, model={}).save(tmp_path / "s.npz")
+    result = run("show", str(tmp_path / "s.npz"), "--units", "4")
+    assert (result.exit_code, result.stdout) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("signal", "told"),
+    [
+        ("q", "was not recorded; there are h, x"),
+        ("mask", "cannot be shown alone; there are h, x"),
+    ],
+)
+def test_a_signal_that_cannot_be_shown_is_refused(signal: str, told: str, tmp_path: Path) -> None:
+    mask = np.ones((1, 3), bool)
+    trace_of(h=random(1, 3, 2), x=random(1, 3, 4), mask=mask).save(tmp_path / "s.npz")
+    result = run("show", str(tmp_path / "s.npz"), "--signal", signal)
+    assert (result.exit_code, result.stderr) == (2, f"error: signal {signal}: {told}\n")
+    lines = run("show", str(tmp_path / "s.npz"), "--signal", "x,", "--units", "3").stdout
+    assert lines.splitlines()[1].startswith("feature 3 ")
+
+
+def test_a_dump_without_anything_to_show_is_refused(tmp_path: Path) -> None:
+    trace_of(h0=random(2, 3)).save(tmp_path / "s.npz")
+    result = run("show", str(tmp_path / "s.npz"))
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "error: expected signals over timesteps to show, received none; record h or c\n",
+    )
+
+
+def test_more_axes_than_units_and_timesteps_are_said() -> None:
+    layer = LayerTrace(
+        path="conv",
+        cell="conv_lstm",
+        units=2,
+        direction="forward",
+        dims=("batch", "outer", "timesteps", "rows", "columns", "units"),
+        signals={"h": random(2, 3, 4, 5, 6, 2)},
+    )
+    (sequence,) = layer.show("h", sample=1).shown
+    assert np.array_equal(sequence.numbers, layer.h[1, 0].reshape(4, 60))
+    assert plain(HeatMap(sequence))[-2:] == [
+        "   the first of 3 sequences of the sample",
+        "   counted over rows x columns x units: 5 x 6 x 2",
+    ]

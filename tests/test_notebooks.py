@@ -293,8 +293,8 @@ def test_a_notebook_shows_the_first_sample_that_was_recorded() -> None:
 @pytest.mark.parametrize(
     ("signals", "why"),
     [
-        ({"h0": random(2, 3)}, "lstm: no signal that has timesteps was recorded"),
-        ({"h": np.zeros((0, 5, 3))}, "lstm/h: expected numbers, received an empty array"),
+        ({"h0": random(2, 3)}, "expected signals over timesteps to show, received none"),
+        ({"h": np.zeros((0, 5, 3))}, "expected signals over timesteps to show, received none"),
         ({"h": np.full((1, 2, 3), 1e301)}, "lstm/h: expected numbers up to 1e+300"),
     ],
 )

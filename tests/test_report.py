@@ -112,6 +112,7 @@ def test_a_page_holds_the_numbers_of_each_signal_and_sample(tmp_path: Path) -> N
                         "units": [0, 1, 2],
                         "axis": "unit",
                         "gate": False,
+                        "notes": [],
                         "scale": [-largest, largest],
                     },
                     {
@@ -119,6 +120,7 @@ def test_a_page_holds_the_numbers_of_each_signal_and_sample(tmp_path: Path) -> N
                         "units": [0, 1, 2],
                         "axis": "unit",
                         "gate": True,
+                        "notes": [],
                         "scale": [0, 1],
                     },
                 ],

@@ -47,7 +47,7 @@ def plot(
     out: Path,
     layers: Sequence[str],
     signals: Sequence[str],
-    sample: int,
+    sample: int | None,
     units: str | None,
     force: bool,
     limits: "Limits",
@@ -69,7 +69,7 @@ def plot(
         suffix_of,
     )
     from lstm_inspect.traces.cuts import read_cut
-    from lstm_inspect.traces.sequences import units_over_time
+    from lstm_inspect.traces.sequences import one_sample, units_over_time
     from lstm_inspect.traces.stored_trace import open_trace
 
     may_replace = (lambda path: True) if force else is_picture
@@ -77,8 +77,9 @@ def plot(
     check_target(out, sources=[states], may_replace=may_replace)
     check_matplotlib()
     cut = read_cut("units", units)
-    with open_trace(states, limits) as trace:
-        recorded = units_over_time(trace.selected(layers), signals or ["all"], [sample])
+    with open_trace(states, limits) as dump:
+        trace = dump.selected(layers)
+        recorded = units_over_time(trace, signals or ["all"], one_sample(trace, sample))
         wanted = (each for each in recorded if signals or each.signal != "x")
         if cut is None:
             figure = heat_maps([*wanted])

@@ -81,7 +81,7 @@ recorded_layers_option = click.option(
 
 
 def _names(ctx: click.Context, option: click.Parameter, given: Sequence[str]) -> list[str]:
-    return [name.strip() for each in given for name in each.split(",")]
+    return [name.strip() for each in given for name in each.split(",") if name.strip()]
 
 
 def signals_option(help_: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -92,7 +92,7 @@ def signals_option(help_: str) -> Callable[[Callable[..., None]], Callable[..., 
 
 
 sample_option = click.option(
-    "--sample", type=click.IntRange(0), default=0, show_default=True, help="Show this sample."
+    "--sample", type=click.IntRange(0), help="Show this sample. Default: the first one recorded."
 )
 
 units_option = click.option(

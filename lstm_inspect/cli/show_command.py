@@ -36,7 +36,7 @@ def show(
     states: Path,
     layers: Sequence[str],
     signals: Sequence[str],
-    sample: int,
+    sample: int | None,
     units: str | None,
     limits: "Limits",
 ) -> None:
@@ -50,14 +50,15 @@ def show(
     from lstm_inspect.pictures.heat_map import HeatMap
     from lstm_inspect.pictures.sparklines import Sparklines
     from lstm_inspect.traces.cuts import read_cut
-    from lstm_inspect.traces.sequences import units_over_time
+    from lstm_inspect.traces.sequences import one_sample, units_over_time
     from lstm_inspect.traces.stored_trace import open_trace
     from lstm_inspect.views.printing import print_drawing
 
     cut = read_cut("units", units)
-    with open_trace(states, limits) as trace:
-        for shown in units_over_time(trace.selected(layers), signals, [sample]):
-            if cut is None:
-                print_drawing(HeatMap(shown))
-            else:
-                print_drawing(Sparklines(shown.at_units(cut.among(shown.units))))
+    with open_trace(states, limits) as dump:
+        trace = dump.selected(layers)
+        recorded = [*units_over_time(trace, signals, one_sample(trace, sample))]
+    if cut is not None:
+        recorded = [each.at_units(cut.among(each.units)) for each in recorded]
+    for each in recorded:
+        print_drawing(HeatMap(each) if cut is None else Sparklines(each))

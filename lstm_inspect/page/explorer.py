@@ -61,18 +61,15 @@ def explorer_of(
     keeps every k-th timestep.
 
     Args:
-        taken: The signals of each sample, sample by sample.
+        taken: The signals of each sample, sample by sample; at least one.
         samples: The numbers of the samples.
         labels: A label for each timestep: one list for all samples, or one for each of them.
 
     Raises:
-        InputError: There are no samples, there are other labels than timesteps, or a number is too
-            large for float32.
+        InputError: There are other labels than timesteps, or a number is too large for float32.
     """
     groups = (list(each) for _, each in groupby(taken, key=lambda shown: shown.sample))
-    first = next(groups, None)
-    if first is None:
-        raise InputError("report: expected recorded samples, received none")
+    first = next(groups)
     _check_labels(labels, first)
     size = sum(shown.numbers.size for shown in first)
     is_exact = size * len(samples) * _EXACT <= ROOM
@@ -150,8 +147,9 @@ def _layers(
                 {
                     "name": printable(shown.signal),
                     "units": [*shown.units],
-                    "axis": "feature" if shown.signal == "x" else "unit",
+                    "axis": shown.axis,
                     "gate": shown.is_gate,
+                    "notes": [*shown.notes],
                     "scale": _scale(shown, [each[f"{layer}/{shown.signal}"] for each in kept]),
                 }
                 for shown in members

@@ -255,7 +255,8 @@ def _figure(
     height = tops[-1] + _LEGEND_ROW * (rows + 1) * bool(rows)
     figure = Figure(figsize=(_WIDTH, height), dpi=DPI)
     for top, (first, *_) in zip(tops, layers, strict=False):
-        title = text_of(f"{first.layer}, sample {first.sample}", _LETTERS)
+        notes = "".join(f"; {note}" for note in first.notes)
+        title = text_of(f"{first.layer}, sample {first.sample}{notes}", _LETTERS)
         middle = 1 - (top + _TITLE / 2) / height
         figure.text(0.5, middle, title, ha="center", va="center", fontweight="bold", size="large")
     if rows:

@@ -1,6 +1,6 @@
 """Draws a signal of one sequence in a terminal: units downwards, timesteps to the right."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -52,7 +52,7 @@ class HeatMap:
         wide = max(1, min(_WIDEST_CELL, columns // len(of_steps)))
         has_few = console.color_system == "standard"
         scale = _Scale(*shown.scale(means), shown.is_gate, has_few)
-        yield Text(printable(f"{shown.layer}/{shown.signal}, sample {shown.sample}"), style="bold")
+        yield Text(printable(shown.heading), style="bold")
         per_line = 2 if colored else 1
         for row in range(0, len(means), per_line):
             line = Text(f"{shown.units[of_units[row].start]:>{margin - 1}} ")
@@ -67,16 +67,16 @@ class HeatMap:
         if shown.masked and any(shown.masked):
             marks = "".join(_mark(shown.masked[group]) * wide for group in of_steps)
             yield Text(f"{'':>{margin}}{marks}")
-        yield Text(
-            f"{'':>{margin}}{_ruler([shown.steps[group.start] for group in of_steps], wide)}"
-        )
-        yield from _legend(scale, colored, margin)
+        starts = [shown.steps[group.start] for group in of_steps]
+        yield Text(f"{'':>{margin}}{_ruler(starts, wide, columns)}")
+        yield _legend(scale, colored, margin, columns)
         if shown.masked and any(shown.masked):
             yield Text(f"{'':>{margin}}m: masked timesteps")
-        for what, groups in (("units", of_units), ("timesteps", of_steps)):
+        for what, groups in ((f"{shown.axis}s", of_units), ("timesteps", of_steps)):
             size = max(group.stop - group.start for group in groups)
             if size > 1:
                 yield Text(f"{'':>{margin}}{what}: each cell is the mean of up to {size}")
+        yield from (Text(f"{'':>{margin}}{note}") for note in shown.notes)
 
 
 @dataclass(frozen=True)
@@ -132,23 +132,26 @@ def _mark(masked: Sequence[bool]) -> str:
     return "m" if all(masked) else "." if any(masked) else " "
 
 
-def _ruler(steps: Sequence[int], wide: int) -> str:
+def _ruler(steps: Sequence[int], wide: int, room: int) -> str:
     """The timesteps below the columns that begin with them, as many as have room."""
     line = ""
     for number, step in enumerate(steps):
         at = number * wide
-        if at >= len(line) and (number == 0 or at % _TICKS < wide):
+        is_tick = number == 0 or (at % _TICKS < wide and at + len(str(step)) <= room)
+        if at >= len(line) and is_tick:
             line = f"{line:<{at}}{step} "
     return line.rstrip()
 
 
-def _legend(scale: _Scale, colored: bool, margin: int) -> Iterator[Text]:
-    line = Text(f"{'':>{margin}}{scale.low:.3g} ")
-    for place in range(_LEGEND):
-        number = scale.low + (scale.high - scale.low) * place / (_LEGEND - 1)
+def _legend(scale: _Scale, colored: bool, margin: int, room: int) -> Text:
+    low, high = f"{scale.low:.3g} ", f" {scale.high:.3g}"
+    line = Text(f"{'':>{margin}}{low}")
+    size = max(2, min(_LEGEND, room - len(low) - len(high)))
+    for place in range(size):
+        number = scale.low + (scale.high - scale.low) * place / (size - 1)
         if colored:
             line.append(" ", Style(bgcolor=scale.style(number)))
         else:
             line.append(scale.shade(number))
-    line.append(f" {scale.high:.3g}")
-    yield line
+    line.append(high)
+    return line

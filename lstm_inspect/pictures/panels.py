@@ -56,7 +56,7 @@ def draw_heat_map(axes: "Axes", scale: "Axes", each: UnitsOverTime) -> None:
     first.set_horizontalalignment("left")
     last.set_horizontalalignment("right")
     for axis, what, places, groups in (
-        (axes.yaxis, "feature" if each.signal == "x" else "unit", each.units, of_units),
+        (axes.yaxis, each.axis, each.units, of_units),
         (axes.xaxis, "timestep", each.steps, of_steps),
     ):
         size = max(group.stop - group.start for group in groups)

@@ -24,16 +24,17 @@ class Sparklines:
         """Draws them, as wide as the console."""
         shown = self.shown
         bars = _BARS if can_write(console, _BARS) else _PLAIN_BARS
-        names = [f"unit {unit}" for unit in shown.units]
+        names = [f"{shown.axis} {unit}" for unit in shown.units]
         margin = max(map(len, names))
         cells = shown.cells(len(names), max(1, options.max_width - margin - 22))
-        yield Text(printable(f"{shown.layer}/{shown.signal}, sample {shown.sample}"), style="bold")
+        yield Text(printable(shown.heading), style="bold")
         for name, means, (low, high) in zip(names, cells.means, shown.ends, strict=True):
             line = "".join(_bar(mean, low, high, bars) for mean in means)
             yield Text(f"{name:<{margin}} {low:>9.3g} {line} {high:<9.3g}".rstrip())
         size = max(group.stop - group.start for group in cells.of_steps)
         if size > 1:
             yield Text(f"timesteps: each cell is the mean of up to {size}")
+        yield from map(Text, shown.notes)
 
 
 def _bar(number: float, low: float, high: float, bars: str) -> str:

@@ -39,6 +39,7 @@ class UnitsOverTime:
         units: The unit at each index.
         masked: Whether each timestep is masked; None if the mask was not recorded.
         is_gate: Whether the numbers go from 0, closed, to 1, open.
+        notes: What else is to be said of it, in a few words each.
     """
 
     layer: str
@@ -49,6 +50,17 @@ class UnitsOverTime:
     units: Sequence[int]
     masked: Sequence[bool] | None
     is_gate: bool
+    notes: Sequence[str] = ()
+
+    @property
+    def heading(self) -> str:
+        """Which signal of which sample it is."""
+        return f"{self.layer}/{self.signal}, sample {self.sample}"
+
+    @property
+    def axis(self) -> str:
+        """What a column of the numbers is: a feature of x, a unit of other signals."""
+        return "feature" if self.signal == "x" else "unit"
 
     def cells(self, rows: int, columns: int) -> Cells:
         """Fits it into cells: units downwards, timesteps to the right.
@@ -86,7 +98,7 @@ class UnitsOverTime:
         places = {unit: place for place, unit in enumerate(self.units)}
         for unit in wanted:
             if unit not in places:
-                raise InputError(f"{self.layer}/{self.signal}: unit {unit} was not recorded")
+                raise InputError(f"{self.layer}/{self.signal}: {self.axis} {unit} was not recorded")
         at = [places[unit] for unit in wanted]
         return replace(self, numbers=self.numbers[:, at], units=wanted)
 

@@ -16,7 +16,7 @@ from lstm_inspect.traces.dump_format import ArrayInMemory
 from lstm_inspect.traces.dumps import NamedAxes, save_dump
 from lstm_inspect.traces.final_states import final_states
 from lstm_inspect.traces.kept import Kept
-from lstm_inspect.traces.sequences import units_over_time
+from lstm_inspect.traces.sequences import one_sample, units_over_time
 from lstm_inspect.traces.statistics import ArrayStats, stats_of
 from lstm_inspect.traces.stored_trace import (
     SCHEMA,
@@ -76,9 +76,8 @@ class LayerTrace:
     def _repr_html_(self) -> str:
         """The statistics of every signal, and heat maps of h and c, for notebooks."""
         stats = as_html(repr(self), (each.as_json() for each in stats_of(self._alone.arrays())))
-        sample = self.kept["batch"].places[0] if "batch" in self.kept else 0
         try:
-            return stats + self.show(sample=sample)._repr_html_()
+            return stats + self.show()._repr_html_()
         except InputError as error:  # there is nothing to draw
             return stats + as_html(str(error))
 
@@ -86,7 +85,7 @@ class LayerTrace:
         self,
         signals: str | Collection[str] | None = None,
         *,
-        sample: int = 0,
+        sample: int | None = None,
         units: Places = None,
     ) -> "Picture":
         """Returns a picture of what was recorded, for notebooks and consoles.
@@ -97,7 +96,7 @@ class LayerTrace:
         Args:
             signals: The signals: ``"c,f"`` or ``["c", "f"]``; ``"all"`` is all; None are h and
                 c, as far as they were recorded.
-            sample: The number of the sample.
+            sample: The number of the sample; None is the first recorded one.
             units: Draws a line for each of these units, in place of heat maps: ``"0,5,8:16"``, or
                 as for `lstm_inspect.trace`.
 
@@ -109,9 +108,8 @@ class LayerTrace:
 
         names = signals.split(",") if isinstance(signals, str) else signals or ()
         wanted = [name.strip() for name in names]
-        shown = [*units_over_time(self._alone.stored(), wanted, [sample])]
-        if not shown:
-            raise InputError(f"{self.path}: no signal that has timesteps was recorded")
+        trace = self._alone.stored()
+        shown = [*units_over_time(trace, wanted, one_sample(trace, sample))]
         cut = read_cut("units", units)
         if cut is None:
             return Picture.of_heat_maps(shown)

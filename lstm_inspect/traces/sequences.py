@@ -20,6 +20,11 @@ def samples_of(trace: StoredTrace) -> Sequence[int]:
     return ()
 
 
+def one_sample(trace: StoredTrace, sample: int | None) -> Sequence[int]:
+    """The number of a sample, as `units_over_time` takes it; None is the first recorded one."""
+    return samples_of(trace)[:1] if sample is None else [sample]
+
+
 def units_over_time(
     trace: StoredTrace, signals: Sequence[str], samples: Sequence[int]
 ) -> Iterator[UnitsOverTime]:
@@ -35,7 +40,7 @@ def units_over_time(
 
     Raises:
         SelectionError: No layer has one of the signals.
-        InputError: A sample was not recorded.
+        InputError: A sample was not recorded, or there is nothing to show.
     """
     recorded = {
         name: None
@@ -46,7 +51,7 @@ def units_over_time(
     for name in signals:
         if name not in (*recorded, "all"):
             there = ", ".join(recorded) or "none"
-            raise SelectionError(f"signal {name}: was not recorded; there are {there}")
+            raise SelectionError(f"signal {name}: {_why_not(trace, name)}; there are {there}")
     signals = signals or [name for name in ("h", "c") if name in recorded] or ["all"]
     taken = [
         _of_signal(layer, name, samples)
@@ -54,6 +59,8 @@ def units_over_time(
         for name in recorded
         if name in layer.signals and (name in signals or "all" in signals)
     ]
+    if not taken or not samples:
+        raise InputError("expected signals over timesteps to show, received none; record h or c")
     for of_sample in zip(*taken, strict=True):
         yield from of_sample
 
@@ -76,6 +83,7 @@ def _of_signal(layer: StoredLayer, name: str, samples: Sequence[int]) -> Iterato
             units=_places(layer.kept.get("units") if name != "x" else None, width_of(signal)),
             masked=None if counts is None else (~counts[:, 0].astype(bool)).tolist(),
             is_gate=name in GATES,
+            notes=_notes_of(signal),
         )
 
 
@@ -90,6 +98,22 @@ def _sequences(layer: StoredLayer, signal: StoredSignal, samples: Sequence[int])
     # Inside of a TimeDistributed, a sample has a sequence for each outer timestep.
     outer = prod(signal.array.shape[1 : signal.dims.index("timesteps")])
     return [at[sample] * outer for sample in samples]
+
+
+def _why_not(trace: StoredTrace, name: str) -> str:
+    is_there = any(name in layer.signals for layer in trace.layers.values())
+    return "cannot be shown alone" if is_there else "was not recorded"
+
+
+def _notes_of(signal: StoredSignal) -> list[str]:
+    (shape, dims), notes = (signal.array.shape, signal.dims), []
+    time = dims.index("timesteps")
+    if prod(shape[1:time]) > 1:
+        notes.append(f"the first of {prod(shape[1:time])} sequences of the sample")
+    if len(shape) > time + 2:
+        sizes = " x ".join(map(str, shape[time + 1 :]))
+        notes.append(f"counted over {' x '.join(dims[time + 1 :])}: {sizes}")
+    return notes
 
 
 def _places(kept: Kept | None, size: int) -> Sequence[int]:
