@@ -15,7 +15,7 @@ from tests.test_state_notes import MODEL, ordinary
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-NAME = "<b>bold</b> & <img src=x onerror=alert(1)>"
+NAME = "<b>bold</b> & <img src=x onerror=alert(1)> $x^2$ " + "long_" * 60
 STEPS, UNITS = 12, 5
 
 
@@ -47,7 +47,9 @@ class Opened:
 
     def point(self, unit: int, step: int, units: int = UNITS) -> tuple[float, float]:
         """The middle of a cell on the screen."""
-        box = self.page.locator("#heat-map .nsewdrag[data-subplot=xy]").bounding_box()
+        cells = self.page.locator("#heat-map .nsewdrag[data-subplot=xy]")
+        cells.scroll_into_view_if_needed()
+        box = cells.bounding_box()
         assert box
         x = box["x"] + box["width"] * (step + 0.5) / STEPS
         return x, box["y"] + box["height"] * (unit + 0.5) / units
@@ -171,6 +173,56 @@ def test_hover_says_what_is_no_number(opened: Opened) -> None:
         opened.page.mouse.move(*opened.point(unit, 4, UNITS + 1))
     opened.page.locator("#tip", has_text="unit 2").wait_for()
     assert opened.page.inner_text("#tip") == "sample 0, step 4 (<i>4), unit 2\nh NaN"
+
+
+def test_the_course_answers_wherever_the_pointer_is(opened: Opened, traced: Trace) -> None:
+    opened.page.locator("#course").scroll_into_view_if_needed()
+    box = opened.page.locator("#course .nsewdrag").first.bounding_box()
+    assert box
+    x = box["x"] + box["width"] * (7 + 0.5 + 0.4) / STEPS  # far from any point of the line
+    opened.page.mouse.move(x - 40, box["y"] + 20)
+    opened.page.mouse.move(x, box["y"] + 20)
+    opened.page.locator("#tip", has_text="step 7").wait_for()
+    assert f"h {number(traced['lstm'].h, 0, 7, 0)}, c " in opened.page.inner_text("#tip")
+
+
+def test_another_size_of_the_window_keeps_all_in_its_place(opened: Opened) -> None:
+    page = opened.page
+    height = page.locator("#heat-map").bounding_box()
+    for width in (1000, 500, 1200):
+        page.set_viewport_size({"width": width, "height": 900})
+        right = "document.querySelector('#heat-map .main-svg').getBoundingClientRect().right"
+        opened.wait_for(f"{right} <= {width} && {right} > {width} - 60", True)
+        now = page.locator("#heat-map").bounding_box()
+        assert height
+        assert now
+        assert now["height"] == height["height"]
+        for svg in page.locator("#heat-map .main-svg").all():
+            assert (svg.bounding_box() or now)["height"] == height["height"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1200
+
+
+def test_a_zoom_stays_while_signals_are_compared(opened: Opened) -> None:
+    seen = "document.getElementById('heat-map').layout.xaxis.range"
+    opened.page.focus("#heat-map")
+    opened.page.keyboard.press("+")
+    opened.wait_for(seen, [-0.5, STEPS / 2 - 0.5])
+    opened.page.select_option("#signal", "c")
+    opened.wait_for("document.getElementById('heat-map').data[0].colorbar.title.text", "c")
+    assert opened.page.evaluate(seen) == [-0.5, STEPS / 2 - 0.5]
+    opened.page.select_option("#layer", NAME)
+    opened.wait_for_cell("bold")
+    assert opened.page.evaluate(seen) == [-0.5, STEPS - 0.5]
+
+
+def test_what_is_picked_before_plotly_is_there_is_shown(browser: "Browser", written: Path) -> None:
+    page = browser.new_page()
+    page.goto(written.as_uri(), wait_until="commit")
+    page.wait_for_selector("#heat-map canvas")
+    page.select_option("#layer", NAME)
+    page.wait_for_selector("html[data-drawn]")
+    assert page.inner_text("#cell").startswith(NAME)
+    page.close()
 
 
 def test_a_click_shows_the_course_of_a_unit_with_its_gates(opened: Opened, traced: Trace) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 import zlib
 from base64 import b64decode
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import lstm_inspect
 from lstm_inspect import LayerTrace, Trace
 from lstm_inspect.page import explorer
 from lstm_inspect.page.packing import packed_numbers, rounded
+from lstm_inspect.traces.kept import Kept
 from tests.conftest import SAMPLES, Array, random, sample_input
 from tests.test_cli import run
 from tests.test_state_notes import MODEL, ordinary, trace_of
@@ -86,7 +88,7 @@ def test_rounded_numbers_are_right_to_four_digits_and_keep_what_is_not_finite() 
     numbers = random(1000) * np.float32(10) ** np.arange(-30, 30).repeat(1000 // 60 + 1)[:1000]
     numbers = numbers.astype(np.float32)
     assert (abs(rounded(numbers) - numbers) <= abs(numbers) * 2.0**-14).all()
-    strange = np.array([np.nan, np.inf, -np.inf, 0.0], np.float32)
+    strange = np.array([np.nan, np.inf, -np.inf, 0.0, np.finfo("f").max], np.float32)
     assert np.array_equal(rounded(strange), strange, equal_nan=True)
 
 
@@ -130,11 +132,9 @@ def test_a_page_holds_the_numbers_of_each_signal_and_sample(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".h5", ".zarr"])
-def test_a_page_is_the_same_whatever_the_format_of_the_dump(suffix: str, tmp_path: Path) -> None:
+def test_a_dump_of_each_format_has_a_page(suffix: str, tmp_path: Path) -> None:
     h = random(3, 70, 5)
-    (tmp_path / "a").mkdir()
-    trace = trace_of(h=h)
-    trace.save(tmp_path / f"s{suffix}")
+    trace_of(h=h).save(tmp_path / f"s{suffix}")
     result = run("report", str(tmp_path / f"s{suffix}"), "--out", str(tmp_path / "r.html"))
     assert result.exit_code == 0
     page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
@@ -231,6 +231,15 @@ def test_512_units_1000_timesteps_and_8_samples_have_room(tmp_path: Path) -> Non
     assert (tmp_path / "r.html").stat().st_size < 30_000_000
 
 
+def test_more_timesteps_than_a_browser_can_draw_are_thinned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explorer, "_MOST_STEPS", 10)
+    page = written(trace_of(h=random(1, 25, 2)), tmp_path)
+    assert page.described["layers"][0]["steps"] == [*range(0, 25, 3)]
+    assert page.described["digits"] == 6
+
+
 def test_numbers_beyond_float32_are_refused(tmp_path: Path) -> None:
     h = np.array([[[1e300]], [[1.0]]])
     assert refused(trace_of(h=h), tmp_path) == (
@@ -247,11 +256,20 @@ def test_labels_name_the_timesteps_of_all_samples_or_of_each(tmp_path: Path) -> 
     tokens.write_text("the\n \ncat\n", encoding="utf-8")
     page = written(trace, tmp_path, "--labels", str(tokens))
     assert page.described["labels"] == [["the", " ", "cat"]]
-    tokens.write_text("a\nb\nc\n\nd\ne\nf\n", encoding="utf-8")
+    tokens.write_text("a\nb\nc\n\n\nd\ne\nf\n", encoding="utf-8")
     page = written(trace, tmp_path, "--labels", str(tokens))
     assert page.described["labels"] == [["a", "b", "c"], ["d", "e", "f"]]
     page = written(trace, tmp_path, "--labels", str(tokens), "--samples", "1")
     assert page.described["labels"] == [["d", "e", "f"]]
+
+
+def test_labels_of_all_timesteps_fit_a_dump_of_some(tmp_path: Path) -> None:
+    kept = {"timesteps": Kept.of((1, 3), 4)}
+    layer = replace(trace_of(h=random(1, 2, 2)).layers["lstm"], kept=kept)
+    (tmp_path / "tokens.txt").write_text("a\nb\nc\nd", encoding="utf-8")
+    trace = Trace(layers={"lstm": layer}, model=MODEL)
+    page = written(trace, tmp_path, "--labels", str(tmp_path / "tokens.txt"))
+    assert page.described["labels"] == [["b", "d"]]
 
 
 @pytest.mark.parametrize(
@@ -310,19 +328,41 @@ def test_model_shows_the_shapes(tmp_path: Path) -> None:
     assert "Shapes" not in written(trace, tmp_path).said
 
 
+def test_shapes_of_another_model_than_that_of_the_states_are_said_to_be(tmp_path: Path) -> None:
+    trace = lstm_inspect.trace(ENCODER_DECODER, sample_input("encoder_decoder"))
+    other = str(SAMPLES / "stacked.keras")
+    told = "stacked.keras is another file than the model that the states come from."
+    assert told in written(trace, tmp_path, "--model", other).said
+    page = written(trace, tmp_path, "--model", ENCODER_DECODER)
+    assert not any("another file" in line for line in page.said)
+
+
+def test_dumps_of_one_name_are_each_compared(tmp_path: Path) -> None:
+    h = random(1, 3, 2)
+    paths = []
+    for name, numbers in (("a", h), ("b", h + 1)):
+        (tmp_path / name).mkdir()
+        paths.append(tmp_path / name / "before.npz")
+        trace_of(h=numbers).save(paths[-1])
+    arguments = [argument for path in paths for argument in ("--diff", str(path))]
+    said = written(trace_of(h=h), tmp_path, *arguments).said
+    assert f"Compared with {paths[0]}: nothing differs." in said
+    assert f"Compared with {paths[1]}: these differences." in said
+
+
 def test_diff_shows_the_differences_from_another_dump(tmp_path: Path) -> None:
     h = random(2, 3, 2)
     trace_of(h=h).save(tmp_path / "before.npz")
     other = h.copy()
     other[1, 2, 0] += 0.5
     page = written(trace_of(h=other), tmp_path, "--diff", str(tmp_path / "before.npz"))
-    assert "Compared with before.npz: these differences." in page.said
+    assert f"Compared with {tmp_path}/before.npz: these differences." in page.said
     assert any("h at sample 1, step 2, unit 0: expected" in line for line in page.said)
     page = written(trace_of(h=h), tmp_path, "--diff", str(tmp_path / "before.npz"))
-    assert "Compared with before.npz: nothing differs." in page.said
+    assert f"Compared with {tmp_path}/before.npz: nothing differs." in page.said
     arguments = ("--diff", str(tmp_path / "before.npz"), "--atol", "0.6")
     assert (
-        "Compared with before.npz: nothing differs."
+        f"Compared with {tmp_path}/before.npz: nothing differs."
         in written(trace_of(h=other), tmp_path, *arguments).said
     )
 
@@ -333,7 +373,7 @@ def test_diff_of_a_model_needs_a_model(tmp_path: Path) -> None:
     error = refused(trace, tmp_path, "--diff", stacked)
     assert error.endswith("expected a dump, as there is no model to compare with it\n")
     page = written(trace, tmp_path, "--diff", stacked, "--model", ENCODER_DECODER)
-    assert "Compared with stacked.keras: these differences." in page.said
+    assert f"Compared with {stacked}: these differences." in page.said
 
 
 def test_a_verification_in_a_dump_is_shown(tmp_path: Path) -> None:
@@ -343,10 +383,17 @@ def test_a_verification_in_a_dump_is_shown(tmp_path: Path) -> None:
     page = written(trace, tmp_path)
     assert "The replay and Keras agree." in page.said
     assert "layer only" in page.said
-    strange = trace.with_verification({"agrees": True})
     (tmp_path / "r.html").unlink()
-    error = refused(strange, tmp_path)
-    assert error.startswith("error: states.npz: its document has a verification of another form")
+    for strange in ({"agrees": True}, {**verification.as_json(), "agrees": "no"}):
+        error = refused(trace.with_verification(strange), tmp_path)
+        told = "error: states.npz: its document has a verification of another form"
+        assert error.startswith(told)
+
+
+@pytest.mark.parametrize("name", [5, ["a"]])
+def test_a_model_of_another_form_is_refused(name: Any, tmp_path: Path) -> None:
+    trace = Trace(layers=trace_of(h=random(1, 2, 2)).layers, model={"name": name})
+    assert "its document does not describe its arrays" in refused(trace, tmp_path)
 
 
 # --- of a model and an input
@@ -403,6 +450,7 @@ def test_verify_compares_with_keras_and_shows_it(tmp_path: Path) -> None:
     [
         ("--verify", "--verify: expected an --input too."),
         ("--stateful --csv-batch a", "--stateful, --csv-batch: expected an --input too."),
+        ("--atol 1", "--atol: expected a --diff too."),
         ("--assume lstm.units=3", "--assume: expected a --model or an --input too."),
         ("--input x.npy --model m.keras", "--model: SOURCE is the model if there is an --input."),
     ],

@@ -132,6 +132,7 @@ def report(
         raise click.UsageError("--model: SOURCE is the model if there is an --input.")
     of_replay = {"--verify": verify, "--stateful": stateful, "--csv-batch": csv_batch is not None}
     _check_needed(of_replay | {"--allow-nonfinite": allow_nonfinite}, is_replayed, "an --input")
+    _check_needed({"--atol": atol, "--rtol": rtol}, bool(others), "a --diff")
     file = source if is_replayed else model
     of_model = {"--config": config, "--replace-config": replace_config, "--assume": assume}
     _check_needed(of_model, file is not None, "a --model or an --input")
@@ -166,10 +167,10 @@ def report(
             source.name,
             Beside(
                 shapes=model_shapes(opened) if opened else None,
-                differences={
-                    other.name: _differences(other, trace, opened, Tolerance(atol, rtol), limits)
+                differences=[
+                    (str(other), _differences(other, trace, opened, Tolerance(atol, rtol), limits))
                     for other in others
-                },
+                ],
                 labels=read_labels(labels) if labels else None,
             ),
             signals=wanted,

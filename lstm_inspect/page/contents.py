@@ -1,7 +1,7 @@
 """Puts a page together: what is notable, the numbers, and the tables."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lstm_inspect.checks.state_notes import notes_of
@@ -31,12 +31,12 @@ class Beside:
 
     Attributes:
         shapes: The shapes of the model.
-        differences: What ``diff`` found, by what the states or the model were compared with.
+        differences: What the states or the model were compared with, and what ``diff`` found.
         labels: Labels of the timesteps: a list for all samples, or one for each recorded sample.
     """
 
     shapes: "ModelShapes | None" = None
-    differences: "Mapping[str, Sequence[Finding]]" = field(default_factory=dict)
+    differences: "Sequence[tuple[str, Sequence[Finding]]]" = ()
     labels: Sequence[Sequence[str]] | None = None
 
 
@@ -67,10 +67,10 @@ def page_of(
     figures = figures_of(trace)
     sections = [figures_section(figures)]
     if beside.shapes:
-        sections.append(shapes_section(beside.shapes))
+        sections.append(shapes_section(beside.shapes, trace.model.get("sha256")))
     if trace.verification is not None:
         sections.append(verification_section(trace.verification, name))
-    sections += [differences_section(each, other) for other, each in beside.differences.items()]
+    sections += [differences_section(each, other) for other, each in beside.differences]
     sections.append(origin_section(trace, name))
     return Page(
         title=trace.model.get("name") or name,
@@ -80,18 +80,25 @@ def page_of(
         explorer=explorer_of(
             units_over_time(trace, signals, chosen),
             chosen,
-            _labels_of(beside.labels, recorded, chosen),
+            _labels_of(beside.labels, trace, chosen),
         ),
         sections=sections,
     )
 
 
 def _labels_of(
-    labels: Sequence[Sequence[str]] | None, recorded: Sequence[int], chosen: Sequence[int]
+    labels: Sequence[Sequence[str]] | None, trace: StoredTrace, chosen: Sequence[int]
 ) -> Sequence[Sequence[str]] | None:
-    """The labels of the chosen samples, or those of all samples."""
-    if labels is None or len(labels) == 1:
+    """The labels of the chosen samples, or those of all samples; of the recorded timesteps."""
+    if labels is None:
+        return None
+    for layer in trace.layers.values():
+        kept = layer.kept.get("timesteps")
+        if kept and all(len(each) == kept.size for each in labels):
+            labels = [[each[place] for place in kept.places] for each in labels]
+    if len(labels) == 1:
         return labels
+    recorded = samples_of(trace)
     if len(labels) != len(recorded):
         raise InputError(
             f"labels: expected those of one sample or of all {len(recorded)}, received those of "

@@ -17,6 +17,9 @@ ROOM = 27_000_000
 """Bytes of text for all numbers of a page. With the library that draws it, a page stays below
 30 MB."""
 
+_MOST_STEPS = 16_384
+"""Browsers draw no picture that is much wider."""
+
 _EXACT = 16 / 3
 """Bytes of text for a number that is not rounded: four bytes, written in base64."""
 
@@ -73,7 +76,8 @@ def explorer_of(
     _check_labels(labels, first)
     size = sum(shown.numbers.size for shown in first)
     is_exact = size * len(samples) * _EXACT <= ROOM
-    stride = ceil(size * MOST_PACKED / ROOM)
+    steps = max(len(shown.steps) for shown in first)
+    stride = max(ceil(size * MOST_PACKED / ROOM), ceil(steps / _MOST_STEPS))
     kept: list[Mapping[str, _Packed]] = []
     filled = 0
     for group in chain([first], groups):

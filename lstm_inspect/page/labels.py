@@ -1,5 +1,6 @@
 """Reads the labels of timesteps: tokens, or whatever a step stands for."""
 
+import re
 from pathlib import Path
 
 from lstm_inspect.errors import InputError
@@ -21,4 +22,4 @@ def read_labels(path: Path) -> list[list[str]]:
         raise InputError(
             f"{path}: expected labels as text in UTF-8, one a line ({error})"
         ) from error
-    return [block.split("\n") for block in text.strip("\n").split("\n\n")]
+    return [block.split("\n") for block in re.split("\n\n+", text.strip("\n"))]

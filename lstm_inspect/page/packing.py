@@ -22,8 +22,8 @@ def rounded(numbers: Array) -> Array:
     dropped = 23 - _KEPT_BITS
     bits = numbers.view(np.uint32)
     up = bits + np.uint32(1 << (dropped - 1))
-    kept = (up >> np.uint32(dropped)) << np.uint32(dropped)
-    return np.where(np.isfinite(numbers), kept.view(np.float32), numbers)
+    kept = ((up >> np.uint32(dropped)) << np.uint32(dropped)).view(np.float32)
+    return np.where(np.isfinite(kept), kept, numbers)  # the largest ones stay as they are
 
 
 def packed_numbers(numbers: Array) -> str:

@@ -56,9 +56,17 @@ def figures_section(layers: "Iterable[LayerFigures]") -> Section:
     return Section("Figures", [], [rows])
 
 
-def shapes_section(shapes: "ModelShapes") -> Section:
-    """The shapes of the weights and states of a model."""
-    return Section("Shapes", [], [shapes.rows])
+def shapes_section(shapes: "ModelShapes", traced: str | None) -> Section:
+    """The shapes of the weights and states of a model.
+
+    Args:
+        shapes: The shapes.
+        traced: The SHA-256 of the model that the states come from, if it is known.
+    """
+    source = shapes.model.source
+    another = f"{source.path.name} is another file than the model that the states come from."
+    lines = [another] if traced and source.sha256 and traced != source.sha256 else []
+    return Section("Shapes", lines, [shapes.rows])
 
 
 def verification_section(verification: Mapping[str, Any], name: str) -> Section:
@@ -75,6 +83,8 @@ def verification_section(verification: Mapping[str, Any], name: str) -> Section:
         layers = [{**each} for each in verification["layers"]]
         comparisons = [{**each} for each in verification["comparisons"]]
         agrees = verification["agrees"]
+        if type(agrees) is not bool:
+            raise TypeError(f"agrees: {agrees!r:.80}")
     except (KeyError, TypeError) as error:
         raise InputError(
             f"{name}: its document has a verification of another form ({error!r})"

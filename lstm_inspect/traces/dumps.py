@@ -237,7 +237,10 @@ def open_dump(
     """
     of_content = (each for each in FORMATS if each.recognises(path, limits))
     of_suffix = (each for each in FORMATS if each.suffix == path.suffix.lower())
-    chosen = next(chain(of_content, of_suffix, FORMATS))
+    chosen = next(chain(of_content, of_suffix), None)
+    if chosen is None and path.is_file():
+        raise InputError(f"{path}: expected {EXPECTED}, received another file")
+    chosen = chosen or FORMATS[0]
     with chosen.open(path, limits) as dump:
         yield dump.arrays, _document(path, dump, schema)
 

@@ -102,7 +102,7 @@ def open_trace(path: Path, limits: Limits) -> Iterator[StoredTrace]:
             trace = StoredTrace(
                 layers=layers,
                 untraced={**document["untraced"]},
-                model={**document["model"]},
+                model=_model_of(document["model"]),
                 verification=document["verification"],
             )
         for layer in layers.values():
@@ -135,6 +135,13 @@ def _kept_of(
             if dim in stated:
                 kept[dim] = Kept.from_json(stated[dim], length)
     return kept
+
+
+def _model_of(stated: Mapping[str, Any]) -> dict[str, str | None]:
+    for name, value in stated.items():
+        if not isinstance(value, str | None):
+            raise TypeError(f"{name} of the model: {value!r:.80}")
+    return dict(stated)
 
 
 def _engine_of(layer: Mapping[str, Any]) -> str | None:

@@ -5,6 +5,9 @@ const tip = byId("tip");
 const pickers = { layer: byId("layer"), signal: byId("signal"), sample: byId("sample") };
 
 async function draw() {
+  if (typeof Plotly === "undefined") {
+    return; // it is drawn as soon as Plotly is there
+  }
   await drawHeatMap() && await drawCourse();
 }
 
@@ -55,7 +58,7 @@ function pickLayer(layer, signal) {
   pickers.signal.value = String(at.signal);
 }
 
-function listen() {
+function listenToPickers() {
   pickers.layer.addEventListener("change", () => {
     pickLayer(Number(pickers.layer.value), signalAt().name);
     draw();
@@ -66,6 +69,9 @@ function listen() {
       draw();
     });
   }
+}
+
+function listen() {
   heatMap.on("plotly_hover", ({ points: [point], event }) => {
     const [unit, step] = point.pointIndex;
     const number = heatMap.data[0].z[unit][step]; // Plotly hands on none that is NaN
@@ -75,8 +81,12 @@ function listen() {
   heatMap.on("plotly_click", ({ points: [{ pointIndex: [unit, step] }] }) => moveCursor(step, unit));
   heatMap.on("plotly_doubleclick", KEYS[0]);
   heatMap.on("plotly_relayout", (changed) => {
-    if (Object.keys(changed).some((key) => /range/.test(key))) {
+    const keys = Object.keys(changed);
+    if (keys.some((key) => key.includes("range"))) {
       nameTicks();
+    }
+    if (keys.includes("autosize")) { // the window has another size
+      draw();
     }
   });
   heatMap.addEventListener("keydown", (event) => {
@@ -119,6 +129,7 @@ async function begin() {
   fill(pickers.layer, report.layers.map((each) => each.path));
   fill(pickers.sample, report.samples.map(String));
   pickLayer(0, report.layers[0].signals[0].name);
+  listenToPickers();
   await drawPixels();
   await startPlotly();
   await draw();

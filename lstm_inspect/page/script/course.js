@@ -27,11 +27,14 @@ async function drawCourse() {
     ({ ...signal, numbers: rows[place][signal.units.indexOf(unit)] }));
   const hasGates = lines.some((line) => line.gate);
   const hasOthers = lines.some((line) => !line.gate);
+  const height = hasGates && hasOthers ? 350 : 210;
+  course.style.height = `${height + MARGIN.t + MARGIN.b}px`;
   const grid = { showgrid: true, gridcolor: color("--line"), fixedrange: true };
   await Plotly.react(course, traces(), {
-    ...styled(hasGates && hasOthers ? 350 : 210),
+    ...styled(height),
     plot_bgcolor: "transparent",
     hovermode: "x",
+    hoverdistance: -1, // however far the next timestep is
     showlegend: true,
     legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
     xaxis: axisOf("timesteps", {
@@ -40,7 +43,7 @@ async function drawCourse() {
       anchor: hasGates ? "y2" : "y",
       fixedrange: true,
     }),
-    yaxis: axisOf("state", { ...grid, domain: [hasGates ? 0.42 : 0, 1], visible: hasOthers }),
+    yaxis: axisOf(axis === "unit" ? "state" : signalAt().name, { ...grid, domain: [hasGates ? 0.42 : 0, 1], visible: hasOthers }),
     yaxis2: axisOf("gate", {
       ...grid,
       range: [-0.02, 1.02],

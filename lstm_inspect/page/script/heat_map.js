@@ -72,6 +72,9 @@ async function drawHeatMap() {
   at.step = clamp(at.step, 0, layerAt().steps.length - 1);
   at.unit = clamp(at.unit, 0, rows.length - 1);
   const height = heightOf(signal);
+  const shape = `${at.layer} ${signal.axis} ${rows.length}`;
+  const isZoomed = heatMap.dataset.shape === shape; // h and c are compared at the same places
+  heatMap.dataset.shape = shape;
   const isMasked = mask.some((each) => each === 1);
   const stops = stopsOf(signal);
   const numbers = {
@@ -93,12 +96,13 @@ async function drawHeatMap() {
     yaxis: "y2",
     hoverinfo: "skip",
   };
+  heatMap.style.height = `${height + MARGIN.t + MARGIN.b}px`; // Plotly fits it when it resizes
   await Plotly.react(heatMap, isMasked ? [numbers, strip] : [numbers], {
     ...styled(height),
     plot_bgcolor: color("--not-finite"),
-    xaxis: axisOf("timesteps", { range: wholeSteps(), anchor: isMasked ? "y2" : "y" }),
+    xaxis: axisOf("timesteps", { range: isZoomed ? seenSteps() : wholeSteps(), anchor: isMasked ? "y2" : "y" }),
     yaxis: axisOf(`${signal.axis}s`, {
-      range: wholeUnits(),
+      range: isZoomed ? seenUnits() : wholeUnits(),
       domain: [isMasked ? 24 / height : 0, 1],
     }),
     yaxis2: axisOf("", {
@@ -113,17 +117,19 @@ async function drawHeatMap() {
   heatMap.setAttribute("aria-label", `Heat map of ${layerAt().path}/${signal.name}. ` +
     "Arrow keys move the cursor, plus and minus zoom, 0 shows the whole.");
   byId("masked").hidden = !isMasked;
+  byId("about").textContent = signal.notes.map((note) => `Here: ${note}.`).join(" ");
   byId("not-finite").hidden = rows.every((row) => row.every(Number.isFinite));
   await nameTicks();
   return true;
 }
 
+// Black dots on a white line, so that they show on every color.
 function cursorShapes() {
-  const frame = { type: "rect", line: { color: color("--cursor"), width: 1, dash: "dot" } };
-  return [
-    { ...frame, xref: "paper", x0: 0, x1: 1, y0: at.unit - 0.5, y1: at.unit + 0.5 },
-    { ...frame, yref: "paper", y0: 0, y1: 1, x0: at.step - 0.5, x1: at.step + 0.5 },
-  ];
+  const lines = [{ color: "#ffffff", width: 1 }, { color: "#000000", width: 1, dash: "dot" }];
+  return lines.flatMap((line) => [
+    { type: "rect", line, xref: "paper", x0: 0, x1: 1, y0: at.unit - 0.5, y1: at.unit + 0.5 },
+    { type: "rect", line, yref: "paper", y0: 0, y1: 1, x0: at.step - 0.5, x1: at.step + 0.5 },
+  ]);
 }
 
 const widthOf = (plot) => plot.clientWidth - MARGIN.l - MARGIN.r;

@@ -6,8 +6,9 @@ const clamp = (number, low, high) => Math.min(Math.max(number, low), high);
 const written = (number) =>
   Number.isFinite(number) ? String(Number(number.toPrecision(report.digits))) : String(number);
 
-// Plotly takes some tags in a text for markup.
-const plotlyText = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+// Plotly takes some tags in a text for markup, and what stands between dollars for mathematics.
+const plotlyText = (text) =>
+  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll("$", "&#36;");
 
 const shortened = (text) => (text.length > 16 ? `${text.slice(0, 15)}…` : text);
 
