@@ -12,7 +12,7 @@ from tests.fuzz_sources import Source, sources
 pytestmark = pytest.mark.slow
 
 SEED = 20261120
-MUTANTS = 1500
+MUTANTS = 1000
 """The number of mutants in each of two processes."""
 
 

@@ -117,14 +117,29 @@ def written(traced: Trace, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "r.html"
 
 
+@pytest.fixture(scope="module")
+def once(browser: "Browser", written: Path) -> Opened:
+    """The page, opened once, as Plotly takes long to start."""
+    return Opened(browser.new_page(viewport={"width": 1280, "height": 900}), written)
+
+
 @pytest.fixture
-def opened(browser: "Browser", written: Path) -> Iterator[Opened]:
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    found = Opened(page, written)
-    yield found
-    page.close()
-    assert found.printed == []
-    assert found.asked == [written.as_uri()]
+def opened(once: Opened, written: Path) -> Iterator[Opened]:
+    """The page as it is at first; a test must not make it print or ask for anything."""
+    page = once.page
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.select_option("#layer", "lstm")
+    page.select_option("#signal", "h")
+    page.select_option("#sample", "0")
+    page.mouse.move(0, 0)
+    page.focus("#heat-map")
+    for key in ("0", "Home", *["PageUp"] * 2):
+        page.keyboard.press(key)
+    once.wait_for_cell("lstm: sample 0, step 0 (<i>0), unit 0: h ")
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    yield once
+    assert once.printed == []
+    assert once.asked == [written.as_uri()]
 
 
 def number(array: Array, *place: int) -> str:
