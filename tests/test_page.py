@@ -230,12 +230,26 @@ def test_a_zoom_stays_while_signals_are_compared(opened: Opened) -> None:
     assert opened.page.evaluate(seen) == [-0.5, STEPS - 0.5]
 
 
+# Picks the second layer as soon as there are pixels: Plotly is started after them.
+PICK = """
+new MutationObserver((_, watch) => {
+  if (document.querySelector("#heat-map canvas")) {
+    watch.disconnect();
+    window.plotlyWas = typeof Plotly;
+    const picker = document.getElementById("layer");
+    picker.value = "1";
+    picker.dispatchEvent(new Event("change"));
+  }
+}).observe(document, { subtree: true, childList: true });
+"""
+
+
 def test_what_is_picked_before_plotly_is_there_is_shown(browser: "Browser", written: Path) -> None:
     page = browser.new_page()
-    page.goto(written.as_uri(), wait_until="commit")
-    page.wait_for_selector("#heat-map canvas")
-    page.select_option("#layer", NAME)
+    page.add_init_script(PICK)
+    page.goto(written.as_uri())
     page.wait_for_selector("html[data-drawn]")
+    assert page.evaluate("window.plotlyWas") == "undefined"
     assert page.inner_text("#cell").startswith(NAME)
     page.close()
 
