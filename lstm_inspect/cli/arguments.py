@@ -30,6 +30,11 @@ def split_feed(given: str) -> tuple[str, Path]:
     return path, _file(file, "--feed")
 
 
+def files_of(inputs: Sequence[str], feed: Sequence[str]) -> list[Path]:
+    """The files that ``--input`` and ``--feed`` name."""
+    return [path for _, path in [*map(split_input, inputs), *map(split_feed, feed)]]
+
+
 def _file(given: str, option: str) -> Path:
     if given != "-":
         return Path(given)

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from lstm_inspect.errors import InspectError, one_line
+from lstm_inspect.notation import by_line
 from lstm_inspect.views.colors import colored
 
 if TYPE_CHECKING:
@@ -24,6 +25,13 @@ def say_lacking(file: Path, layers: "Collection[Layer]") -> bool:
     for layer in layers:
         say_error(f"{file}: {layer.label}: {layer.lacks}")
     return bool(layers)
+
+
+def say_untraced(untraced: Mapping[str, str]) -> bool:
+    """Names layers that were not traced, and why; returns whether there are any."""
+    for line in by_line((path, f" not traced: {why}") for path, why in untraced.items()):
+        say_error(line)
+    return bool(untraced)
 
 
 def say_failure(error: InspectError, path: Path | None = None) -> str:

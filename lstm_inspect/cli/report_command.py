@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lstm_inspect.cli.arguments import read_feed, read_inputs, split_feed, split_input
-from lstm_inspect.cli.messages import say_error
+from lstm_inspect.cli.arguments import files_of, read_feed, read_inputs
+from lstm_inspect.cli.messages import say_error, say_untraced
 from lstm_inspect.cli.model_arguments import ModelPath, open_given
 from lstm_inspect.cli.shared_options import (
     atol_option,
@@ -24,7 +24,6 @@ from lstm_inspect.cli.shared_options import (
     stateful_option,
 )
 from lstm_inspect.errors import InputError
-from lstm_inspect.notation import by_line
 
 if TYPE_CHECKING:
     from lstm_inspect.checks.diff.two_arrays import Tolerance
@@ -138,7 +137,7 @@ def report(
     _check_needed(of_model, file is not None, "a --model or an --input")
     library = drawing_library()
     may_replace = (lambda path: True) if force else is_page
-    read = [path for _, path in [*map(split_input, inputs), *map(split_feed, feed)]]
+    read = files_of(inputs, feed)
     read += [each for each in (source, model, config, labels, *others) if each]
     check_target(out, sources=read, may_replace=may_replace)
     opened = None
@@ -177,9 +176,7 @@ def report(
             samples=cut and cut.among(samples_of(trace)),
         )
     write_page(out, page, library, may_replace)
-    if is_replayed and trace.untraced:
-        for line in by_line((path, f" not traced: {why}") for path, why in trace.untraced.items()):
-            say_error(line)
+    if is_replayed and say_untraced(trace.untraced):
         ctx.exit(2)
     if verify and trace.verification and not trace.verification["agrees"]:
         say_error("the replay and Keras do not agree; the page shows where")

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from lstm_inspect.cli.arguments import (
+    files_of,
     read_feed,
     read_initial_state,
     read_inputs,
-    split_feed,
-    split_input,
 )
 from lstm_inspect.cli.completion import complete_layer, complete_record
-from lstm_inspect.cli.messages import say_error, say_hint
+from lstm_inspect.cli.messages import say_error, say_hint, say_untraced
 from lstm_inspect.cli.model_arguments import model_argument, open_given
 from lstm_inspect.cli.shared_options import (
     csv_batch_option,
@@ -30,7 +29,6 @@ from lstm_inspect.cli.shared_options import (
     out_option,
     stateful_option,
 )
-from lstm_inspect.notation import by_line
 
 if TYPE_CHECKING:
     from lstm_inspect.files.limits import Limits
@@ -167,7 +165,7 @@ def trace(
     from lstm_inspect.views.progress import progress_of
 
     started = time.perf_counter()
-    given = [path for _, path in [*map(split_input, inputs), *map(split_feed, feed)]]
+    given = files_of(inputs, feed)
     given += [each for each in (config, initial_state) if each]
     opened = open_given(model, config, replace_config=replace_config, assume=assume, limits=limits)
     may_replace = (lambda path: True) if force else is_dump
@@ -243,11 +241,10 @@ def trace(
         from lstm_inspect.views.tables import dump_view
 
         print_view(dump_view(stats, out, time.perf_counter() - started))
-    for line in by_line((path, f" not traced: {why}") for path, why in recorded.untraced.items()):
-        say_error(line)
+    is_incomplete = say_untraced(recorded.untraced)
     if hint:
         say_hint(hint)
-    if recorded.untraced:
+    if is_incomplete:
         ctx.exit(2)
     if verification is not None and verification.differs:
         say_error("the replay and Keras differ; lstm-inspect verify shows where")

@@ -11,7 +11,7 @@ import numpy as np
 from lstm_inspect.errors import InputError
 from lstm_inspect.notation import counted, printable
 from lstm_inspect.page.packing import MOST_PACKED, packed_numbers, rounded
-from lstm_inspect.pictures.units_over_time import UnitsOverTime
+from lstm_inspect.pictures.units_over_time import UnitsOverTime, by_layer
 
 ROOM = 27_000_000
 """Bytes of text for all numbers of a page. With the library that draws it, a page stays below
@@ -44,13 +44,11 @@ class _Packed(NamedTuple):
 
     Attributes:
         text: The numbers, packed.
-        low: The smallest finite number; infinite if there is none, as the next.
-        high: The largest finite number.
+        ends: The smallest and the largest finite number; infinite if there is none.
     """
 
     text: str
-    low: float
-    high: float
+    ends: tuple[float, float]
 
 
 def explorer_of(
@@ -115,10 +113,10 @@ def _packed(
     group: Sequence[UnitsOverTime], stride: int, *, is_exact: bool
 ) -> Iterator[tuple[str, _Packed]]:
     """Packs the signals of a sample and the masks of its layers, by layer and signal."""
-    for layer, (_, members) in enumerate(_by_layer(group)):
+    for layer, members in enumerate(by_layer(group)):
         if members[0].masked is not None:
             masked = np.array(members[0].masked[::stride], np.float32)
-            yield f"{layer}/mask", _Packed(packed_numbers(masked), 0.0, 1.0)
+            yield f"{layer}/mask", _Packed(packed_numbers(masked), (0.0, 1.0))
         for shown in members:
             numbers = shown.numbers[::stride].T
             with np.errstate(over="ignore"):
@@ -133,8 +131,7 @@ def _packed(
                 f"{layer}/{shown.signal}",
                 _Packed(
                     packed_numbers(single if is_exact else rounded(single)),
-                    float(finite.min(initial=np.inf)),
-                    float(finite.max(initial=-np.inf)),
+                    (float(finite.min(initial=np.inf)), float(finite.max(initial=-np.inf))),
                 ),
             )
 
@@ -144,7 +141,7 @@ def _layers(
 ) -> list[dict[str, Any]]:
     return [
         {
-            "path": printable(path),
+            "path": printable(members[0].layer),
             "steps": [*members[0].steps[::stride]],
             "masked": members[0].masked is not None,
             "signals": [
@@ -154,26 +151,13 @@ def _layers(
                     "axis": shown.axis,
                     "gate": shown.is_gate,
                     "notes": [*shown.notes],
-                    "scale": _scale(shown, [each[f"{layer}/{shown.signal}"] for each in kept]),
+                    "scale": shown.scale([each[f"{layer}/{shown.signal}"].ends for each in kept]),
                 }
                 for shown in members
             ],
         }
-        for layer, (path, members) in enumerate(_by_layer(group))
+        for layer, members in enumerate(by_layer(group))
     ]
-
-
-def _scale(shown: UnitsOverTime, kept: Sequence[_Packed]) -> tuple[float, float]:
-    """The ends of a scale: 0 and 1 for a gate, else as far below 0 as above, for all samples."""
-    if shown.is_gate:
-        return 0.0, 1.0
-    largest = max(0.0, *(max(-each.low, each.high) for each in kept)) or 1.0
-    return -largest, largest
-
-
-def _by_layer(group: Sequence[UnitsOverTime]) -> Iterator[tuple[str, list[UnitsOverTime]]]:
-    for path, members in groupby(group, key=lambda shown: shown.layer):
-        yield path, list(members)
 
 
 def _check_labels(labels: Sequence[Sequence[str]] | None, group: Sequence[UnitsOverTime]) -> None:

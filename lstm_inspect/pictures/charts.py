@@ -21,7 +21,7 @@ from lstm_inspect.pictures.panels import (
     draw_lines,
     text_of,
 )
-from lstm_inspect.pictures.units_over_time import UnitsOverTime
+from lstm_inspect.pictures.units_over_time import UnitsOverTime, by_layer
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -116,7 +116,7 @@ def heat_maps(shown: Sequence[UnitsOverTime]) -> "Figure":
         InputError: There are no signals, more than one picture has room for, or numbers that are
             too large to draw.
     """
-    layers = _by_layer(shown)
+    layers = by_layer(shown)
     rows = [_side_by_side(layer) for layer in layers]
     heights = [[*map(_height_of_row, each)] for each in rows]
     with _own_style():
@@ -152,7 +152,7 @@ def line_plots(shown: Sequence[UnitsOverTime]) -> "Figure":
         Line2D([], [], label=f"unit {unit}", color=color, linestyle=dash)
         for unit, (color, dash) in styles.items()
     ]
-    layers = _by_layer(shown)
+    layers = by_layer(shown)
     heights = [_LINES * len(layer) + _BELOW_LINES for layer in layers]
     with _own_style():
         figure, tops = _figure(layers, heights, [*lines, *_meaning_of_marks(shown)])
@@ -180,10 +180,6 @@ def _own_style() -> AbstractContextManager[None]:
         "text.parse_math": False,
     }
     return style.context(["default", ours])
-
-
-def _by_layer(shown: Sequence[UnitsOverTime]) -> list[list[UnitsOverTime]]:
-    return [[*layer] for _, layer in groupby(shown, key=lambda each: each.layer)]
 
 
 def _side_by_side(layer: Sequence[UnitsOverTime]) -> list[list[UnitsOverTime]]:

@@ -1,8 +1,8 @@
 """One signal of one sequence: what all pictures show."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from math import isfinite
 from typing import NamedTuple
 
@@ -101,6 +101,11 @@ class UnitsOverTime:
                 raise InputError(f"{self.layer}/{self.signal}: {self.axis} {unit} was not recorded")
         at = [places[unit] for unit in wanted]
         return replace(self, numbers=self.numbers[:, at], units=wanted)
+
+
+def by_layer(shown: Iterable[UnitsOverTime]) -> list[list[UnitsOverTime]]:
+    """Divides signals, which come layer by layer, into those of each layer."""
+    return [[*layer] for _, layer in groupby(shown, key=lambda each: each.layer)]
 
 
 def _groups(size: int, count: int) -> list[slice]:

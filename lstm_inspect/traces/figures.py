@@ -147,7 +147,8 @@ def _of_signal(
     timesteps, width = timesteps_of(signal), width_of(signal)
     is_over_time = "timesteps" in signal.dims
     kept = layer.kept.get("timesteps") if is_over_time else None
-    whole, unmasked = _Numbers(width), _Numbers(width)
+    whole = _Numbers(width)
+    unmasked = whole if counts is None or not is_over_time else _Numbers(width)
     gates = _Gates(width)
     of_step = np.zeros(timesteps)
     is_bad = np.zeros(timesteps, bool)
@@ -156,9 +157,10 @@ def _of_signal(
         finite = np.isfinite(rows)
         is_bad[steps[~finite.all(axis=1)]] = True
         numbers = np.where(finite, rows, np.nan).astype(np.float64)
-        read = numbers if counts is None else numbers[counts[start : start + len(rows)]]
         whole.add(numbers)
-        if is_over_time:
+        read = numbers
+        if counts is not None and is_over_time:
+            read = numbers[counts[start : start + len(rows)]]
             unmasked.add(read)
         if name == "c":
             np.maximum.at(of_step, steps, np.nan_to_num(np.fmax.reduce(abs(numbers), axis=1)))
