@@ -420,6 +420,14 @@ def test_a_layer_that_cannot_be_traced_is_named_on_the_page_and_by_the_command(
     assert "top was not traced: needs a Lambda" in written(trace, tmp_path).said
 
 
+def test_a_model_without_an_input_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    result = run("report", ENCODER_DECODER, "--out", str(tmp_path / "r.html"))
+    assert result.exit_code == 2
+    error, hint = result.stderr.splitlines()
+    assert error.endswith("expected a dump that `lstm-inspect trace` wrote, received another file")
+    assert hint == "hint: a model needs an --input, and is replayed first"
+
+
 def test_python_writes_the_page_of_a_trace(tmp_path: Path) -> None:
     trace, out = trace_of(h=random(3, 4, 2)), tmp_path / "r.html"
     tokens = ["a", "b", "c", "d"]

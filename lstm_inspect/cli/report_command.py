@@ -159,7 +159,12 @@ def report(
             arrays = read_inputs(inputs, opened, csv_batch, limits)
             trace = _replayed(opened, arrays, options, verify=verify)
         else:
-            trace = stack.enter_context(open_trace(source, limits)).selected(layers)
+            try:
+                dump = stack.enter_context(open_trace(source, limits))
+            except InputError as error:
+                error.add_note("hint: a model needs an --input, and is replayed first")
+                raise
+            trace = dump.selected(layers)
         cut = read_cut("samples", samples)
         page = page_of(
             trace,
